@@ -1,0 +1,25 @@
+#pragma once
+#include "lathe/core/kernels/activation_table.h"
+
+namespace lathe::kernels {
+
+// The instruction sets that kernels are compiled for, slowest first.
+enum class Isa { baseline, avx2, avx512, neon };
+
+const char* name_of(Isa isa);
+bool supported(Isa isa);  // compiled in, and this CPU and its operating system can run it
+
+// The float32 kernels of one instruction set: a struct of function pointers for each family.
+struct Table {
+    ActivationTable activation;
+};
+
+// The table of one instruction set, for tests and benchmarks. Error: not supported here.
+const Table& table(Isa isa);
+
+// What runs: the best supported set, or the one that the environment variable LATHE_CPU names (baseline, avx2, avx512,
+// neon), chosen once. Error: LATHE_CPU names an unknown or unsupported set.
+Isa active_isa();
+const Table& table();
+
+}  // namespace lathe::kernels
