@@ -1,0 +1,111 @@
+#include "lathe/core/graph.h"
+
+#include <chrono>
+#include <sstream>
+
+namespace lathe {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Values are known by the address of their elements and their shape (a reshape shares the elements), so the trace keeps
+// every value alive while it runs.
+using Key = std::pair<const void*, std::vector<int64_t>>;
+
+Key key(const Tensor& value) { return {value.raw(), {value.shape().begin(), value.shape().end()}}; }
+
+struct Trace {
+    Graph graph;
+    const std::map<const void*, std::pair<std::string, std::string>>* names;
+    std::map<Key, int> index;
+    std::vector<Tensor> alive;
+    Clock::time_point last = Clock::now();
+
+    int add(GraphNode node, const Tensor& value) {
+        graph.nodes.push_back(std::move(node));
+        alive.push_back(value);
+        return index[key(value)] = static_cast<int>(graph.nodes.size()) - 1;
+    }
+
+    int find(const Variable& x) {
+        if (!x) return -1;
+        const Tensor& value = x.value();
+        if (auto known = index.find(key(value)); known != index.end()) return known->second;
+        GraphNode node{.op = "constant", .shape = value.shape(), .dtype = value.dtype(), .value = value};
+        if (auto named = names->find(value.raw()); named != names->end()) std::tie(node.op, node.path) = named->second;
+        return add(std::move(node), value);
+    }
+};
+
+thread_local Trace* active = nullptr;
+
+}  // namespace
+
+bool GraphNode::is_op() const { return op != "input" && op != "parameter" && op != "buffer" && op != "constant"; }
+
+const GraphNode* Graph::parameter(const GraphNode& node, size_t input) const {
+    int at = input < node.inputs.size() ? node.inputs[input] : -1;
+    while (at >= 0) {
+        const GraphNode& source = nodes[at];
+        if (source.op == "parameter") return &source;
+        at = source.is_op() && !source.inputs.empty() ? source.inputs[0] : -1;
+        if (at == this->input) return nullptr;
+    }
+    return nullptr;
+}
+
+std::vector<int> Graph::consumers(int index) const {
+    std::vector<int> found;
+    for (size_t i = 0; i < nodes.size(); ++i)
+        for (int input : nodes[i].inputs)
+            if (input == index) {
+                found.push_back(static_cast<int>(i));
+                break;
+            }
+    return found;
+}
+
+std::string Graph::str() const {
+    std::ostringstream out;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+        const GraphNode& node = nodes[i];
+        out << '%' << i << " = " << node.op << '(';
+        for (size_t k = 0; k < node.inputs.size(); ++k) out << (k ? ", " : "") << '%' << node.inputs[k];
+        out << ") " << node.shape << ' ' << node.path << ' ' << node.attributes.str() << '\n';
+    }
+    return out.str();
+}
+
+namespace detail {
+
+bool tracing() { return active != nullptr; }
+
+void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes) {
+    const auto now = Clock::now();
+    GraphNode node{.op = op, .path = current_path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
+    for (const Variable* x : inputs) node.inputs.push_back(active->find(*x));
+    node.seconds = std::chrono::duration<double>(now - active->last).count();
+    active->graph.output = active->add(std::move(node), y.value());
+    active->last = Clock::now();
+}
+
+}  // namespace detail
+
+Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input,
+            const std::map<const void*, std::pair<std::string, std::string>>& names) {
+    NoGrad no_grad;
+    Trace trace;
+    trace.names = &names;
+    trace.graph.input = trace.add({.op = "input", .shape = input.shape(), .dtype = input.dtype()}, input);
+    Trace* const before = std::exchange(active, &trace);
+    struct Restore {
+        Trace* before;
+        ~Restore() { active = before; }
+    } restore{before};
+    const Variable output = f(input);
+    trace.graph.output = trace.find(output);
+    return std::move(trace.graph);
+}
+
+}  // namespace lathe
