@@ -34,7 +34,7 @@ endif
 
 LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim compress nas,$(d)/*.cpp $(d)/*/*.cpp)))
 TOOL_SRC := $(wildcard tools/*.cpp)
-TEST_SRC := $(wildcard tests/*.cpp tests/*/*.cpp)
+TEST_SRC := $(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp)
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)

@@ -1,0 +1,62 @@
+#include <doctest/doctest.h>
+
+#include <cfloat>
+
+#include "lathe/core/kernels/gemm_portable.h"
+#include "lathe/tests/core/kernels/random_values.h"
+
+using namespace lathe;
+using namespace lathe::kernels;
+
+namespace {
+
+struct Case {
+    int64_t m, n, k;
+};
+
+constexpr Case kCases[] = {{1, 1, 1},    {1, 8, 8},     {8, 1, 8},      {3, 5, 7},     {17, 33, 65},   {64, 10, 512},
+                           {10, 512, 64}, {128, 84, 120}, {65, 257, 300}, {200, 31, 1000}, {129, 130, 131}, {5, 7, 0}};
+
+// Rounding of a k-term sum: at most about eps * sum |a||b|, in practice far less (Higham 2002, section 3.1).
+void compare(const Case& size, Trans a_trans, Trans b_trans, bool accumulate) {
+    const auto [m, n, k] = size;
+    const int64_t lda = (a_trans == Trans::no ? k : m) + 3, ldb = (b_trans == Trans::no ? n : k) + 1, ldc = n + 2;
+    const int64_t a_size = lda * (a_trans == Trans::no ? m : k), b_size = ldb * (b_trans == Trans::no ? k : n);
+    const auto a = random_values<double>(a_size, 1), b = random_values<double>(b_size, 2);
+    const auto a32 = random_values<float>(a_size, 1), b32 = random_values<float>(b_size, 2);
+    auto c = random_values<double>(m * ldc, 3);
+    auto c32 = random_values<float>(m * ldc, 3);
+    auto bound = magnitudes(c);
+    gemm(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, c32.data(), ldc, accumulate);
+    gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), ldc, accumulate);
+    gemm(a_trans, b_trans, m, n, k, magnitudes(a).data(), lda, magnitudes(b).data(), ldb, bound.data(), ldc, accumulate);
+    INFO(m, " ", n, " ", k, " ", int(a_trans), int(b_trans), int(accumulate));
+    for (int64_t i = 0; i < m * ldc; ++i) {
+        const bool inside = i % ldc < n;
+        REQUIRE(std::abs(c32[i] - c[i]) <= (inside ? 4 * FLT_EPSILON * bound[i] : 0.0));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("gemm agrees with the float64 reference for every transposition") {
+    for (const Case& size : kCases)
+        for (Trans a_trans : {Trans::no, Trans::yes})
+            for (Trans b_trans : {Trans::no, Trans::yes})
+                for (bool accumulate : {false, true}) compare(size, a_trans, b_trans, accumulate);
+}
+
+TEST_CASE("gemm gives the same bits for one and two threads") {
+    const int before = threads();
+    for (const Case& size : kCases) {
+        const auto [m, n, k] = size;
+        const auto a = random_values<float>(m * k, 1), b = random_values<float>(k * n, 2);
+        std::vector<float> one(m * n), two(m * n);
+        set_threads(1);
+        gemm(Trans::no, Trans::no, m, n, k, a.data(), k, b.data(), n, one.data(), n);
+        set_threads(2);
+        gemm(Trans::no, Trans::no, m, n, k, a.data(), k, b.data(), n, two.data(), n);
+        CHECK(one == two);
+    }
+    set_threads(before);
+}
