@@ -8,10 +8,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <new>
-#include <stdexcept>
 
 #include "lathe/core/error.h"
+#include "lathe/core/memory.h"
 
 namespace lathe {
 
@@ -34,14 +33,9 @@ auto retry(F&& call) {
 template <class Container>
 Container read_whole(const std::string& path) {
     const InputFile file(path);
+    check(file.size() < memory::physical(), path, ": not enough memory to read ", file.size(), " bytes");
     Container content;
-    try {
-        content.resize(file.size());
-    } catch (const std::bad_alloc&) {
-        fail(path, ": not enough memory to read ", file.size(), " bytes");
-    } catch (const std::length_error&) {
-        fail(path, ": not enough memory to read ", file.size(), " bytes");
-    }
+    content.resize(file.size());
     file.read_at(0, std::as_writable_bytes(std::span(content)));
     return content;
 }

@@ -137,17 +137,11 @@ private:
             if (start + free_size == base_ + stats_.mapped) have = free_size;
         }
         const size_t grow = (size - have + kHugePage - 1) / kHugePage * kHugePage;
-        check(stats_.mapped + grow <= std::min(reserved_, physical_memory()), "memory: cannot allocate ", size,
-              " bytes: ", stats_.in_use, " are in use and the machine has ", physical_memory());
+        check(stats_.mapped + grow <= std::min(reserved_, physical()), "memory: cannot allocate ", size,
+              " bytes: ", stats_.in_use, " are in use and the machine has ", physical());
         char* start = base_ + stats_.mapped;
         stats_.mapped += grow;
         give(start, grow);
-    }
-
-    static size_t physical_memory() {
-        static const size_t bytes =
-            static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
-        return bytes;
     }
 
     void insert(char* start, size_t size) {
@@ -174,6 +168,11 @@ Arena& arena() {
 }
 
 }  // namespace
+
+size_t physical() {
+    static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+    return bytes;
+}
 
 #ifdef LATHE_PLAIN_MALLOC
 void* allocate(size_t bytes) {

@@ -23,6 +23,7 @@ struct Stats {
 };
 Stats stats();
 void reset_peak();
+size_t physical();  // bytes of memory that the machine has
 
 }  // namespace memory
 

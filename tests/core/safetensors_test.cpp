@@ -1,29 +1,16 @@
 #include "lathe/core/safetensors.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include <doctest/doctest.h>
 
 #include "lathe/core/random.h"
+#include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
 
 namespace {
-
-// A folder that disappears with the test.
-struct TemporaryFolder {
-    TemporaryFolder() {
-        std::string name = (std::filesystem::temp_directory_path() / "lathe-test-XXXXXX").string();
-        path = mkdtemp(name.data());
-    }
-    ~TemporaryFolder() { std::filesystem::remove_all(path); }
-    std::string operator/(const std::string& name) const { return path + "/" + name; }
-    std::string path;
-};
 
 std::string with_length(const std::string& header, const std::string& data = "", int64_t lie = 0) {
     const uint64_t length = header.size() + static_cast<uint64_t>(lie);
