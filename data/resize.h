@@ -1,0 +1,14 @@
+#pragma once
+#include "lathe/data/image.h"
+
+namespace lathe::data {
+
+struct Window {
+    int64_t top, left, height, width;
+};
+
+// The window of the image scaled to height x width, bilinear; when it shrinks, each pixel averages all that it covers
+// (as Pillow's BILINEAR does), so that fine patterns do not alias. The window lies inside the image and is not empty.
+Image resized(const Image& image, const Window& window, int64_t height, int64_t width);
+
+}  // namespace lathe::data
