@@ -1,0 +1,39 @@
+#include "lathe/core/ops/add.h"
+
+#include "lathe/core/kernels/activation.h"
+#include "lathe/core/kernels/broadcast.h"
+#include "lathe/core/ops/sum.h"
+
+namespace lathe::ops {
+
+Variable add(const Variable& a, const Variable& b, Activation activation) {
+    const kernels::Broadcast plan = kernels::broadcast("add", a.shape(), b.shape());
+    const bool relu = activation == Activation::relu;
+    Tensor y(plan.shape, a.dtype());
+    with_float(y, [&](auto zero) {
+        using T = decltype(zero);
+        const T *left = a.value().data<T>(), *right = b.value().data<T>();
+        T* to = y.mutable_data<T>();
+        if (relu)
+            kernels::elementwise(plan, left, right, to, [](T p, T q) { return p + q < 0 ? T(0) : p + q; });
+        else
+            kernels::elementwise(plan, left, right, to, [](T p, T q) { return p + q; });
+    });
+
+    auto backward = [y = Saved(y, relu), relu, a_needs = a.requires_grad(), b_needs = b.requires_grad(),
+                     a_shape = a.shape(), b_shape = b.shape()](Tensor dy) {
+        if (relu) {  // dy where y > 0
+            Tensor passed = dy.unique() ? dy : Tensor(dy.shape(), dy.dtype());
+            with_float(dy, [&](auto zero) {
+                using T = decltype(zero);
+                kernels::relu_backward(dy.numel(), y->template data<T>(), dy.data<T>(), passed.mutable_data<T>());
+            });
+            dy = passed;
+        }
+        return Gradients{a_needs ? sum_to(dy, a_shape) : Tensor{}, b_needs ? sum_to(dy, b_shape) : Tensor{}};
+    };
+    auto attributes = [&] { return Attributes{{"activation", std::string(name_of(activation))}}; };
+    return record("add", {&a, &b}, y, std::move(backward), attributes);
+}
+
+}  // namespace lathe::ops

@@ -1,0 +1,53 @@
+#include "lathe/core/ops/concat.h"
+
+#include "lathe/core/kernels/copy_box.h"
+
+namespace lathe::ops {
+
+Variable concat(const std::vector<Variable>& inputs, int axis) {
+    check(!inputs.empty(), "concat: expected at least one input");
+    const Shape& first = inputs[0].shape();
+    const DType dtype = inputs[0].dtype();
+    axis = first.axis(axis);
+    Shape shape = first;
+    shape[axis] = 0;
+    std::vector<Shape> shapes;
+    std::vector<bool> needs;
+    detail::Inputs pointers;
+    for (const Variable& x : inputs) {
+        Shape fitting = first;
+        if (x.value().rank() == first.rank()) fitting[axis] = x.dim(axis);
+        check(x.shape() == fitting && x.dtype() == dtype, "concat: expected ", name_of(dtype), " inputs like ", first,
+              " but for axis ", axis, ", got ", name_of(x.dtype()), " ", x.shape());
+        shape[axis] += x.dim(axis);
+        shapes.push_back(x.shape());
+        needs.push_back(x.requires_grad());
+        pointers.push_back(&x);
+    }
+    int64_t inner = static_cast<int64_t>(size_of(dtype));  // bytes from one index of the axis to the next
+    for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
+
+    Tensor y(shape, dtype);
+    std::byte* to = y.mutable_raw();
+    for (const Variable& x : inputs) {
+        kernels::copy_box(x.shape(), size_of(dtype), x.value().raw(), x.shape(), to, shape);
+        to += x.dim(axis) * inner;
+    }
+
+    auto backward = [shapes = std::move(shapes), needs = std::move(needs), shape, axis, inner](Tensor dy) {
+        Gradients gradients(shapes.size());  // each input's own part of dy
+        const std::byte* from = dy.raw();
+        for (size_t i = 0; i < shapes.size(); ++i) {
+            if (needs[i]) {
+                gradients[i] = Tensor(shapes[i], dy.dtype());
+                kernels::copy_box(shapes[i], size_of(dy.dtype()), from, shape, gradients[i].mutable_raw(), shapes[i]);
+            }
+            from += shapes[i][axis] * inner;
+        }
+        return gradients;
+    };
+    auto attributes = [&] { return Attributes{{"axis", int64_t{axis}}}; };
+    return record("concat", pointers, std::move(y), std::move(backward), attributes);
+}
+
+}  // namespace lathe::ops

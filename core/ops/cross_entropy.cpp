@@ -1,0 +1,45 @@
+#include "lathe/core/ops/cross_entropy.h"
+
+#include "lathe/core/kernels/softmax.h"
+#include "lathe/core/ops/row_loss.h"
+
+namespace lathe::ops {
+
+namespace {
+
+void check_labels(const Tensor& labels, int64_t classes) {
+    const int32_t* label = labels.data<int32_t>();
+    for (int64_t i = 0; i < labels.numel(); ++i)
+        check(label[i] >= 0 && label[i] < classes, "cross_entropy: label ", i, " is ", label[i], ", expected one of ",
+              classes, " classes from 0");
+}
+
+}  // namespace
+
+Variable cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyOptions& options) {
+    const double smoothing = options.label_smoothing;
+    check(smoothing >= 0 && smoothing <= 1, "cross_entropy: expected label smoothing in [0, 1], got ", smoothing);
+    check(logits.value().rank() >= 1, "cross_entropy: expected logits [.., K], got a single number");
+    Shape rows;
+    for (int i = 0; i + 1 < logits.value().rank(); ++i) rows.push_back(logits.dim(i));
+    check(labels.shape() == rows, "cross_entropy: expected labels ", rows, " for logits ", logits.shape(), ", got ",
+          labels.shape());
+    check_labels(labels, logits.shape().back());
+
+    // With q = (1 - s) one_hot(label) + s / K the loss is sum q (lse - x) and its gradient softmax(x) - q.
+    const int32_t* label = labels.data<int32_t>();
+    auto row = [=]<class T>(int64_t i, int64_t classes, const T* x, T* gradient) {
+        const T hit = static_cast<T>(1 - smoothing), spread = static_cast<T>(smoothing / static_cast<double>(classes));
+        T picked = 0;
+        if (smoothing > 0) picked = spread * kernels::sum_run(classes, x);
+        picked += hit * x[label[i]];
+        const T log_sum = kernels::softmax_row(classes, T(1), x, gradient);
+        for (int64_t j = 0; smoothing > 0 && j < classes; ++j) gradient[j] -= spread;
+        gradient[label[i]] -= hit;
+        return log_sum - picked;
+    };
+    auto attributes = [&] { return Attributes{{"label_smoothing", smoothing}}; };
+    return row_loss("cross_entropy", logits, labels.numel(), row, attributes);
+}
+
+}  // namespace lathe::ops

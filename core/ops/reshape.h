@@ -1,0 +1,13 @@
+#pragma once
+#include "lathe/core/variable.h"
+
+namespace lathe::ops {
+
+// The same elements under another shape, without a copy. One extent may be -1: it follows from the others.
+// Error: the counts of elements differ.
+Variable reshape(const Variable& x, const std::vector<int64_t>& shape);
+
+// x [N, ...]  ->  [N, rest]: every axis from `start_axis` on becomes one.
+Variable flatten(const Variable& x, int start_axis = 1);
+
+}  // namespace lathe::ops

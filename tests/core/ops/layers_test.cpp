@@ -1,0 +1,45 @@
+#include <doctest/doctest.h>
+
+#include "lathe/core/ops/conv2d.h"
+#include "lathe/core/ops/linear.h"
+#include "lathe/core/ops/relu.h"
+#include "lathe/tests/support/op_cases.h"
+
+using namespace lathe;
+using namespace lathe::testing;
+
+namespace {
+
+GradcheckFn convolution(const ops::Conv2dOptions& options) {
+    return [=](const auto& in) { return ops::conv2d(in[0], in[1], in.size() > 2 ? in[2] : Variable(), options); };
+}
+Variable linear(const std::vector<Variable>& in) { return ops::linear(in[0], in[1], in.size() > 2 ? in[2] : Variable()); }
+
+const bool registered = register_cases({
+    {"conv2d", "3x3, bias", {{2, 5, 4, 3}, {4, 3, 3, 3}, {4}}, convolution({.padding = 1})},
+    {"conv2d", "1x1", {{1, 3, 5, 3}, {5, 1, 1, 3}}, convolution({})},
+    {"conv2d", "stride above the kernel", {{1, 7, 8, 2}, {3, 2, 1, 2}}, convolution({.stride = {3, 2}})},
+    {"conv2d", "dilation, uneven padding", {{1, 6, 5, 2}, {2, 2, 3, 2}},
+     convolution({.padding = {1, 2, 0, 3}, .dilation = {2, 1}})},
+    {"conv2d", "two groups", {{1, 4, 5, 4}, {6, 3, 3, 2}, {6}}, convolution({.stride = 2, .padding = 1, .groups = 2})},
+    {"conv2d", "depthwise", {{2, 5, 5, 3}, {3, 3, 3, 1}, {3}}, convolution({.stride = 2, .padding = 1, .groups = 3})},
+    {"linear", "bias", {{3, 5}, {2, 5}, {2}}, linear},
+    {"linear", "one row", {{1, 7}, {3, 7}}, linear},
+    {"linear", "more axes", {{2, 3, 5}, {2, 5}, {2}}, linear},
+    {"relu", "any shape", {{3, 5, 1}}, [](const auto& in) { return ops::relu(in[0]); }, away_from({0})},
+});
+
+}  // namespace
+
+TEST_CASE("conv2d, linear and relu name what does not fit") {
+    const Tensor image = Tensor::zeros({1, 4, 4, 3});
+    CHECK_THROWS_WITH_AS(ops::conv2d(image, Tensor::zeros({2, 3, 3, 4})),
+                         "conv2d: expected input [N, H, W, 4], got [1, 4, 4, 3]", Error);
+    CHECK_THROWS_AS(ops::conv2d(image, Tensor::zeros({2, 5, 5, 3})), Error);
+    CHECK_THROWS_AS(ops::conv2d(image, Tensor::zeros({3, 3, 3, 1}), {}, {.groups = 2}), Error);
+    CHECK_THROWS_AS(ops::conv2d(image, Tensor::zeros({2, 3, 3, 3}), Tensor::zeros({3})), Error);
+    CHECK_THROWS_WITH_AS(ops::linear(Tensor::zeros({2, 3}), Tensor::zeros({5, 4})), "linear: expected x [..., 4], got [2, 3]",
+                         Error);
+    CHECK_THROWS_AS(ops::linear(Tensor::zeros({2, 3}), Tensor::zeros({5, 3}), Tensor::zeros({3})), Error);
+    CHECK_THROWS_AS(ops::relu(Tensor::zeros({2}, DType::i32)), Error);
+}
