@@ -1,5 +1,6 @@
 #pragma once
 #include "lathe/core/kernels/activation_table.h"
+#include "lathe/core/kernels/gemm_table.h"
 
 namespace lathe::kernels {
 
@@ -12,6 +13,7 @@ bool supported(Isa isa);  // compiled in, and this CPU and its operating system 
 // The float32 kernels of one instruction set: a struct of function pointers for each family.
 struct Table {
     ActivationTable activation;
+    GemmTable gemm;
 };
 
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.

@@ -1,21 +1,116 @@
 #include "lathe/core/kernels/gemm.h"
 
-#include <cblas.h>
-
+#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/gemm_panel.h"
 #include "lathe/core/kernels/gemm_portable.h"
+#include "lathe/core/memory.h"
 
 namespace lathe::kernels {
+namespace {
+
+constexpr int64_t kDepth = 512;           // products summed in registers before C is written: A and B stay in the caches
+constexpr int64_t kRowsPerTask = 112;     // 8 tiles of 14, 19 of 6
+constexpr int64_t kSerialMacs = 1 << 17;  // below it, waking a thread takes longer than the product
+constexpr int64_t kTasks = 16;
+
+struct Matrix {
+    const float* data;
+    int64_t row, column;  // distance between neighbours; one of them is 1
+};
+
+struct Product {
+    const GemmTable& kernels;
+    int64_t m, n, k;
+    Matrix a, b;
+
+    // C[rows from `row`, panel] (+)= A[.., k from `first`] B[k from `first`, panel], B's part starting at `columns`.
+    void panel(int64_t row, int64_t rows, int64_t index, int64_t first, int64_t depth, const float* columns, int64_t b_step,
+               float* c, int64_t ldc, bool accumulate) const {
+        const int64_t column = index * kernels.columns, width = std::min<int64_t>(n - column, kernels.columns);
+        GemmPanel p = empty_panel();
+        p.length = depth;
+        p.a = a.data + row * a.row + first * a.column;
+        p.a_row = a.row;
+        p.a_step = a.column;
+        p.b_step = b_step;
+        p.c_row = ldc;
+        p.accumulate = accumulate;
+        add_columns(p, columns, c + row * ldc + column, width, kernels.lanes);
+        kernels.panel(rows, p);
+    }
+
+    // Many rows: B is packed once, tasks take blocks of rows and, when those are few, of panels.
+    void by_rows(float* c, int64_t ldc, bool accumulate) const {
+        const int64_t panels = blocks(n, kernels.columns), panel_size = k * kernels.columns;
+        // Packing pays when every value is used by several tiles; a narrow last panel must be padded anyway.
+        const bool in_place = b.column == 1 && m <= 32;
+        const int64_t first_packed = in_place ? n / kernels.columns : 0;
+        Workspace<float> packed(static_cast<size_t>((panels - first_packed) * panel_size));
+        parallel_for(panels - first_packed, blocks(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
+            const int64_t column = (first_packed + begin) * kernels.columns;
+            kernels.pack(k, std::min(n, (first_packed + end) * kernels.columns) - column, b.data + column * b.column, b.row,
+                         b.column, packed.data() + begin * panel_size, panel_size);
+        });
+        const bool serial = m * n * k < kSerialMacs;
+        const int64_t rows = serial ? m : kRowsPerTask, row_blocks = blocks(m, rows);
+        const int64_t task_panels = serial ? panels : std::max<int64_t>(blocks(panels * row_blocks, kTasks) / row_blocks,
+                                                                         blocks(kSerialMacs, rows * panel_size));
+        const int64_t panel_blocks = blocks(panels, task_panels);
+        parallel_tasks(row_blocks * panel_blocks, [&](int64_t task) {
+            const int64_t row = task / panel_blocks * rows, begin = task % panel_blocks * task_panels;
+            for (int64_t first = 0; first < k; first += kDepth)
+                for (int64_t i = begin; i < std::min(panels, begin + task_panels); ++i) {
+                    const bool direct = i < first_packed;
+                    const float* columns = direct ? b.data + first * b.row + i * kernels.columns
+                                                  : packed.data() + (i - first_packed) * panel_size + first * kernels.columns;
+                    panel(row, std::min(rows, m - row), i, first, std::min(kDepth, k - first), columns,
+                          direct ? b.row : kernels.columns, c, ldc, accumulate || first > 0);
+                }
+        });
+    }
+
+    // A long k: tasks take stretches of it, each into its own C; those are added in order.
+    void by_depth(int64_t tasks, float* c, int64_t ldc, bool accumulate) const {
+        const int64_t panels = blocks(n, kernels.columns), step = kDepth / 2;
+        Workspace<float> sums(static_cast<size_t>(tasks * m * n));
+        parallel_tasks(tasks, [&](int64_t task) {
+            Workspace<float> packed(static_cast<size_t>(panels * step * kernels.columns));
+            const int64_t begin = k * task / tasks, end = k * (task + 1) / tasks;
+            for (int64_t first = begin; first < end; first += step) {
+                const int64_t depth = std::min(step, end - first);
+                kernels.pack(depth, n, b.data + first * b.row, b.row, b.column, packed.data(), step * kernels.columns);
+                for (int64_t i = 0; i < panels; ++i)
+                    panel(0, m, i, first, depth, packed.data() + i * step * kernels.columns, kernels.columns,
+                          sums.data() + task * m * n, n, first > begin);
+            }
+        });
+        parallel_for(m, blocks(1 << 14, n * tasks), [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i)
+                for (int64_t j = 0; j < n; ++j) {
+                    float total = accumulate ? c[i * ldc + j] : 0;
+                    for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>((task * m + i) * n + j)];
+                    c[i * ldc + j] = total;
+                }
+        });
+    }
+};
+
+}  // namespace
 
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
           int64_t ldb, float* c, int64_t ldc, bool accumulate) {
     if (m == 0 || n == 0) return;
-    const auto blas = [](Trans t) { return t == Trans::yes ? CblasTrans : CblasNoTrans; };
-    const int64_t grain = m * n * k < 65536 ? m : (m + 15) / 16;
-    parallel_for(m, grain, [&](int64_t begin, int64_t end) {
-        cblas_sgemm(CblasRowMajor, blas(a_trans), blas(b_trans), int(end - begin), int(n), int(k), 1.0f,
-                    a + begin * (a_trans == Trans::no ? lda : 1), int(lda), b, int(ldb), accumulate ? 1.0f : 0.0f,
-                    c + begin * ldc, int(ldc));
-    });
+    if (k == 0) return portable::gemm(a_trans, b_trans, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
+    const auto matrix = [](Trans trans, const float* data, int64_t ld) {
+        return trans == Trans::no ? Matrix{data, ld, 1} : Matrix{data, 1, ld};
+    };
+    const Product product{table().gemm, m, n, k, matrix(a_trans, a, lda), matrix(b_trans, b, ldb)};
+    const int64_t depth_tasks = std::min(kTasks, k / kDepth);
+    // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
+    if (depth_tasks > 1 && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
+        product.by_depth(depth_tasks, c, ldc, accumulate);
+    else
+        product.by_rows(c, ldc, accumulate);
 }
 
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b,
