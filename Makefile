@@ -34,10 +34,12 @@ endif
 
 LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim compress nas,$(d)/*.cpp $(d)/*/*.cpp)))
 TOOL_SRC := $(wildcard tools/*.cpp)
-TEST_SRC := $(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp)
+TEST_SRC := $(filter-out tests/bench/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
+BENCH_SRC := $(wildcard tests/bench/*.cpp)
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
+BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
 .PHONY: all deps demo test asan bench install clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so
@@ -52,6 +54,10 @@ $(BIN)/liblathe.so: $(LIB_OBJ)
 	$(ALL_CXX) $(LDFLAGS) -shared -Wl,-soname,liblathe.so.0 -o $@ $^ $(LDLIBS)
 
 $(BIN)/lathe-tests: $(TEST_OBJ) $(BIN)/liblathe.a
+	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# One program a file of tests/bench: conv_bench.cpp makes build/conv-bench.
+$(BIN)/%-bench: $(OUT)/tests/bench/%_bench.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 test: all $(BIN)/lathe-tests
@@ -70,7 +76,7 @@ $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
 	$(ALL_CXX) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
 
 clean:
 	rm -rf build
