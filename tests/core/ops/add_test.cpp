@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -22,6 +23,12 @@ const bool registered = register_cases({
     {"add", "both repeat", {{3, 1, 5}, {2, 1, 4, 1}}, plain},
     {"add", "relu", {{3, 7}, {3, 7}}, with_relu},
     {"add", "relu by channel", {{3, 7}, {7}}, with_relu},
+});
+
+const bool recorded = register_recorded({
+    {"add.same", [](const auto& in) { return ops::add(in["a"], in["b"]); }},
+    {"add.relu", [](const auto& in) { return ops::add(in["a"], in["b"], ops::Activation::relu); }},
+    {"add.channels", [](const auto& in) { return ops::add(in["a"], in["b"]); }},
 });
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -17,6 +18,12 @@ const bool registered = register_cases({
      [](const auto& in) { return ops::cross_entropy(in[0], kLabels, {.label_smoothing = 0.1}); }},
     {"cross_entropy", "more axes", {{1, 5, 7}},
      [](const auto& in) { return ops::cross_entropy(in[0], kLabels.reshape({1, 5})); }},
+});
+
+const bool recorded = register_recorded({
+    {"cross_entropy", [](const auto& in) { return ops::cross_entropy(in["logits"], in.tensor("labels")); }},
+    {"cross_entropy.smoothed",
+     [](const auto& in) { return ops::cross_entropy(in["logits"], in.tensor("labels"), {.label_smoothing = 0.1}); }},
 });
 
 }  // namespace

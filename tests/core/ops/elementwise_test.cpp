@@ -7,6 +7,7 @@
 #include "lathe/core/ops/sub.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -27,6 +28,16 @@ const bool registered = register_cases({
     {"sub", "same shape", {{3, 5}, {3, 5}}, difference},
     {"sub", "broadcast", {{5}, {3, 1}}, difference},
     {"scale", "any shape", {{3, 5}}, [](const auto& in) { return ops::scale(in[0], -2.5); }},
+});
+
+Variable recorded_product(const RecordedInputs& in) { return ops::mul(in["a"], in["b"]); }
+
+const bool recorded = register_recorded({
+    {"mul.same", recorded_product},
+    {"mul.squeeze_excite", recorded_product},
+    {"mul.both_repeat", recorded_product},
+    {"sub.broadcast", [](const auto& in) { return ops::sub(in["a"], in["b"]); }},
+    {"scale", [](const auto& in) { return ops::scale(in["x"], -2.5); }},
 });
 
 }  // namespace

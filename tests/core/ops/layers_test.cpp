@@ -4,6 +4,7 @@
 #include "lathe/core/ops/linear.h"
 #include "lathe/core/ops/relu.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -27,6 +28,24 @@ const bool registered = register_cases({
     {"linear", "one row", {{1, 7}, {3, 7}}, linear},
     {"linear", "more axes", {{2, 3, 5}, {2, 5}, {2}}, linear},
     {"relu", "any shape", {{3, 5, 1}}, [](const auto& in) { return ops::relu(in[0]); }, away_from({0})},
+});
+
+std::function<Variable(const RecordedInputs&)> recorded_convolution(const ops::Conv2dOptions& options) {
+    return [=](const auto& in) { return ops::conv2d(in["x"], in["weight"], in["bias"], options); };
+}
+Variable recorded_linear(const RecordedInputs& in) { return ops::linear(in["x"], in["weight"], in["bias"]); }
+
+const bool recorded = register_recorded({
+    {"conv2d.3x3", recorded_convolution({.padding = 1})},
+    {"conv2d.1x1", recorded_convolution({})},
+    {"conv2d.image_stride2", recorded_convolution({.stride = 2, .padding = 2})},
+    {"conv2d.dilation_uneven", recorded_convolution({.padding = {1, 2, 0, 3}, .dilation = {2, 1}})},
+    {"conv2d.groups", recorded_convolution({.stride = 2, .padding = 1, .groups = 2})},
+    {"conv2d.depthwise", recorded_convolution({.padding = 1, .groups = 9})},
+    {"conv2d.depthwise_stride2", recorded_convolution({.stride = 2, .padding = 2, .groups = 8})},
+    {"linear.bias", recorded_linear},
+    {"linear.no_bias", recorded_linear},
+    {"relu", [](const auto& in) { return ops::relu(in["x"]); }},
 });
 
 }  // namespace
