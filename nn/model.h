@@ -1,0 +1,48 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lathe/nn/module.h"
+
+namespace lathe::nn {
+
+// How pixels in [0, 1] become inputs: (pixel - mean) / std, a value for each channel. Empty: used as they are.
+struct InputScaling {
+    std::vector<float> mean{};
+    std::vector<float> std{};
+};
+
+// What a network of the zoo is built from.
+struct ModelOptions {
+    int64_t classes = 0;             // 0: the network's usual number
+    double width = 1.0;              // multiplies every channel count
+    std::vector<int64_t> widths{};   // or the channel counts one by one, where the network takes a list
+    Shape input{};                   // [H, W, C]; empty: the network's usual size
+    double dropout = -1;             // probability; negative: the network's usual one
+};
+
+// A network that a file can hold whole: the name and options of its architecture, its layers, and what a user needs to
+// run it on images.
+class Model : public Module {
+public:
+    Model(std::string architecture, ModelOptions options, std::unique_ptr<Module> net);
+
+    const std::string& architecture() const { return architecture_; }
+    const ModelOptions& options() const { return options_; }  // with the defaults filled in
+    const Shape& input_shape() const { return options_.input; }
+    int64_t classes() const { return options_.classes; }
+    Module& net() { return *net_; }
+
+    std::vector<std::string> class_names{};
+    InputScaling scaling{};
+
+private:
+    Variable forward(const Variable& x) override;
+
+    std::string architecture_;
+    ModelOptions options_;
+    std::unique_ptr<Module> net_;
+};
+
+}  // namespace lathe::nn

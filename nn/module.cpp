@@ -1,0 +1,171 @@
+#include "lathe/nn/module.h"
+
+#include <set>
+
+namespace lathe::nn {
+
+namespace {
+
+std::string joined(const std::string& prefix, const std::string& name) {
+    if (prefix.empty() || name.empty()) return prefix + name;
+    return prefix + "." + name;
+}
+
+bool wildcard_match(const char* pattern, const char* text) {
+    if (*pattern == '*') return wildcard_match(pattern + 1, text) || (*text && wildcard_match(pattern, text + 1));
+    if (!*pattern || !*text) return *pattern == *text;
+    return *pattern == *text && wildcard_match(pattern + 1, text + 1);
+}
+
+bool name_matches(const std::string& pattern, const std::string& name) {
+    return wildcard_match(pattern.c_str(), name.c_str()) || wildcard_match((pattern + ".*").c_str(), name.c_str());
+}
+
+std::vector<std::string> names_of(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
+    std::vector<std::string> names;
+    for (const auto& [name, parameter] : parameters) names.push_back(name);
+    return names;
+}
+
+}  // namespace
+
+Variable Module::operator()(const Variable& x) {
+    PathScope scope(name_);
+    return forward(x);
+}
+
+void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& f) {
+    f(prefix, *this);
+    for (const auto& [name, child] : children_) child->visit(joined(prefix, name), f);
+}
+
+std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
+    std::vector<std::pair<std::string, Parameter*>> found;
+    visit("", [&](const std::string& prefix, Module& module) {
+        for (const auto& [name, parameter] : module.parameters_)
+            if (*parameter) found.emplace_back(joined(prefix, name), parameter);
+    });
+    return found;
+}
+
+std::vector<std::pair<std::string, Tensor*>> Module::named_buffers() {
+    std::vector<std::pair<std::string, Tensor*>> found;
+    visit("", [&](const std::string& prefix, Module& module) {
+        for (const auto& [name, buffer] : module.buffers_) found.emplace_back(joined(prefix, name), buffer);
+    });
+    return found;
+}
+
+std::vector<std::pair<std::string, Module*>> Module::named_modules() {
+    std::vector<std::pair<std::string, Module*>> found;
+    visit("", [&](const std::string& prefix, Module& module) { found.emplace_back(prefix, &module); });
+    return found;
+}
+
+int64_t Module::parameter_count() {
+    int64_t count = 0;
+    for (const auto& [name, parameter] : named_parameters()) count += parameter->value().numel();
+    return count;
+}
+
+void Module::zero_grad() {
+    for (const auto& [name, parameter] : named_parameters()) parameter->zero_grad();
+}
+
+void Module::train(bool on) {
+    visit("", [&](const std::string&, Module& module) { module.training_ = on; });
+}
+
+int Module::freeze(const std::string& pattern, bool frozen) {
+    int matched = 0;
+    const auto parameters = named_parameters();
+    for (const auto& [name, parameter] : parameters)
+        if (name_matches(pattern, name)) {
+            parameter->set_trainable(!frozen);
+            ++matched;
+        }
+    check(matched > 0, "freeze: no parameter matches '", pattern, "'; ", nearest_name(pattern, names_of(parameters)));
+    return matched;
+}
+
+std::map<std::string, Tensor> Module::state() {
+    std::map<std::string, Tensor> state;
+    for (const auto& [name, parameter] : named_parameters()) {
+        state[name] = parameter->layout().to_file(parameter->value());
+        for (const auto& transform : parameter->transforms())
+            for (const auto& [suffix, tensor] : transform->state())
+                state[name + "." + suffix] = tensor.shape() == parameter->shape() ? parameter->layout().to_file(tensor) : tensor;
+    }
+    for (const auto& [name, buffer] : named_buffers()) state[name] = *buffer;
+    return state;
+}
+
+void Module::load_state(const std::map<std::string, Tensor>& state, Sizes sizes) {
+    std::set<std::string> left;
+    for (const auto& [name, tensor] : state)
+        if (!name.ends_with("num_batches_tracked")) left.insert(name);
+    auto take = [&](const std::string& name) -> const Tensor& {
+        const auto found = state.find(name);
+        check(found != state.end(), "load: '", name, "' is missing");
+        left.erase(name);
+        return found->second;
+    };
+    auto fit = [&](const std::string& name, const Tensor& stored, const Tensor& now) {
+        const bool fits = sizes == Sizes::follow ? stored.rank() == now.rank() : stored.shape() == now.shape();
+        check(fits && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ", name_of(now.dtype()), " and shape ",
+              now.shape(), ", got ", name_of(stored.dtype()), " ", stored.shape());
+        return stored.clone();
+    };
+    for (const auto& [name, parameter] : named_parameters()) {
+        const Tensor& stored = take(name);
+        const FileLayout& layout = parameter->layout();
+        check(stored.rank() == parameter->value().rank(), "load: expected '", name, "' with ", parameter->value().rank(),
+              " dimensions, got shape ", stored.shape());
+        parameter->set_value(fit(name, layout.from_file(stored), parameter->value()));
+        for (const auto& transform : parameter->transforms()) {
+            std::map<std::string, Tensor> kept = transform->state();
+            for (auto& [suffix, tensor] : kept) {
+                tensor = take(name + "." + suffix);
+                tensor = (tensor.shape() == stored.shape() ? layout.from_file(tensor) : tensor).clone();
+            }
+            transform->load_state(kept);
+        }
+    }
+    for (const auto& [name, buffer] : named_buffers()) *buffer = fit(name, take(name), *buffer);
+    check(left.empty(), "load: '", left.empty() ? "" : *left.begin(), "' is not part of this model");
+}
+
+void Module::check_free(const std::string& name) const {
+    auto taken = [&](const auto& list) {
+        for (const auto& [other, item] : list)
+            if (other == name) return true;
+        return false;
+    };
+    check(!taken(parameters_) && !taken(buffers_) && !taken(children_), "module: the name '", name, "' is taken");
+}
+
+void Module::parameter(const std::string& name, Parameter& parameter) {
+    check_free(name);
+    parameters_.emplace_back(name, &parameter);
+}
+
+void Module::buffer(const std::string& name, Tensor& buffer) {
+    check_free(name);
+    buffers_.emplace_back(name, &buffer);
+}
+
+void Module::child(const std::string& name, Module& child) {
+    check_free(name);
+    child.name_ = name;
+    children_.emplace_back(name, &child);
+}
+
+Graph trace(Module& module, const Tensor& x) {
+    std::map<const void*, std::pair<std::string, std::string>> names;
+    for (const auto& [name, parameter] : module.named_parameters()) names[parameter->value().raw()] = {"parameter", name};
+    for (const auto& [name, buffer] : module.named_buffers()) names[buffer->raw()] = {"buffer", name};
+    ModeScope eval(module, false);
+    return lathe::trace([&](const Variable& input) { return module(input); }, x, names);
+}
+
+}  // namespace lathe::nn

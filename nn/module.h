@@ -1,0 +1,92 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lathe/core/graph.h"
+#include "lathe/core/variable.h"
+#include "lathe/nn/parameter.h"
+
+namespace lathe::nn {
+
+// A layer or a network of layers: named parameters, buffers and children, and a forward function.
+//
+//     struct Block : Module {
+//         Conv2d conv{{.in = 16, .out = 16, .kernel = 3, .padding = 1}};
+//         BatchNorm bn{{.channels = 16}};
+//         Block() { child("conv", conv), child("bn", bn); }
+//         Variable forward(const Variable& x) override { return ops::relu(bn(conv(x))); }
+//     };
+class Module {
+public:
+    virtual ~Module() = default;
+    Module(const Module&) = delete;
+    Module& operator=(const Module&) = delete;
+
+    // Runs forward inside the layer's path, so that errors and traced ops name the layer ("layer1.0.conv1").
+    Variable operator()(const Variable& x);
+
+    // Of this module and all below, in order of registration, with dotted names. Absent ones (no bias) are left out.
+    std::vector<std::pair<std::string, Parameter*>> named_parameters();
+    std::vector<std::pair<std::string, Tensor*>> named_buffers();
+    std::vector<std::pair<std::string, Module*>> named_modules();  // itself first, named ""
+    int64_t parameter_count();
+    void zero_grad();
+
+    // Training mode (batch statistics, dropout) or evaluation; a new module is in training mode.
+    void train(bool on = true);
+    void eval() { train(false); }
+    bool training() const { return training_; }
+
+    // Stops (or starts again) training the parameters whose name matches: `*` stands for any characters, and a pattern
+    // also matches every name below it ("layer1"). Returns how many matched. Error: none did (names the nearest).
+    int freeze(const std::string& pattern, bool frozen = true);
+
+    // Everything to be kept, by name and in the arrangement of files: parameters, the state of their transforms
+    // ("conv1.weight.mask"), buffers. The tensors are copies where the arrangement differs, shared otherwise.
+    std::map<std::string, Tensor> state();
+    // Sets what state() gives. PyTorch's num_batches_tracked is ignored. With Sizes::follow the layers take the sizes of the
+    // tensors given: so the weights of a channel-pruned network load into its full-size architecture.
+    // Error: a name missing or unknown, or another shape or element type than the layer's.
+    enum class Sizes { fixed, follow };
+    void load_state(const std::map<std::string, Tensor>& state, Sizes sizes = Sizes::fixed);
+
+protected:
+    Module() = default;
+    virtual Variable forward(const Variable& x) = 0;
+
+    // Registration, in constructors. What is registered must live as long as the module. Error: the name is taken.
+    void parameter(const std::string& name, Parameter& parameter);
+    void buffer(const std::string& name, Tensor& buffer);
+    void child(const std::string& name, Module& child);
+
+private:
+    void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
+    void check_free(const std::string& name) const;
+
+    std::string name_;  // within the parent
+    std::vector<std::pair<std::string, Parameter*>> parameters_;
+    std::vector<std::pair<std::string, Tensor*>> buffers_;
+    std::vector<std::pair<std::string, Module*>> children_;
+    bool training_ = true;
+};
+
+// The graph of one forward of the module on x, in evaluation mode, with parameters and buffers under their names.
+Graph trace(Module& module, const Tensor& x);
+
+// Puts a module in training or evaluation mode for the length of a scope.
+class ModeScope {
+public:
+    ModeScope(Module& module, bool training) : module_(module), before_(module.training()) { module.train(training); }
+    ~ModeScope() { module_.train(before_); }
+    ModeScope(const ModeScope&) = delete;
+    ModeScope& operator=(const ModeScope&) = delete;
+
+private:
+    Module& module_;
+    bool before_;
+};
+
+}  // namespace lathe::nn

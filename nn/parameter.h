@@ -1,0 +1,83 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lathe/core/variable.h"
+#include "lathe/nn/transform.h"
+
+namespace lathe::nn {
+
+// How a parameter is arranged here against its order in files, which is PyTorch's.
+struct FileLayout {
+    enum Kind {
+        plain,  // the same
+        conv,   // here [out, kh, kw, in], in files [out, in, kh, kw]
+        image,  // a linear layer behind a flattened image: here [out, (h, w, c)], in files [out, (c, h, w)]
+    } kind = plain;
+    int64_t pixels = 1;  // h * w, of `image`
+
+    Tensor to_file(const Tensor& value) const;
+    Tensor from_file(const Tensor& stored) const;  // Error: a shape that this arrangement cannot have
+};
+
+// A trainable weight: the dense value, its gradient, the optimizer's state for it, and the chain of transforms that
+// makes the effective weight. Layers use effective() only.
+class Parameter {
+public:
+    Parameter() = default;  // absent: false (no bias)
+    explicit Parameter(Tensor value, FileLayout layout = {}) : layout_(layout) { set_value(std::move(value)); }
+    Parameter(const Parameter&) = delete;
+    Parameter& operator=(const Parameter&) = delete;
+    Parameter(Parameter&&) = default;
+    Parameter& operator=(Parameter&&) = default;
+
+    explicit operator bool() const { return static_cast<bool>(dense_); }
+    const Tensor& value() const { return dense_.value(); }
+    Tensor& value() { return dense_.value(); }
+    const Shape& shape() const { return dense_.shape(); }
+    const Tensor& grad() const { return dense_.grad(); }
+    void set_grad(Tensor grad);
+    void zero_grad() { dense_.zero_grad(); }
+    const FileLayout& layout() const { return layout_; }
+
+    // The weight that layers compute with: the dense value through every transform, on the tape. Computed once until the
+    // value, a transform or the tape changes. Empty for an absent parameter.
+    Variable effective();
+
+    // Replaces the value; the shape may differ. Drops the gradient and the optimizer's slots; transforms must still fit.
+    void set_value(Tensor value);
+
+    bool trainable() const { return dense_.requires_grad(); }
+    void set_trainable(bool trainable);
+
+    // The transforms in order of application, at most one of each kind.
+    const std::vector<std::unique_ptr<WeightTransform>>& transforms() const { return transforms_; }
+    WeightTransform& add_transform(std::unique_ptr<WeightTransform> transform);  // Error: one of that kind is there
+    void remove_transform(const std::string& kind);
+    template <class T>
+    T* find_transform() const {
+        for (const auto& transform : transforms_)
+            if (auto* wanted = dynamic_cast<T*>(transform.get())) return wanted;
+        return nullptr;
+    }
+
+    // Keeps the slices `indices` along `axis`, in that order: the one way a weight changes size or order. Value, gradient,
+    // optimizer slots and transforms move together. Error: index out of range.
+    void select_(int axis, const std::vector<int64_t>& indices);
+
+    // The optimizer's state for this weight by name ("momentum"), of the value's shape.
+    std::map<std::string, Tensor>& slots() { return slots_; }
+
+private:
+    Variable dense_;
+    FileLayout layout_{};
+    std::vector<std::unique_ptr<WeightTransform>> transforms_;
+    std::map<std::string, Tensor> slots_;
+
+    Variable cached_;  // the effective weight, valid for cached_key_
+    std::vector<uint64_t> cached_key_;
+};
+
+}  // namespace lathe::nn
