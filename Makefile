@@ -1,6 +1,12 @@
-# make            library and command, optimised      make deps     install the system packages
-# make demo       train on the built-in images        make test     every quick test
-# make help       all targets
+# make            build/lathe (the command), liblathe.a and liblathe.so, optimised
+# make deps       install the system packages that are missing, or say which
+# make demo       train on the built-in images for about a minute and show what came of it
+# make test       every quick test
+# make asan       the same tests under the address and undefined-behaviour sanitizers
+# make bench      training speed and memory, beside PyTorch where it is installed
+# make install    PREFIX=/usr/local DESTDIR=   headers, libraries, command, pkg-config file
+# make uninstall  take them away again
+# make clean      remove build/
 CXX      ?= g++
 CXXFLAGS ?= -O3 -g
 LDFLAGS  ?=
@@ -22,7 +28,7 @@ ALL_CXX = $(CXX) -std=c++20 -fPIC -fopenmp -Wall -Wextra -ffp-contract=fast -Ibu
 LDLIBS  = -lopenblas -lz -fopenmp
 
 # Kernels are compiled once per instruction set; everything else for the oldest machine that is supported.
-MACHINE := $(shell $(CXX) -dumpmachine)
+MACHINE := $(shell $(CXX) -dumpmachine 2>/dev/null || uname -m)
 ifneq ($(findstring x86_64,$(MACHINE)),)
 ISA = -march=x86-64-v2
 $(OUT)/%_avx2.o:   ISA = -march=x86-64-v3
@@ -41,7 +47,7 @@ TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test asan bench install clean help
+.PHONY: all deps demo test asan bench install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
@@ -61,10 +67,45 @@ $(BIN)/%-bench: $(OUT)/tests/bench/%_bench.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 test: all $(BIN)/lathe-tests
-	$(BIN)/lathe-tests
+	LATHE_BIN=$(BIN)/lathe $(BIN)/lathe-tests
+
+# About a minute of training on the built-in images, then what came of it.
+demo: $(BIN)/lathe
+	tools/demo.sh $(BIN)/lathe build/demo
+
+# The same tests with the address and undefined-behaviour sanitizers.
+asan:
+	$(MAKE) BUILD=asan test
+
+HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install $(BIN)/lathe $(DESTDIR)$(PREFIX)/bin/lathe
+	install -m 644 $(BIN)/liblathe.a $(DESTDIR)$(PREFIX)/lib/
+	install $(BIN)/liblathe.so $(DESTDIR)$(PREFIX)/lib/liblathe.so.$(VERSION)
+	ln -sf liblathe.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/liblathe.so.0
+	ln -sf liblathe.so.0 $(DESTDIR)$(PREFIX)/lib/liblathe.so
+	for h in $(HEADERS); do install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/lathe/$$h || exit 1; done
+	install -m 644 tools/lathe.h $(DESTDIR)$(PREFIX)/include/lathe/lathe.h
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/lathe.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lathe.pc
+
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/include/lathe $(DESTDIR)$(PREFIX)/bin/lathe
+	rm -f $(DESTDIR)$(PREFIX)/lib/liblathe.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/lathe.pc
+
+deps:
+	tools/install_deps.sh $(CXX)
+
+# Looked for once before anything is compiled.
+build/.deps: tools/install_deps.sh
+	tools/install_deps.sh $(CXX)
+	@mkdir -p build && touch $@
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
 
 # Includes are spelled "lathe/core/tensor.h", before and after installation.
-build/include/lathe:
+build/include/lathe: | build/.deps
 	mkdir -p build/include && ln -sfn ../.. $@
 
 # Changed flags rebuild everything.
