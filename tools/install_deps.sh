@@ -2,11 +2,11 @@
 # Installs the system packages that Lathe is built from when something is missing; says what to install where it cannot.
 # Usage: tools/install_deps.sh [C++ compiler]
 set -u
-cxx=${1:-c++}
+cxx=${*:-c++}  # may be several words: "ccache g++"
 packages="g++ make pkg-config libopenblas-openmp-dev zlib1g-dev doctest-dev libstb-dev nlohmann-json3-dev libcli11-dev librandom123-dev"
 
 all_there() {
-    command -v pkg-config >/dev/null && "$cxx" -std=c++20 -fopenmp -x c++ - -o /dev/null -lopenblas -lz >/dev/null 2>&1 <<'EOF'
+    command -v pkg-config >/dev/null && $cxx -std=c++20 -fopenmp -x c++ - -o /dev/null -lopenblas -lz >/dev/null 2>&1 <<'EOF'
 #if !__has_include(<CLI/CLI.hpp>) || !__has_include(<Random123/philox.h>) || !__has_include(<doctest/doctest.h>) || \
     !__has_include(<nlohmann/json.hpp>) || !__has_include(<stb/stb_image.h>)
 #error missing
