@@ -1,5 +1,6 @@
 #include "lathe/core/kernels/conv2d.h"
 
+#include "lathe/core/kernels/conv2d_depthwise.h"
 #include "lathe/core/kernels/conv2d_direct.h"
 #include "lathe/core/kernels/conv2d_portable.h"
 #include "lathe/core/kernels/gemm.h"
@@ -15,28 +16,34 @@ bool pointwise(const Conv2dShape& g) {
 }  // namespace
 
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
-    if (pointwise(g) && !bias)
+    if (g.depthwise())
+        depthwise::forward(g, x, weight, bias, y);
+    else if (pointwise(g) && !bias)
         gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, g.in_c, x, g.in_c, weight, g.in_c, y, g.out_c);
     else
         direct::forward(g, x, weight, bias, y);
 }
 
 void conv2d_backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
-    if (pointwise(g))
+    if (g.depthwise())
+        depthwise::backward_input(g, dy, weight, dx);
+    else if (pointwise(g))
         gemm(Trans::no, Trans::no, g.batch * g.out_h * g.out_w, g.in_c, g.out_c, dy, g.out_c, weight, g.in_c, dx, g.in_c);
     else
         direct::backward_input(g, dy, weight, dx);
 }
 
 void conv2d_backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
-    if (pointwise(g))
+    if (g.depthwise())
+        depthwise::backward_weight(g, x, dy, dweight);
+    else if (pointwise(g))
         gemm(Trans::yes, Trans::no, g.out_c, g.in_c, g.batch * g.out_h * g.out_w, dy, g.out_c, x, g.in_c, dweight, g.in_c);
     else
         direct::backward_weight(g, x, dy, dweight);
 }
 
 const char* conv2d_algorithm(const Conv2dShape& g) {
-    return pointwise(g) ? "gemm1x1" : "direct";
+    return g.depthwise() ? "depthwise" : pointwise(g) ? "gemm1x1" : "direct";
 }
 
 void conv2d_forward(const Conv2dShape& g, const double* x, const double* weight, const double* bias, double* y) {

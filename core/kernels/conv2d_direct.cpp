@@ -1,7 +1,6 @@
 #include "lathe/core/kernels/conv2d_direct.h"
 
-#include <numeric>
-
+#include "lathe/core/kernels/conv2d_axis.h"
 #include "lathe/core/kernels/dispatch.h"
 #include "lathe/core/kernels/gemm_panel.h"
 #include "lathe/core/memory.h"
@@ -11,31 +10,6 @@ namespace lathe::kernels::direct {
 namespace {
 
 constexpr int64_t kBandFloats = 16384;  // 64 KiB: a band, its results and a panel of weights share the second-level cache
-
-// One axis of a correlation: result i stands at `out_first + i * out_step` and sums over taps t the values at
-// `in_first + i * in_step + t * in_tap`, each times the kernel's value at `kernel_first + t * kernel_step`.
-struct Axis {
-    int64_t count, out_first, out_step;
-    int64_t in_first, in_step, in_tap;
-    int64_t taps, kernel_first, kernel_step;
-
-    int64_t extent(int64_t results) const { return (results - 1) * in_step + (taps - 1) * in_tap + 1; }
-};
-
-Axis forward_axis(int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation) {
-    return {out, 0, 1, -pad, stride, dilation, kernel, 0, 1};
-}
-
-// The inputs `phase`, `phase + stride`, … get their gradients from the taps r for which (input + pad - r * dilation) is
-// a multiple of the stride: every (stride / gcd)-th one. Taken from the last to the first, they read dy forwards.
-Axis backward_axis(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t phase) {
-    const int64_t divisor = std::gcd(stride, dilation), every = stride / divisor;
-    int64_t last = kernel - 1;
-    while (last >= 0 && (phase + pad - last * dilation) % stride != 0) --last;
-    const int64_t count = phase < in ? blocks(in - phase, stride) : 0;
-    if (last < 0) return {count, phase, stride, 0, 1, 1, 0, 0, 0};
-    return {count, phase, stride, (phase + pad - last * dilation) / stride, 1, dilation / divisor, last / every + 1, last, -every};
-}
 
 struct Map {
     int64_t h, w, c;

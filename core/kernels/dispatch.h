@@ -1,5 +1,6 @@
 #pragma once
 #include "lathe/core/kernels/activation_table.h"
+#include "lathe/core/kernels/depthwise_table.h"
 #include "lathe/core/kernels/gemm_table.h"
 
 namespace lathe::kernels {
@@ -14,6 +15,7 @@ bool supported(Isa isa);  // compiled in, and this CPU and its operating system 
 struct Table {
     ActivationTable activation;
     GemmTable gemm;
+    DepthwiseTable depthwise;
 };
 
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.

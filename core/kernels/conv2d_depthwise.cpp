@@ -1,0 +1,117 @@
+#include "lathe/core/kernels/conv2d_depthwise.h"
+
+#include "lathe/core/kernels/conv2d_axis.h"
+#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/parallel.h"
+
+namespace lathe::kernels::depthwise {
+namespace {
+
+struct Map {
+    int64_t h, w, c;
+};
+
+// Calls body(row) for stretches of results that have the same taps inside the input, over results [begin, end) of h.
+// Where the stretch has one tap range, `row` says it all but for the weights: they start at tap (first_r, first_s).
+template <class Body>
+void for_each_stretch(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x,
+                      float* y, const Body& body) {
+    for (int64_t p = begin; p < end; ++p) {
+        const TapRange rows = taps_inside(h, p, in.h);
+        for (int64_t q = 0, next; q < w.count; q = next) {
+            const TapRange taps = taps_inside(w, q, in.w);
+            for (next = q + 1; next < w.count; ++next) {
+                const TapRange other = taps_inside(w, next, in.w);
+                if (other.first != taps.first || other.last != taps.last) break;
+            }
+            const int64_t in_row = h.in_first + p * h.in_step + rows.first * h.in_tap;
+            const int64_t in_column = w.in_first + q * w.in_step + taps.first * w.in_tap;
+            body(DepthwiseRow{.channels = in.c, .pixels = next - q, .rows = rows.last - rows.first,
+                              .taps = taps.last - taps.first, .x = x + (in_row * in.w + in_column) * in.c,
+                              .x_row = h.in_tap * in.w * in.c, .x_step = w.in_step * in.c, .x_tap = w.in_tap * in.c,
+                              .weight = nullptr, .weight_row = w.taps * in.c, .bias = nullptr,
+                              .y = y + ((h.out_first + p * h.out_step) * out.w + w.out_first + q * w.out_step) * in.c,
+                              .y_step = w.out_step * in.c},
+                 (rows.first * w.taps + taps.first) * in.c);
+        }
+    }
+}
+
+// Weights [C, R, S] of the axes' taps as [taps, taps, C].
+void taps_first(const Axis& h, const Axis& w, int64_t channels, int64_t kernel_h, int64_t kernel_w, const float* weight,
+                float* taps) {
+    for (int64_t r = 0; r < h.taps; ++r)
+        for (int64_t s = 0; s < w.taps; ++s) {
+            const float* from = weight + (h.kernel_first + r * h.kernel_step) * kernel_w + w.kernel_first + s * w.kernel_step;
+            for (int64_t c = 0; c < channels; ++c) *taps++ = from[c * kernel_h * kernel_w];
+        }
+}
+
+constexpr int64_t kBandRows = 8;
+
+}  // namespace
+
+void forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+    const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
+    const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
+    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
+    Workspace<float> taps(static_cast<size_t>(g.kernel_h * g.kernel_w * g.in_c));
+    taps_first(h, w, g.in_c, g.kernel_h, g.kernel_w, weight, taps.data());
+    const int64_t bands = (g.out_h + kBandRows - 1) / kBandRows;
+    parallel_tasks(g.batch * bands, [&](int64_t task) {
+        const int64_t n = task / bands, first = task % bands * kBandRows;
+        for_each_stretch(h, w, in, out, first, std::min(first + kBandRows, g.out_h), x + n * in.h * in.w * in.c,
+                         y + n * out.h * out.w * out.c, [&](DepthwiseRow row, int64_t tap) {
+                             row.weight = taps.data() + tap;
+                             row.bias = bias;
+                             table().depthwise.correlate(row);
+                         });
+    });
+}
+
+void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
+    const Map in{g.out_h, g.out_w, g.out_c}, out{g.in_h, g.in_w, g.in_c};
+    const int64_t phases = g.stride_h * g.stride_w, size = g.kernel_h * g.kernel_w * g.in_c;
+    Workspace<float> taps(static_cast<size_t>(phases * size));
+    const auto axis_h = [&](int64_t phase) {
+        return backward_axis(g.in_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h, phase / g.stride_w);
+    };
+    const auto axis_w = [&](int64_t phase) {
+        return backward_axis(g.in_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w, phase % g.stride_w);
+    };
+    for (int64_t phase = 0; phase < phases; ++phase)
+        taps_first(axis_h(phase), axis_w(phase), g.in_c, g.kernel_h, g.kernel_w, weight, taps.data() + phase * size);
+    parallel_tasks(g.batch, [&](int64_t n) {
+        for (int64_t phase = 0; phase < phases; ++phase) {
+            const Axis h = axis_h(phase), w = axis_w(phase);
+            for_each_stretch(h, w, in, out, 0, h.count, dy + n * in.h * in.w * in.c, dx + n * out.h * out.w * out.c,
+                             [&](DepthwiseRow row, int64_t tap) {
+                                 row.weight = taps.data() + phase * size + tap;
+                                 table().depthwise.correlate(row);
+                             });
+        }
+    });
+}
+
+void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
+    const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
+    const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
+    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
+    const int64_t taps = g.kernel_h * g.kernel_w, size = taps * g.in_c, tasks = std::min<int64_t>(g.batch, 16);
+    Workspace<float> sums(static_cast<size_t>(tasks * size));  // [tasks, R, S, C]
+    parallel_tasks(tasks, [&](int64_t task) {
+        float* sum = sums.data() + task * size;
+        std::fill(sum, sum + size, 0.0f);
+        for (int64_t n = g.batch * task / tasks; n < g.batch * (task + 1) / tasks; ++n)
+            for_each_stretch(h, w, in, out, 0, g.out_h, x + n * in.h * in.w * in.c, const_cast<float*>(dy) + n * out.h * out.w * out.c,
+                             [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.weight_gradient(row, sum + tap); });
+    });
+    for (int64_t i = 0; i < size; ++i) {
+        float total = 0;
+        for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>(task * size + i)];
+        dweight[i % g.in_c * taps + i / g.in_c] = total;
+    }
+}
+
+}  // namespace lathe::kernels::depthwise
