@@ -4,12 +4,20 @@
 
 namespace lathe::ops {
 
-// A loss that is a sum over the rows of x [.., width] divided by `count`. `row(i, width, x, gradient)` returns the loss of
-// row i and writes its derivative by the row's elements; backward only multiplies that by dy / count.
-template <class Row, class MakeAttributes>
-Variable row_loss(const char* op, const Variable& x, int64_t count, Row row, MakeAttributes attributes) {
+struct NoAttributes {
+    Attributes operator()() const { return {}; }
+};
+
+// The last axis of x is a row; a single number is a row of one.
+inline int64_t row_width(const Variable& x) { return x.value().rank() ? x.shape().back() : 1; }
+inline int64_t row_count(const Variable& x) { return row_width(x) ? x.value().numel() / row_width(x) : 0; }
+
+// A loss that is a sum over the rows of x divided by `count`. `row(i, width, x, gradient)` returns the loss of row i and
+// writes its derivative by the row's elements; backward only multiplies that by dy / count.
+template <class Row, class MakeAttributes = NoAttributes>
+Variable row_loss(const char* op, const Variable& x, int64_t count, Row row, MakeAttributes attributes = {}) {
     check(x.value().numel() > 0, op, ": expected at least one element, got ", x.shape());
-    const int64_t width = x.value().rank() ? x.shape().back() : 1, rows = x.value().numel() / width;
+    const int64_t width = row_width(x), rows = row_count(x);
     Tensor gradient(x.shape(), x.dtype()), loss({}, x.dtype());
     with_float(loss, [&](auto zero) {
         using T = decltype(zero);

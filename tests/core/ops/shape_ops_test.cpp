@@ -6,6 +6,7 @@
 #include "lathe/core/ops/slice.h"
 #include "lathe/core/ops/sum.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -33,6 +34,24 @@ const bool registered = register_cases({
     {"sum", "axis", {{3, 5, 2}}, [](const auto& in) { return ops::sum(in[0], 1); }},
     {"mean", "all", {{3, 5}}, [](const auto& in) { return ops::mean(in[0]); }},
     {"mean", "last axis, kept", {{3, 5}}, [](const auto& in) { return ops::mean(in[0], -1, true); }},
+});
+
+Variable split_reversed(const RecordedInputs& in) {
+    const auto parts = ops::split(in["x"], {2, 1, 4}, 1);
+    return ops::concat({parts[2], parts[1], parts[0]}, 1);
+}
+
+const bool recorded = register_recorded({
+    {"reshape", [](const auto& in) { return ops::reshape(in["x"], {6, -1}); }},
+    {"flatten", [](const auto& in) { return ops::flatten(in["x"]); }},
+    {"slice", [](const auto& in) { return ops::slice(in["x"], 1, 2, 3); }},
+    {"split", split_reversed},
+    {"concat", [](const auto& in) { return ops::concat({in["a"], in["b"], in["c"]}, -1); }},
+    {"pad", [](const auto& in) { return ops::pad(in["x"], ops::Padding(1, 0, 2, 3), 0.5); }},
+    {"sum.axis", [](const auto& in) { return ops::sum(in["x"], 1); }},
+    {"sum.all", [](const auto& in) { return ops::sum(in["x"]); }},
+    {"mean.axis", [](const auto& in) { return ops::mean(in["x"], -1, true); }},
+    {"mean.all", [](const auto& in) { return ops::mean(in["x"]); }},
 });
 
 // 0, 1, 2, …
