@@ -3,6 +3,7 @@
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
 # make asan       the same tests under the address and undefined-behaviour sanitizers
+# make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
 # make bench      training speed and memory, beside PyTorch where it is installed
 # make install    PREFIX=/usr/local DESTDIR=   headers, libraries, command, pkg-config file
 # make uninstall  take them away again
@@ -16,8 +17,9 @@ VERSION  := 0.1.0
 
 FLAGS_release :=
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-ifeq ($(filter $(BUILD),release asan),)
-$(error unknown BUILD '$(BUILD)': expected release or asan)
+FLAGS_fuzz    := $(FLAGS_asan) -fsanitize=fuzzer-no-link
+ifeq ($(filter $(BUILD),release asan fuzz),)
+$(error unknown BUILD '$(BUILD)': expected release, asan or fuzz)
 endif
 
 OUT := build/$(BUILD)
@@ -40,7 +42,7 @@ endif
 
 LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim compress nas,$(d)/*.cpp $(d)/*/*.cpp)))
 TOOL_SRC := $(wildcard tools/*.cpp)
-TEST_SRC := $(filter-out tests/bench/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
+TEST_SRC := $(filter-out tests/bench/% tests/fuzz/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
 BENCH_SRC := $(wildcard tests/bench/*.cpp)
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
@@ -77,6 +79,21 @@ demo: $(BIN)/lathe
 asan:
 	$(MAKE) BUILD=asan test
 
+# Feeds every reader of files with damaged ones, FUZZ_SECONDS each; FUZZER=name picks one.
+FUZZ_SECONDS ?= 60
+FUZZ_CXX     ?= clang++
+FUZZER       ?= *
+FUZZERS = $(patsubst tests/fuzz/%.cpp,build/fuzz/%-fuzzer,$(filter-out %/fuzz.cpp,$(wildcard tests/fuzz/$(FUZZER).cpp)))
+fuzz:
+	@command -v $(lastword $(FUZZ_CXX)) > /dev/null || { echo "make fuzz needs clang++: apt install clang libomp-dev"; exit 1; }
+	$(MAKE) BUILD=fuzz CXX="$(FUZZ_CXX)" $(FUZZERS)
+	tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+
+$(OUT)/%-fuzzer: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/libreaders.a
+	$(ALL_CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+$(OUT)/libreaders.a: $(patsubst %.cpp,$(OUT)/%.o,$(wildcard core/*.cpp data/*.cpp))
+	rm -f $@ && ar rcs $@ $^
+
 HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
@@ -104,6 +121,8 @@ build/.deps: tools/install_deps.sh
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
+.SECONDARY:  # objects that only pattern rules name are kept too
+
 # Includes are spelled "lathe/core/tensor.h", before and after installation.
 build/include/lathe: | build/.deps
 	mkdir -p build/include && ln -sfn ../.. $@
@@ -117,7 +136,7 @@ $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
 	$(ALL_CXX) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(wildcard $(OUT)/tests/fuzz/*.d)
 
 clean:
 	rm -rf build

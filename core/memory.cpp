@@ -162,7 +162,7 @@ private:
     Stats stats_;
 };
 
-Arena& arena() {
+[[maybe_unused]] Arena& arena() {
     static Arena* arena = new Arena;  // never destroyed: static tensors may outlive main
     return *arena;
 }

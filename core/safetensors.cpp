@@ -56,11 +56,11 @@ json parse_json(const char* begin, const char* end, const std::string& name) {
     std::set<std::string> keys[kMaxDepth];
     try {
         return json::parse(begin, end, [&](int depth, json::parse_event_t event, json& parsed) {
-            using enum json::parse_event_t;
-            const bool opens = event == object_start || event == array_start;
+            using Event = json::parse_event_t;
+            const bool opens = event == Event::object_start || event == Event::array_start;
             check(!opens || depth < kMaxDepth, name, ": header: expected at most ", kMaxDepth, " nested levels, got more");
-            if (event == object_start) keys[depth].clear();
-            if (event == key) {
+            if (event == Event::object_start) keys[depth].clear();
+            if (event == Event::key) {
                 const auto& text = parsed.get_ref<const std::string&>();
                 check(keys[depth - 1].insert(text).second, name, ": header: duplicate key ", quoted(text));
             }
