@@ -10,18 +10,26 @@ namespace {
 constexpr int64_t kGrain = 1 << 15;  // elements a task: long enough to pay for handing it to a thread
 }
 
-void relu_forward(int64_t n, const float* x, float* y) {
+template <class T>
+void activation_forward(Activation activation, int64_t n, const T* x, T* y) {
     parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
-        table().activation.relu_forward(end - begin, x + begin, y + begin);
+        if constexpr (std::is_same_v<T, float>) table().activation.forward(activation, end - begin, x + begin, y + begin);
+        else portable::activation_forward(activation, end - begin, x + begin, y + begin);
     });
 }
-void relu_forward(int64_t n, const double* x, double* y) { portable::relu_forward(n, x, y); }
 
-void relu_backward(int64_t n, const float* y, const float* dy, float* dx) {
+template <class T>
+void activation_backward(Activation activation, int64_t n, const T* saved, const T* dy, T* dx) {
     parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
-        table().activation.relu_backward(end - begin, y + begin, dy + begin, dx + begin);
+        if constexpr (std::is_same_v<T, float>)
+            table().activation.backward(activation, end - begin, saved + begin, dy + begin, dx + begin);
+        else portable::activation_backward(activation, end - begin, saved + begin, dy + begin, dx + begin);
     });
 }
-void relu_backward(int64_t n, const double* y, const double* dy, double* dx) { portable::relu_backward(n, y, dy, dx); }
+
+template void activation_forward(Activation, int64_t, const float*, float*);
+template void activation_forward(Activation, int64_t, const double*, double*);
+template void activation_backward(Activation, int64_t, const float*, const float*, float*);
+template void activation_backward(Activation, int64_t, const double*, const double*, double*);
 
 }  // namespace lathe::kernels

@@ -1,12 +1,14 @@
 #pragma once
 #include <cstdint>
 
+#include "lathe/core/activation.h"
+
 namespace lathe::kernels {
 
-// Elementwise over n contiguous floats; y may be x, dx may be dy.
+// Elementwise over n contiguous floats; y may be x, dx may be dy or saved.
 struct ActivationTable {
-    void (*relu_forward)(int64_t n, const float* x, float* y);
-    void (*relu_backward)(int64_t n, const float* y, const float* dy, float* dx);
+    void (*forward)(Activation activation, int64_t n, const float* x, float* y);
+    void (*backward)(Activation activation, int64_t n, const float* saved, const float* dy, float* dx);
 };
 
 }  // namespace lathe::kernels

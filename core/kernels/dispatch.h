@@ -2,6 +2,7 @@
 #include "lathe/core/kernels/activation_table.h"
 #include "lathe/core/kernels/depthwise_table.h"
 #include "lathe/core/kernels/gemm_table.h"
+#include "lathe/core/kernels/batch_norm_table.h"
 
 namespace lathe::kernels {
 
@@ -16,6 +17,7 @@ struct Table {
     ActivationTable activation;
     GemmTable gemm;
     DepthwiseTable depthwise;
+    BatchNormTable batch_norm;
 };
 
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.

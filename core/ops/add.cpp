@@ -9,6 +9,7 @@ namespace lathe::ops {
 Variable add(const Variable& a, const Variable& b, Activation activation) {
     const kernels::Broadcast plan = kernels::broadcast("add", a.shape(), b.shape());
     const bool relu = activation == Activation::relu;
+    check(relu || activation == Activation::none, "add: expected activation none or relu, got ", name_of(activation));
     Tensor y(plan.shape, a.dtype());
     with_float(y, [&](auto zero) {
         using T = decltype(zero);
@@ -20,13 +21,13 @@ Variable add(const Variable& a, const Variable& b, Activation activation) {
             kernels::elementwise(plan, left, right, to, [](T p, T q) { return p + q; });
     });
 
-    auto backward = [y = Saved(y, relu), relu, a_needs = a.requires_grad(), b_needs = b.requires_grad(),
+    auto backward = [y = Saved(y, relu), activation, relu, a_needs = a.requires_grad(), b_needs = b.requires_grad(),
                      a_shape = a.shape(), b_shape = b.shape()](Tensor dy) {
         if (relu) {  // dy where y > 0
             Tensor passed = dy.unique() ? dy : Tensor(dy.shape(), dy.dtype());
             with_float(dy, [&](auto zero) {
                 using T = decltype(zero);
-                kernels::relu_backward(dy.numel(), y->template data<T>(), dy.data<T>(), passed.mutable_data<T>());
+                kernels::activation_backward(activation, dy.numel(), y->template data<T>(), dy.data<T>(), passed.mutable_data<T>());
             });
             dy = passed;
         }

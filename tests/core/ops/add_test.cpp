@@ -13,7 +13,7 @@ using namespace lathe::testing;
 namespace {
 
 Variable plain(const std::vector<Variable>& in) { return ops::add(in[0], in[1]); }
-Variable with_relu(const std::vector<Variable>& in) { return ops::add(in[0], in[1], ops::Activation::relu); }
+Variable with_relu(const std::vector<Variable>& in) { return ops::add(in[0], in[1], Activation::relu); }
 
 const bool registered = register_cases({
     {"add", "same shape", {{3, 1, 5}, {3, 1, 5}}, plain},
@@ -27,7 +27,7 @@ const bool registered = register_cases({
 
 const bool recorded = register_recorded({
     {"add.same", [](const auto& in) { return ops::add(in["a"], in["b"]); }},
-    {"add.relu", [](const auto& in) { return ops::add(in["a"], in["b"], ops::Activation::relu); }},
+    {"add.relu", [](const auto& in) { return ops::add(in["a"], in["b"], Activation::relu); }},
     {"add.channels", [](const auto& in) { return ops::add(in["a"], in["b"]); }},
 });
 
@@ -45,7 +45,7 @@ TEST_CASE("add broadcasts like NumPy") {
 
 TEST_CASE("add with relu keeps NaN and passes no gradient where the sum is not positive") {
     const Variable a = Variable::leaf(Tensor::of<float>({4}, {1, -2, 0, NAN}));
-    const Variable y = ops::add(a, Tensor::zeros({4}), ops::Activation::relu);
+    const Variable y = ops::add(a, Tensor::zeros({4}), Activation::relu);
     CHECK(y.value().at(0) == 1);
     CHECK(y.value().at(1) == 0);
     CHECK(std::isnan(y.value().at(3)));

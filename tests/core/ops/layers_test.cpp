@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
+#include "lathe/core/ops/activation.h"
 #include "lathe/core/ops/conv2d.h"
 #include "lathe/core/ops/linear.h"
-#include "lathe/core/ops/relu.h"
 #include "lathe/tests/support/op_cases.h"
 #include "lathe/tests/support/recorded.h"
 
@@ -27,7 +27,6 @@ const bool registered = register_cases({
     {"linear", "bias", {{3, 5}, {2, 5}, {2}}, linear},
     {"linear", "one row", {{1, 7}, {3, 7}}, linear},
     {"linear", "more axes", {{2, 3, 5}, {2, 5}, {2}}, linear},
-    {"relu", "any shape", {{3, 5, 1}}, [](const auto& in) { return ops::relu(in[0]); }, away_from({0})},
 });
 
 std::function<Variable(const RecordedInputs&)> recorded_convolution(const ops::Conv2dOptions& options) {

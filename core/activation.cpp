@@ -1,0 +1,19 @@
+#include "lathe/core/activation.h"
+
+namespace lathe {
+
+const char* name_of(Activation activation) {
+    switch (activation) {
+        case Activation::none: return "none";
+        case Activation::relu: return "relu";
+        case Activation::relu6: return "relu6";
+        case Activation::hard_swish: return "hard_swish";
+        case Activation::hard_sigmoid: return "hard_sigmoid";
+        case Activation::sigmoid: return "sigmoid";
+        case Activation::tanh: return "tanh";
+        case Activation::gelu: return "gelu";
+    }
+    return "?";
+}
+
+}  // namespace lathe

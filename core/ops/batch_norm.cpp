@@ -1,0 +1,148 @@
+#include "lathe/core/ops/batch_norm.h"
+
+#include <cmath>
+
+#include "lathe/core/kernels/batch_norm.h"
+#include "lathe/core/memory.h"
+
+namespace lathe::ops {
+
+using kernels::ChannelAffine;
+using kernels::ChannelGradient;
+
+namespace {
+
+void check_shapes(const Variable& x, const Variable& weight, const Variable& bias, const Variable& running_mean,
+                  const Variable& running_var, const BatchNormOptions& o) {
+    check(x.value().rank() == 2 || x.value().rank() == 4, "batch_norm: expected x [N, C] or [N, H, W, C], got ", x.shape());
+    const int64_t c = x.shape().back();
+    auto check_channels = [&](const Variable& v, const char* name) {
+        check(!v || (v.shape() == Shape{c} && v.dtype() == x.dtype()), "batch_norm: expected ", name, " ", name_of(x.dtype()),
+              " [", c, "], got ", name_of(v.dtype()), " ", v.shape());
+    };
+    check_channels(weight, "weight");
+    check_channels(bias, "bias");
+    check_channels(running_mean, "running_mean");
+    check_channels(running_var, "running_var");
+    check(bool(running_mean) == bool(running_var), "batch_norm: expected running_mean and running_var, got only one");
+    check(o.training || running_mean, "batch_norm: expected running statistics when not training");
+    check(!o.training || x.value().numel() > c, "batch_norm: expected more than one value per channel when training, got x ",
+          x.shape());
+    check(o.activation <= Activation::hard_swish, "batch_norm: expected activation none, relu, relu6 or hard_swish, got ",
+          name_of(o.activation));
+}
+
+// Rows of the saved coefficients [4, C].
+enum { kMean, kScale, kBias, kInvStd };
+
+template <class T>
+ChannelAffine<T> affine(const Tensor& coefficients, Activation activation) {
+    const int64_t c = coefficients.dim(1);
+    const T* at = coefficients.data<T>();
+    return {at + kMean * c, at + kScale * c, at + kBias * c, activation};
+}
+
+template <class T>
+void update(T* running, double batch, double momentum) {
+    *running = static_cast<T>((1 - momentum) * static_cast<double>(*running) + momentum * batch);
+}
+
+template <class T>
+Tensor forward(const Variable& x, const Variable& weight, const Variable& bias, Variable& running_mean,
+               Variable& running_var, const BatchNormOptions& o, Tensor& y) {
+    const int64_t c = x.shape().back(), n = x.value().numel() / c;
+    Workspace<double> mean(static_cast<size_t>(c)), variance(static_cast<size_t>(c));
+    if (o.training) {
+        kernels::channel_moments(n, c, x.value().data<T>(), mean.data(), variance.data());
+        if (running_mean) {
+            T* m = running_mean.value().mutable_data<T>();
+            T* v = running_var.value().mutable_data<T>();
+            const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
+            for (int64_t k = 0; k < c; ++k) {
+                update(m + k, mean[k], o.momentum);
+                update(v + k, variance[k] * unbiased, o.momentum);
+            }
+        }
+    } else {
+        std::copy_n(running_mean.value().data<T>(), c, mean.data());
+        std::copy_n(running_var.value().data<T>(), c, variance.data());
+    }
+
+    Tensor coefficients({4, c}, x.dtype());
+    T* out = coefficients.mutable_data<T>();
+    for (int64_t k = 0; k < c; ++k) {
+        const double inv_std = 1 / std::sqrt(variance[k] + o.eps);
+        out[kMean * c + k] = static_cast<T>(mean[k]);
+        out[kScale * c + k] = static_cast<T>(weight ? weight.value().data<T>()[k] * inv_std : inv_std);
+        out[kBias * c + k] = bias ? bias.value().data<T>()[k] : T(0);
+        out[kInvStd * c + k] = static_cast<T>(inv_std);
+    }
+    kernels::batch_norm_forward(n, c, x.value().data<T>(), affine<T>(coefficients, o.activation), y.mutable_data<T>());
+    return coefficients;
+}
+
+// Backward: with dz = dy activation'(z), h = (x - mean) inv_std and scale = weight inv_std,
+//   dbias = sum dz,   dweight = sum dz h,
+//   dx = scale dz                                    in evaluation, where the statistics are constants;
+//   dx = scale (dz - mean of dz - h mean of (dz h))   in training, where they depend on x.
+// Sums and means run over the pixels of a channel. The kernels take (x - mean) for h.
+template <class T>
+Gradients backward(const Tensor& x, Tensor dy, const Tensor& coefficients, const BatchNormOptions& o, bool needs_x,
+                   bool needs_weight, bool needs_bias) {
+    const int64_t c = x.shape().back(), n = x.numel() / c;
+    const ChannelAffine<T> a = affine<T>(coefficients, o.activation);
+    const T* inv_std = coefficients.data<T>() + kInvStd * c;
+    Workspace<double> sum(static_cast<size_t>(c)), product(static_cast<size_t>(c));
+    if (o.training || needs_weight || needs_bias)
+        kernels::batch_norm_sums(n, c, x.data<T>(), dy.data<T>(), a, sum.data(), product.data());
+
+    Gradients gradients(5);
+    if (needs_weight) {
+        T* dweight = (gradients[1] = Tensor({c}, x.dtype())).template mutable_data<T>();
+        for (int64_t k = 0; k < c; ++k) dweight[k] = static_cast<T>(product[k] * inv_std[k]);
+    }
+    if (needs_bias) {
+        T* dbias = (gradients[2] = Tensor({c}, x.dtype())).template mutable_data<T>();
+        for (int64_t k = 0; k < c; ++k) dbias[k] = static_cast<T>(sum[k]);
+    }
+    if (needs_x) {
+        Workspace<T> slope(static_cast<size_t>(c)), constant(static_cast<size_t>(c));
+        for (int64_t k = 0; k < c; ++k) {
+            const double factor = o.training ? -static_cast<double>(a.scale[k]) / static_cast<double>(n) : 0;
+            slope[k] = o.training ? static_cast<T>(factor * inv_std[k] * inv_std[k] * product[k]) : T(0);
+            constant[k] = o.training ? static_cast<T>(factor * sum[k]) : T(0);
+        }
+        const T* d = dy.data<T>();
+        Tensor dx = dy.unique() ? dy : Tensor(dy.shape(), dy.dtype());
+        kernels::batch_norm_backward(n, c, x.data<T>(), d, a, {slope.data(), constant.data()}, dx.mutable_data<T>());
+        gradients[0] = std::move(dx);
+    }
+    return gradients;
+}
+
+}  // namespace
+
+Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Variable running_mean,
+                    Variable running_var, const BatchNormOptions& options) {
+    check_shapes(x, weight, bias, running_mean, running_var, options);
+    Tensor y(x.shape(), x.dtype());
+    Tensor coefficients;
+    with_float(y, [&](auto zero) {
+        coefficients = forward<decltype(zero)>(x, weight, bias, running_mean, running_var, options, y);
+    });
+    auto step = [x = Saved(x), coefficients, options, needs_weight = weight.requires_grad(),
+                 needs_bias = bias.requires_grad()](Tensor dy) {
+        return with_float(dy, [&](auto zero) {
+            return backward<decltype(zero)>(*x, std::move(dy), coefficients, options, x.needs(), needs_weight, needs_bias);
+        });
+    };
+    auto attributes = [&] {
+        return Attributes{{"training", int64_t{options.training}},
+                          {"momentum", options.momentum},
+                          {"eps", options.eps},
+                          {"activation", std::string(name_of(options.activation))}};
+    };
+    return record("batch_norm", {&x, &weight, &bias, &running_mean, &running_var}, std::move(y), std::move(step), attributes);
+}
+
+}  // namespace lathe::ops
