@@ -116,23 +116,37 @@ void Module::load_state(const std::map<std::string, Tensor>& state, Sizes sizes)
               now.shape(), ", got ", name_of(stored.dtype()), " ", stored.shape());
         return stored.clone();
     };
+    // Everything is checked before anything is set.
+    std::vector<std::pair<Parameter*, Tensor>> values;
+    std::vector<std::pair<WeightTransform*, std::map<std::string, Tensor>>> transforms;
+    std::vector<std::pair<Tensor*, Tensor>> buffers;
     for (const auto& [name, parameter] : named_parameters()) {
         const Tensor& stored = take(name);
         const FileLayout& layout = parameter->layout();
         check(stored.rank() == parameter->value().rank(), "load: expected '", name, "' with ", parameter->value().rank(),
               " dimensions, got shape ", stored.shape());
-        parameter->set_value(fit(name, layout.from_file(stored), parameter->value()));
+        values.emplace_back(parameter, fit(name, layout.from_file(stored), parameter->value()));
         for (const auto& transform : parameter->transforms()) {
             std::map<std::string, Tensor> kept = transform->state();
             for (auto& [suffix, tensor] : kept) {
                 tensor = take(name + "." + suffix);
                 tensor = (tensor.shape() == stored.shape() ? layout.from_file(tensor) : tensor).clone();
             }
-            transform->load_state(kept);
+            transforms.emplace_back(transform.get(), std::move(kept));
         }
     }
-    for (const auto& [name, buffer] : named_buffers()) *buffer = fit(name, take(name), *buffer);
+    for (const auto& [name, buffer] : named_buffers()) buffers.emplace_back(buffer, fit(name, take(name), *buffer));
     check(left.empty(), "load: '", left.empty() ? "" : *left.begin(), "' is not part of this model");
+
+    for (auto& [parameter, value] : values) parameter->set_value(std::move(value));
+    for (auto& [transform, kept] : transforms) transform->load_state(kept);
+    for (auto& [buffer, value] : buffers) *buffer = std::move(value);
+}
+
+void Module::convert(DType dtype) {
+    for (const auto& [name, parameter] : named_parameters()) parameter->set_value(parameter->value().to(dtype));
+    for (const auto& [name, buffer] : named_buffers())
+        if (is_float(buffer->dtype())) *buffer = buffer->to(dtype);
 }
 
 void Module::check_free(const std::string& name) const {

@@ -53,6 +53,9 @@ public:
     enum class Sizes { fixed, follow };
     void load_state(const std::map<std::string, Tensor>& state, Sizes sizes = Sizes::fixed);
 
+    // Parameters and floating-point buffers become f32, or f64 for gradient checks; transforms stay.
+    void convert(DType dtype);
+
 protected:
     Module() = default;
     virtual Variable forward(const Variable& x) = 0;
