@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@ struct ModelOptions {
     int64_t classes = 0;             // 0: the network's usual number
     double width = 1.0;              // multiplies every channel count
     std::vector<int64_t> widths{};   // or the channel counts one by one, where the network takes a list
-    Shape input{};                   // [H, W, C]; empty: the network's usual size
+    Shape input{};                   // [H, W, C], or [features]; empty: the network's usual size
     double dropout = -1;             // probability; negative: the network's usual one
 };
 
@@ -34,8 +35,16 @@ public:
     int64_t classes() const { return options_.classes; }
     Module& net() { return *net_; }
 
+    // Fresh weights for the last linear layer, for another number of classes; forgets the class names.
+    // Error: the network does not end in a linear layer with an output for each class.
+    void replace_classifier(int64_t classes);
+
+    // Some parameter has another shape than the architecture gave it (Parameter::select_).
+    bool resized();
+
     std::vector<std::string> class_names{};
     InputScaling scaling{};
+    std::map<std::string, std::string> metadata{};  // further texts to be kept in the model's file
 
 private:
     Variable forward(const Variable& x) override;
@@ -43,6 +52,7 @@ private:
     std::string architecture_;
     ModelOptions options_;
     std::unique_ptr<Module> net_;
+    std::map<std::string, Shape> built_;  // the parameters' shapes as the architecture gave them
 };
 
 }  // namespace lathe::nn

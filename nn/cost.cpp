@@ -1,0 +1,86 @@
+#include "lathe/nn/cost.h"
+
+#include <algorithm>
+#include <set>
+
+namespace lathe::nn {
+
+namespace {
+
+// Which nodes are activations: the input and what depends on it.
+std::vector<bool> find_activations(const Graph& graph) {
+    std::vector<bool> active(graph.nodes.size(), false);
+    active.at(static_cast<size_t>(graph.input)) = true;
+    for (size_t i = 0; i < graph.nodes.size(); ++i)
+        for (int input : graph.nodes[i].inputs)
+            if (input >= 0 && active[static_cast<size_t>(input)]) active[i] = true;
+    return active;
+}
+
+bool is_view(const GraphNode& node) { return node.op == "reshape" || node.op == "flatten"; }
+
+}  // namespace
+
+int64_t macs(const Graph& graph, const GraphNode& node) {
+    if (node.op != "conv2d" && node.op != "linear") return 0;
+    const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;  // [out, the inputs of one output...]
+    return node.shape.numel() * (weight.numel() / weight[0]);
+}
+
+int64_t macs(const Graph& graph) {
+    int64_t total = 0;
+    for (const GraphNode& node : graph.nodes) total += macs(graph, node);
+    return total;
+}
+
+int64_t parameter_count(const Graph& graph, const GraphNode& node) {
+    const std::vector<bool> active = find_activations(graph);
+    std::set<int> seen;
+    std::vector<int> left = node.inputs;
+    int64_t count = 0;
+    while (!left.empty()) {
+        const int at = left.back();
+        left.pop_back();
+        if (at < 0 || active[static_cast<size_t>(at)] || !seen.insert(at).second) continue;
+        const GraphNode& source = graph.nodes[static_cast<size_t>(at)];
+        if (source.op == "parameter") count += source.shape.numel();
+        left.insert(left.end(), source.inputs.begin(), source.inputs.end());
+    }
+    return count;
+}
+
+std::vector<int64_t> activation_bytes(const Graph& graph) {
+    const std::vector<bool> active = find_activations(graph);
+    std::vector<int64_t> bytes(graph.nodes.size(), 0);
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+        const GraphNode& node = graph.nodes[i];
+        if (active[i] && !is_view(node)) bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
+    }
+    return bytes;
+}
+
+int64_t peak_activation_bytes(const Graph& graph) {
+    const size_t count = graph.nodes.size();
+    const std::vector<int64_t> bytes = activation_bytes(graph);
+    std::vector<size_t> owner(count), last(count);  // who holds the elements of a node, and who reads them last
+    for (size_t i = 0; i < count; ++i) {
+        const GraphNode& node = graph.nodes[i];
+        owner[i] = is_view(node) ? owner[static_cast<size_t>(node.inputs[0])] : i;
+        last[i] = i;
+        for (int input : node.inputs)
+            if (input >= 0) last[owner[static_cast<size_t>(input)]] = i;
+    }
+    last[owner[static_cast<size_t>(graph.output)]] = count;
+
+    int64_t alive = 0, peak = 0;
+    std::vector<int64_t> freed_after(count + 1, 0);
+    for (size_t i = 0; i < count; ++i) {
+        alive += bytes[i];
+        freed_after[last[i]] += bytes[i];
+        peak = std::max(peak, alive);
+        alive -= freed_after[i];
+    }
+    return peak;
+}
+
+}  // namespace lathe::nn

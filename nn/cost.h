@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+
+#include "lathe/core/graph.h"
+
+// What a traced network costs. Trace an input of batch 1 for the figures of one image.
+namespace lathe::nn {
+
+// Multiply-accumulates of the convolution or linear layer that the node ran, or of the whole graph; 0 for other ops.
+int64_t macs(const Graph& graph, const GraphNode& node);
+int64_t macs(const Graph& graph);
+
+// Elements of the parameters that the node reads, directly or through weight transforms.
+int64_t parameter_count(const Graph& graph, const GraphNode& node);
+
+// For every node, the bytes of new activations that it makes: 0 for weights and their transforms, and for views of an
+// activation that is there already.
+std::vector<int64_t> activation_bytes(const Graph& graph);
+
+// The most bytes of activations that must exist at once when the ops run in order and each activation is freed after its
+// last reader: the network's input and output included, weights and the kernels' own workspaces not.
+int64_t peak_activation_bytes(const Graph& graph);
+
+}  // namespace lathe::nn
