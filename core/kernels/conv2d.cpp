@@ -3,6 +3,7 @@
 #include "lathe/core/kernels/conv2d_depthwise.h"
 #include "lathe/core/kernels/conv2d_direct.h"
 #include "lathe/core/kernels/conv2d_portable.h"
+#include "lathe/core/kernels/conv2d_winograd.h"
 #include "lathe/core/kernels/gemm.h"
 
 namespace lathe::kernels {
@@ -20,6 +21,8 @@ void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, c
         depthwise::forward(g, x, weight, bias, y);
     else if (pointwise(g) && !bias)
         gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, g.in_c, x, g.in_c, weight, g.in_c, y, g.out_c);
+    else if (winograd::suits(g))
+        winograd::forward(g, x, weight, bias, y);
     else
         direct::forward(g, x, weight, bias, y);
 }
@@ -29,6 +32,8 @@ void conv2d_backward_input(const Conv2dShape& g, const float* dy, const float* w
         depthwise::backward_input(g, dy, weight, dx);
     else if (pointwise(g))
         gemm(Trans::no, Trans::no, g.batch * g.out_h * g.out_w, g.in_c, g.out_c, dy, g.out_c, weight, g.in_c, dx, g.in_c);
+    else if (winograd::suits(g))
+        winograd::backward_input(g, dy, weight, dx);
     else
         direct::backward_input(g, dy, weight, dx);
 }
@@ -38,12 +43,14 @@ void conv2d_backward_weight(const Conv2dShape& g, const float* x, const float* d
         depthwise::backward_weight(g, x, dy, dweight);
     else if (pointwise(g))
         gemm(Trans::yes, Trans::no, g.out_c, g.in_c, g.batch * g.out_h * g.out_w, dy, g.out_c, x, g.in_c, dweight, g.in_c);
+    else if (winograd::suits(g))
+        winograd::backward_weight(g, x, dy, dweight);
     else
         direct::backward_weight(g, x, dy, dweight);
 }
 
 const char* conv2d_algorithm(const Conv2dShape& g) {
-    return g.depthwise() ? "depthwise" : pointwise(g) ? "gemm1x1" : "direct";
+    return g.depthwise() ? "depthwise" : pointwise(g) ? "gemm1x1" : winograd::suits(g) ? "winograd4" : "direct";
 }
 
 void conv2d_forward(const Conv2dShape& g, const double* x, const double* weight, const double* bias, double* y) {

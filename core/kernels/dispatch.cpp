@@ -34,6 +34,19 @@ Isa choose() {
     return best;
 }
 
+struct Active {
+    Isa isa;
+    const Table* table;
+};
+
+Active& active() {
+    static Active chosen = [] {
+        const Isa isa = choose();
+        return Active{isa, &table(isa)};
+    }();
+    return chosen;
+}
+
 }  // namespace
 
 const char* name_of(Isa isa) {
@@ -74,14 +87,8 @@ const Table& table(Isa isa) {
     }
 }
 
-Isa active_isa() {
-    static const Isa isa = choose();
-    return isa;
-}
-
-const Table& table() {
-    static const Table& active = table(active_isa());
-    return active;
-}
+Isa active_isa() { return active().isa; }
+const Table& table() { return *active().table; }
+void use_isa(Isa isa) { active() = {isa, &table(isa)}; }
 
 }  // namespace lathe::kernels

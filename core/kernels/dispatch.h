@@ -3,6 +3,7 @@
 #include "lathe/core/kernels/depthwise_table.h"
 #include "lathe/core/kernels/gemm_table.h"
 #include "lathe/core/kernels/batch_norm_table.h"
+#include "lathe/core/kernels/winograd_table.h"
 
 namespace lathe::kernels {
 
@@ -18,6 +19,7 @@ struct Table {
     GemmTable gemm;
     DepthwiseTable depthwise;
     BatchNormTable batch_norm;
+    WinogradTable winograd;
 };
 
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.
@@ -27,5 +29,8 @@ const Table& table(Isa isa);
 // neon), chosen once. Error: LATHE_CPU names an unknown or unsupported set.
 Isa active_isa();
 const Table& table();
+
+// Overrides that choice, for tests and benchmarks; not while kernels run. Error: not supported here.
+void use_isa(Isa isa);
 
 }  // namespace lathe::kernels

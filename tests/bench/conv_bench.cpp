@@ -2,14 +2,15 @@
 // machine multiplies at most. Winograd may exceed 100%: the flops counted are those of the plain definition.
 //   build/conv-bench [--threads T] [--batch N] [--only SUBSTRING]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 #include <vector>
 
 #include "lathe/core/kernels/conv2d.h"
 #include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
 using namespace lathe;
@@ -17,8 +18,11 @@ using namespace lathe::kernels;
 
 namespace {
 
+// With one thread its own time, which other programs on the machine disturb less.
 double seconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    timespec now;
+    clock_gettime(threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 // The best of several timings: the host of a virtual machine takes its share unseen.
@@ -26,7 +30,7 @@ template <class Body>
 double best_time(const Body& body) {
     double best = 1e30;
     const double start = seconds();
-    for (int i = 0; i < 3 || (i < 50 && seconds() - start < 0.15); ++i) {
+    for (int i = 0; i < 3 || (i < 50 && seconds() - start < 0.3); ++i) {
         const double before = seconds();
         body();
         best = std::min(best, seconds() - before);
@@ -34,7 +38,11 @@ double best_time(const Body& body) {
     return best;
 }
 
-// A convolution as matrix product in the first-level cache: register tiles at full speed.
+struct Array : Workspace<float> {
+    explicit Array(int64_t n) : Workspace(static_cast<size_t>(n)) { std::fill_n(data(), n, 0.5f); }
+};
+
+// Register tiles of matrix products with everything in the first-level cache.
 double peak_gflops(int threads_used) {
     const int64_t m = 14 * 6 * 4, tasks = threads_used;
     std::vector<float> a(m * 256, 1e-3f), b(256 * kMaxPanelVectors * 16, 1e-3f);
@@ -44,11 +52,10 @@ double peak_gflops(int threads_used) {
             std::vector<float> c(static_cast<size_t>(m * gemm.columns));
             const int64_t no_runs[] = {0};
             GemmPanel p{};
-            p.runs = 1, p.length = 256, p.a = a.data(), p.a_row = 1, p.a_step = 14, p.a_run = no_runs;
+            p.runs = 1, p.length = 256, p.a = a.data(), p.a_row = 0, p.a_step = 1, p.a_run = no_runs;
             p.b_step = gemm.columns, p.c_row = gemm.columns, p.low = -1e30f, p.high = 1e30f;
             for (int j = 0; j < gemm.columns / gemm.lanes; ++j, ++p.vectors)
                 p.b[j] = b.data() + j * gemm.lanes, p.c[j] = c.data() + j * gemm.lanes, p.width[j] = gemm.lanes;
-            p.a_row = 0, p.a_step = 1;
             for (int i = 0; i < 40; ++i) gemm.panel(m, p);
         });
     });
@@ -111,9 +118,9 @@ int main(int argc, char** argv) {
         const int64_t pad = l.pad < 0 ? l.kernel / 2 : l.pad, out = (l.size + 2 * pad - l.kernel) / l.stride + 1;
         const Conv2dShape g{batch, l.size, l.size, l.c, out, out, l.k, l.kernel, l.kernel, l.stride, l.stride, pad, pad,
                             1, 1, l.depthwise ? l.c : 1};
-        const auto filled = [](int64_t n) { return std::vector<float>(static_cast<size_t>(n), 0.5f); };
-        auto x = filled(batch * l.size * l.size * l.c), dx = x, y = filled(batch * out * out * l.k), dy = y;
-        auto weight = filled(l.k * l.kernel * l.kernel * l.c / g.groups), dweight = weight;
+        const int64_t x_size = batch * l.size * l.size * l.c, y_size = batch * out * out * l.k;
+        const int64_t weight_size = l.k * l.kernel * l.kernel * l.c / g.groups;
+        Array x(x_size), dx(x_size), y(y_size), dy(y_size), weight(weight_size), dweight(weight_size);
         const double peak = peak_gflops(threads()), flop = 2.0 * static_cast<double>(g.macs());
         const double times[] = {
             best_time([&] { conv2d_forward(g, x.data(), weight.data(), nullptr, y.data()); }),

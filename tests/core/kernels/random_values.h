@@ -1,7 +1,11 @@
 #pragma once
+#include <doctest/doctest.h>
+
 #include <cstdint>
 #include <random>
 #include <vector>
+
+#include "lathe/core/kernels/dispatch.h"
 
 // Normal values that float32 represents exactly, so a float64 reference sees the same inputs.
 template <class T>
@@ -16,4 +20,18 @@ std::vector<T> random_values(int64_t count, unsigned seed) {
 inline std::vector<double> magnitudes(std::vector<double> values) {
     for (double& v : values) v = v < 0 ? -v : v;
     return values;
+}
+
+// Runs body() once with the kernels of every instruction set that this machine has.
+template <class Body>
+void for_each_isa(const Body& body) {
+    using namespace lathe::kernels;
+    const Isa before = active_isa();
+    for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+        if (supported(isa)) {
+            INFO(name_of(isa));
+            use_isa(isa);
+            body();
+        }
+    use_isa(before);
 }

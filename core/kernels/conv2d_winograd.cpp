@@ -1,0 +1,245 @@
+#include "lathe/core/kernels/conv2d_winograd.h"
+
+#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/gemm_panel.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/parallel.h"
+
+namespace lathe::kernels::winograd {
+namespace {
+
+constexpr int64_t kPoints = 36;
+constexpr int64_t kPad = 16;  // floats between rows and points, or their power-of-two distances would share a cache set
+constexpr int64_t kTasks = 16;
+
+struct Map {
+    int64_t h, w, c;
+};
+
+// Tiles of 4x4 pixels over all images of a batch.
+struct Tiles {
+    int64_t down, across, count;
+
+    Tiles(int64_t batch, const Map& map) : down(blocks(map.h, 4)), across(blocks(map.w, 4)), count(batch * down * across) {}
+
+    // Addresses of `size` x `size` pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
+    template <class T>
+    void pixels(int64_t tile, const Map& map, int size, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
+        const int64_t n = tile / (down * across);
+        const int64_t top = tile / across % down * 4 - shift_h, left = tile % across * 4 - shift_w;
+        for (int64_t h = top; h < top + size; ++h)
+            for (int64_t w = left; w < left + size; ++w)
+                *to++ = h >= 0 && h < map.h && w >= 0 && w < map.w ? image + ((n * map.h + h) * map.w + w) * map.c : outside;
+    }
+};
+
+// A matrix [rows, columns] for each of the 36 points.
+struct Points {
+    int64_t columns, row, step;
+    Workspace<float> data;
+
+    Points(int64_t rows, int64_t columns)
+        : columns(columns), row(columns + kPad), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
+    float* at(int64_t i, int64_t point = 0) { return data.data() + point * step + i * row; }
+};
+
+// Transformed weights: for each point, panels [depth, columns] that matrix products read.
+struct Panels {
+    const GemmTable& kernels = table().gemm;
+    int64_t depth, width, size, step;
+    Workspace<float> data;
+
+    Panels(int64_t depth, int64_t width)
+        : depth(depth), width(width), size(depth * kernels.columns), step(blocks(width, kernels.columns) * size + kPad),
+          data(static_cast<size_t>(kPoints * step)) {}
+};
+
+// Addresses of the nine taps [R, S, C] of a filter.
+void taps_of(const float* filter, int64_t channels, bool flipped, const float** to) {
+    for (int i = 0; i < 9; ++i) to[i] = filter + (flipped ? 8 - i : i) * channels;
+}
+
+// U [C, K] from weight [K, 3, 3, C]: transformed along C, then turned.
+void fill_forward(const Conv2dShape& g, const float* weight, Panels& panels) {
+    constexpr int64_t kChunk = 64;
+    const int columns = panels.kernels.columns;
+    parallel_for(blocks(g.out_c, columns), 1, [&](int64_t panel, int64_t) {
+        const int64_t k_first = panel * columns, width = std::min<int64_t>(columns, g.out_c - k_first);
+        for (int64_t c = 0; c < g.in_c; c += kChunk) {
+            const int64_t channels = std::min(kChunk, g.in_c - c);
+            Points turned(width, kChunk);
+            for (int64_t k = 0; k < width; ++k) {
+                const float* taps[9];
+                taps_of(weight + (k_first + k) * 9 * g.in_c + c, g.in_c, false, taps);
+                table().winograd.filter(channels, taps, turned.at(k), turned.step);
+            }
+            for (int64_t point = 0; point < kPoints; ++point)
+                panels.kernels.pack(channels, width, turned.at(0, point), 1, turned.row,
+                                    panels.data.data() + point * panels.step + panel * panels.size + c * columns, panels.size);
+        }
+    });
+}
+
+// U [K, C] from the filters turned by 180 degrees.
+void fill_backward(const Conv2dShape& g, const float* weight, Panels& panels) {
+    const int columns = panels.kernels.columns;
+    parallel_for(blocks(g.in_c, columns), 1, [&](int64_t panel, int64_t) {
+        const int64_t c = panel * columns;
+        for (int64_t k = 0; k < g.out_c; ++k) {
+            const float* taps[9];
+            taps_of(weight + k * 9 * g.in_c + c, g.in_c, true, taps);
+            table().winograd.filter(std::min<int64_t>(columns, g.in_c - c), taps,
+                                    panels.data.data() + panel * panels.size + k * columns, panels.step);
+        }
+    });
+}
+
+// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when the weights stay in
+// a second-level cache beside them; otherwise larger blocks are needed, each spread over the threads step by step.
+struct Blocking {
+    int64_t tiles;
+    bool tasks;
+
+    Blocking(int64_t count, int64_t c, int64_t k) {
+        constexpr int64_t kCacheFloats = 3 << 17;  // 1.5 MiB
+        tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 28, 112);
+        tasks = kPoints * c * k <= kCacheFloats && blocks(count, tiles) >= kTasks;
+        if (!tasks) tiles = 448;
+        tiles = std::min(tiles, count);
+    }
+};
+
+// y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
+void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, Panels& panels,
+              const float* bias, float* y) {
+    const Tiles tiles(batch, out);
+    const Blocking blocking(tiles.count, in.c, out.c);
+    Workspace<float> zeros(static_cast<size_t>(in.c));
+    std::fill(zeros.data(), zeros.data() + in.c, 0.0f);
+
+    const auto block = [&](int64_t first) {
+        const int64_t count = std::min(blocking.tiles, tiles.count - first);
+        Points inputs(count, in.c), products(count, out.c);
+        parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                const float* pixels[36];
+                tiles.pixels<const float>(first + i, in, 6, pad_h, pad_w, x, zeros.data(), pixels);
+                table().winograd.input(in.c, pixels, inputs.at(i), inputs.step);
+            }
+        });
+        const int columns = panels.kernels.columns;
+        parallel_for(kPoints, 1, [&](int64_t point, int64_t) {
+            for (int64_t k = 0; k < out.c; k += columns) {
+                GemmPanel p = empty_panel();
+                p.length = in.c;
+                p.a = inputs.at(0, point);
+                p.a_row = inputs.row;
+                p.a_step = 1;
+                p.b_step = columns;
+                p.c_row = products.row;
+                add_columns(p, panels.data.data() + point * panels.step + k / columns * panels.size,
+                            products.at(0, point) + k, std::min<int64_t>(columns, out.c - k), panels.kernels.lanes);
+                panels.kernels.panel(count, p);
+            }
+        });
+        parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+            Workspace<float> outside(static_cast<size_t>(out.c));
+            for (int64_t i = begin; i < end; ++i) {
+                float* pixels[16];
+                tiles.pixels<float>(first + i, out, 4, 0, 0, y, outside.data(), pixels);
+                table().winograd.output(out.c, products.at(i), products.step, bias, pixels);
+            }
+        });
+    };
+    const int64_t count = blocks(tiles.count, blocking.tiles);
+    if (blocking.tasks)
+        parallel_tasks(count, [&](int64_t task) { block(task * blocking.tiles); });
+    else
+        for (int64_t i = 0; i < count; ++i) block(i * blocking.tiles);
+}
+
+}  // namespace
+
+bool suits(const Conv2dShape& g) {
+    const Map out{g.out_h, g.out_w, g.out_c}, in{g.in_h, g.in_w, g.in_c};
+    const int64_t tiles = std::max(Tiles(1, out).count, Tiles(1, in).count);
+    return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
+           g.dilation_w == 1 && g.groups == 1 && g.in_c % 16 == 0 && g.out_c % 16 == 0 &&
+           tiles * kPoints * 2 <= g.out_h * g.out_w * 9;
+}
+
+void forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+    Panels panels(g.in_c, g.out_c);
+    fill_forward(g, weight, panels);
+    convolve(g.batch, {g.in_h, g.in_w, g.in_c}, {g.out_h, g.out_w, g.out_c}, g.pad_top, g.pad_left, x, panels, bias, y);
+}
+
+void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
+    Panels panels(g.out_c, g.in_c);
+    fill_backward(g, weight, panels);
+    convolve(g.batch, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, 2 - g.pad_top, 2 - g.pad_left, dy, panels, nullptr, dx);
+}
+
+// dU [K, C] of each point = sum over tiles of (A dy A^T) (B^T x B); dweight = G^T dU G.
+void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
+    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
+    const Tiles tiles(g.batch, out);
+    const Blocking blocking(tiles.count, g.in_c, g.out_c);
+    const GemmTable& kernels = table().gemm;
+    const int64_t parts = blocking.tasks ? std::min<int64_t>(8, blocks(tiles.count, blocking.tiles)) : 1;
+    Workspace<float> zeros(static_cast<size_t>(std::max(in.c, out.c)));
+    std::fill(zeros.data(), zeros.data() + std::max(in.c, out.c), 0.0f);
+
+    const int64_t point_size = g.out_c * g.in_c + kPad, sum_size = kPoints * point_size;
+    Workspace<float> sums(static_cast<size_t>(parts * sum_size));
+    const auto part = [&](int64_t index) {
+        float* sum = sums.data() + index * sum_size;
+        const int64_t begin = tiles.count * index / parts, end = tiles.count * (index + 1) / parts;
+        for (int64_t first = begin; first < end; first += blocking.tiles) {
+            const int64_t count = std::min(blocking.tiles, end - first);
+            Points inputs(count, in.c), gradients(count, out.c);
+            parallel_for(count, 8, [&](int64_t from, int64_t to) {
+                for (int64_t i = from; i < to; ++i) {
+                    const float* pixels[36];
+                    tiles.pixels<const float>(first + i, in, 6, g.pad_top, g.pad_left, x, zeros.data(), pixels);
+                    table().winograd.input(in.c, pixels, inputs.at(i), inputs.step);
+                    tiles.pixels<const float>(first + i, out, 4, 0, 0, dy, zeros.data(), pixels);
+                    table().winograd.gradient(out.c, pixels, gradients.at(i), gradients.step);
+                }
+            });
+            parallel_for(kPoints, 1, [&](int64_t point, int64_t) {
+                for (int64_t c = 0; c < in.c; c += kernels.columns) {
+                    GemmPanel p = empty_panel();
+                    p.length = count;
+                    p.a = gradients.at(0, point);
+                    p.a_row = 1;
+                    p.a_step = gradients.row;
+                    p.b_step = inputs.row;
+                    p.c_row = in.c;
+                    p.accumulate = first > begin;
+                    add_columns(p, inputs.at(0, point) + c, sum + point * point_size + c,
+                                std::min<int64_t>(kernels.columns, in.c - c), kernels.lanes);
+                    kernels.panel(out.c, p);
+                }
+            });
+        }
+    };
+    if (parts > 1)
+        parallel_tasks(parts, part);
+    else
+        part(0);
+    parallel_for(g.out_c, 4, [&](int64_t begin, int64_t end) {
+        for (int64_t point = 0; parts > 1 && point < kPoints; ++point) {
+            float* total = sums.data() + point * point_size;
+            for (int64_t index = 1; index < parts; ++index)
+                for (int64_t i = begin * in.c; i < end * in.c; ++i) total[i] += total[index * sum_size + i];
+        }
+        for (int64_t k = begin; k < end; ++k) {
+            float* taps[9];
+            for (int i = 0; i < 9; ++i) taps[i] = dweight + (k * 9 + i) * in.c;
+            table().winograd.filter_gradient(in.c, sums.data() + k * in.c, point_size, nullptr, taps);
+        }
+    });
+}
+
+}  // namespace lathe::kernels::winograd
