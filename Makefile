@@ -44,6 +44,7 @@ LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim co
 TOOL_SRC := $(wildcard tools/*.cpp)
 TEST_SRC := $(filter-out tests/bench/% tests/fuzz/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
 BENCH_SRC := $(wildcard tests/bench/*.cpp)
+HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
@@ -69,7 +70,15 @@ $(BIN)/%-bench: $(OUT)/tests/bench/%_bench.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 test: all $(BIN)/lathe-tests
+	$(if $(filter release,$(BUILD)),tests/architecture.sh $(OUT))
 	LATHE_BIN=$(BIN)/lathe $(BIN)/lathe-tests
+
+# Every public header compiles alone.
+check-headers: $(HEADERS:%=$(OUT)/%.alone)
+$(OUT)/%.alone: % $(OUT)/.flags | build/include/lathe
+	@mkdir -p $(@D)
+	echo '#include "lathe/$<"' | $(ALL_CXX) -fsyntax-only -MMD -MP -MF $@.d -MT $@ -x c++ - && touch $@
+-include $(HEADERS:%=$(OUT)/%.alone.d)
 
 # About a minute of training on the built-in images, then what came of it.
 demo: $(BIN)/lathe
@@ -94,7 +103,6 @@ $(OUT)/%-fuzzer: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/libreader
 $(OUT)/libreaders.a: $(patsubst %.cpp,$(OUT)/%.o,$(wildcard core/*.cpp data/*.cpp))
 	rm -f $@ && ar rcs $@ $^
 
-HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install $(BIN)/lathe $(DESTDIR)$(PREFIX)/bin/lathe

@@ -1,0 +1,30 @@
+#!/bin/sh
+# tests/architecture.sh OBJECTS   checks what the compiler does not: which folder includes which, where outside libraries
+# are named, and that code for a newer instruction set stays in its own object. Prints each breach; exit 1 if any.
+cd "$(dirname "$0")/.." || exit 1
+breaches=$(
+    # FOLDER: the folders it may include.
+    while IFS=: read -r folder allowed; do
+        grep -rnE '#include "' "$folder" 2>/dev/null | grep -vE "\"lathe/($allowed)/" | sed 's/$/  (not an allowed direction)/'
+    done <<'EOF'
+core:core
+nn:core|nn
+data:core|data
+optim:core|nn|data|optim
+compress:core|nn|data|optim|compress
+nas:core|nn|data|optim|compress|nas
+EOF
+    # Public headers cost their users no foreign header; threads and BLAS are the business of a few files.
+    grep -rnE '#include <(cblas|omp|immintrin|arm_neon|zlib|nlohmann|stb|CLI|Random123)' --include=*.h core nn data optim compress nas 2>/dev/null |
+        sed 's/$/  (foreign header in a public one)/'
+    grep -rnE '#include <(cblas|omp)|#pragma omp|_mm(256|512)?_' core nn data optim compress nas 2>/dev/null | grep -vE '^core/(kernels/|parallel\.cpp)' |
+        sed 's/$/  (outside core\/kernels and core\/parallel.cpp)/'
+    # A function that such an object shares with others could be linked in its newer form and run on an older CPU.
+    for object in "$1"/core/kernels/variants_*.o; do
+        [ -e "$object" ] || echo "$object: no such object"
+        nm -C --defined-only --extern-only "$object" | grep -v '::kTable$' | sed "s|^|$object: |; s/$/  (symbol other than kTable)/"
+    done
+)
+[ -z "$breaches" ] && exit 0
+echo "$breaches"
+exit 1
