@@ -1,0 +1,88 @@
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lathe/data/loader.h"
+#include "lathe/optim/checkpoint.h"
+#include "lathe/optim/ema.h"
+#include "lathe/optim/evaluate.h"
+#include "lathe/optim/optimizer.h"
+#include "lathe/optim/schedule.h"
+
+namespace lathe::optim {
+
+// What is known after a step, for progress bars and hooks. Losses and accuracies are means over the epoch so far.
+struct BatchReport {
+    int64_t epoch = 0, epochs = 0;   // the one under way, from 0
+    int64_t batch = 0, batches = 0;  // how many of it are done
+    double loss = 0, accuracy = 0;   // accuracy in percent
+    double lr = 0;                   // of this step
+    double images_per_second = 0;
+    bool testing = false;            // the epoch's training is over: batches of the test set
+};
+
+// The loss of a batch: a single number on the tape. Teachers and regularisers are what the function captures.
+using Loss = std::function<Variable(const Variable& output, const data::Batch& batch)>;
+
+struct FitOptions {
+    int64_t epochs = 10;  // of the whole run, also when it is resumed
+    int64_t batch = 128;
+    Schedule schedule = constant();
+    double lr = 0;        // instead of the optimizer's, when positive
+    uint64_t seed = 0;    // of the order of images, augmentation and dropout
+    int workers = 1;      // threads that prepare batches
+
+    double label_smoothing = 0;
+    Loss loss{};           // instead of cross entropy
+    double clip_norm = 0;  // greatest L2 norm of all gradients together; 0: any
+    double clip_value = 0; // greatest magnitude of a gradient's element; 0: any
+    double ema = 0;        // decay of the moving average of weights; 0: none. The run ends with the averages in the module
+    int64_t patience = 0;  // stop after so many epochs without a better test result; 0: never
+
+    std::string out{};     // folder for last.safetensors, best.safetensors and log.csv; empty: nothing is written
+    bool resume = false;   // go on from OUT/last.safetensors
+
+    std::function<void(const BatchReport&)> on_batch{};
+    std::function<void(const EpochReport&)> on_epoch{};  // after its checkpoint was written
+};
+
+// What a run did. `epochs` has one entry for each finished epoch, those before a resume included.
+struct History {
+    std::vector<EpochReport> epochs;
+    enum class End { finished, early, stopped } end = End::finished;  // early: patience ran out; stopped: request_stop
+
+    const EpochReport& best() const;  // the epoch with the best test result. Error: no epoch is finished
+};
+
+// Trains a classifier. The same seed gives the same weights bit for bit, for any number of threads, also when the run is
+// stopped at any step and resumed.
+//
+//     optim::Trainer trainer(model, optim::sgd({.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4}));
+//     trainer.fit(train, test, {.epochs = 30, .schedule = optim::cosine({.warmup = 1})});
+class Trainer {
+public:
+    Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer);
+
+    // A module that is an nn::Model is written as a whole model, any other as its named weights.
+    // Error: options out of range; the loss or a weight is no longer finite (the last good checkpoint stays); a checkpoint
+    // of another model or run; a file that cannot be written.
+    History fit(const data::Dataset& train, const data::Dataset& test, const FitOptions& options = {});
+
+    // Ends fit after the step under way, with a checkpoint. May be called from signal handlers and other threads.
+    void request_stop() noexcept { stop_ = true; }
+
+    nn::Module& module() { return module_; }
+    Optimizer& optimizer() { return *optimizer_; }
+
+private:
+    nn::Module& module_;
+    std::unique_ptr<Optimizer> optimizer_;
+    std::atomic<bool> stop_{false};
+    static_assert(std::atomic<bool>::is_always_lock_free);
+};
+
+}  // namespace lathe::optim
