@@ -56,6 +56,7 @@ void Parameter::set_value(Tensor value) {
     dense_ = Variable::leaf(std::move(value));
     dense_.node()->requires_grad = trainable;
     slots_.clear();
+    updates_ = 0;
     cached_ = {};
 }
 
@@ -83,11 +84,13 @@ void Parameter::select_(int axis, const std::vector<int64_t>& indices) {
     Tensor value = dense_.value().select(axis, indices);
     Tensor grad = dense_.grad() ? dense_.grad().select(axis, indices) : Tensor{};
     auto slots = std::move(slots_);
+    const int64_t updates = updates_;
     for (auto& [name, slot] : slots) slot = slot.select(axis, indices);
     for (const auto& transform : transforms_) transform->select_(axis, indices);
     set_value(std::move(value));
     set_grad(std::move(grad));
     slots_ = std::move(slots);
+    updates_ = updates;
 }
 
 }  // namespace lathe::nn

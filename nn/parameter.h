@@ -67,14 +67,16 @@ public:
     // optimizer slots and transforms move together. Error: index out of range.
     void select_(int axis, const std::vector<int64_t>& indices);
 
-    // The optimizer's state for this weight by name ("momentum"), of the value's shape.
+    // The optimizer's state for this weight by name ("momentum"), of the value's shape, and how many updates made it.
     std::map<std::string, Tensor>& slots() { return slots_; }
+    int64_t& updates() { return updates_; }
 
 private:
     Variable dense_;
     FileLayout layout_{};
     std::vector<std::unique_ptr<WeightTransform>> transforms_;
     std::map<std::string, Tensor> slots_;
+    int64_t updates_ = 0;
 
     Variable cached_;  // the effective weight, valid for cached_key_
     std::vector<uint64_t> cached_key_;
