@@ -130,8 +130,8 @@ TEST_CASE("parameters carry the names of PyTorch's models") {
 
 TEST_CASE("widths and input sizes") {
     CHECK(make_model("vgg-cifar", {.widths = {45, 90, 179, 179, 358, 358, 358, 512}})->parameter_count() == 5013666);
-    CHECK(make_model("mobilenetv2", {.width = 0.5})->parameter_count() == 1968680);   // torchvision's, width_mult = 0.5
-    CHECK(make_model("mobilenetv2", {.width = 1.4})->parameter_count() == 6108776);   // and 1.4
+    CHECK(make_model("mobilenetv2", {.width = 0.5, .input = {32, 32, 3}})->parameter_count() == 1968680);  // torchvision's, width_mult = 0.5
+    CHECK(make_model("mobilenetv2", {.width = 1.4, .input = {32, 32, 3}})->parameter_count() == 6108776);  // and 1.4
     CHECK(make_model("lenet5", {.input = {32, 40, 3}})->parameter_count() == 24 * 19 + 2416 + 120 * (16 * 6 * 8 + 1) + 10164 + 850);
     auto wide = models::resnet20({.classes = 100, .width = 2});
     CHECK(wide.classes() == 100);
