@@ -1,12 +1,11 @@
 #pragma once
 #include <cstddef>
-#include <span>
 #include <string>
 #include <vector>
 
-namespace lathe {
+#include "lathe/core/file.h"
 
-using Bytes = std::span<const std::byte>;
+namespace lathe {
 
 // `path` when that file exists, else `path`.gz when that one does, else "".
 std::string find_plain_or_gz(const std::string& path);

@@ -23,11 +23,11 @@ struct Batch {
 };
 
 struct DatasetInfo {
-    std::string name;                  // "cifar10 train"
-    Shape image_shape;                 // {height, width, channels}, the same for all images
-    std::vector<std::string> classes;  // the name of each label
-    Normalization normalization;       // the usual one
-    std::string note;                  // "from 3 of 5 batch files", for describe()
+    std::string name = {};                  // "cifar10 train"
+    Shape image_shape = {};                 // {height, width, channels}, the same for all images
+    std::vector<std::string> classes = {};  // the name of each label
+    Normalization normalization = {};       // the usual one
+    std::string note = {};                  // "from 3 of 5 batch files", for describe()
 };
 
 // Where images come from; derive from it to bring a new kind. All of it may be called from several threads at once.

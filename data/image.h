@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "lathe/core/file.h"
 #include "lathe/core/shape.h"
 
 namespace lathe::data {
@@ -17,8 +19,12 @@ struct Image {
 };
 
 // A black picture.
-inline Image blank_image(int64_t height, int64_t width, int64_t channels) {
-    return {height, width, channels, std::vector<uint8_t>(static_cast<size_t>(height * width * channels))};
-}
+Image blank_image(int64_t height, int64_t width, int64_t channels);
+
+// Decodes a PNG, JPEG or BMP file to 1 (grey) or 3 (RGB) channels, whatever it holds; transparency is dropped. `name` is
+// for messages. Error: another format, truncated, damaged, more than 2^25 pixels.
+Image parse_image(Bytes bytes, const std::string& name, int64_t channels = 3);
+Image read_image(const std::string& path, int64_t channels = 3);
+bool has_image_suffix(const std::string& path);  // .png, .jpg, .jpeg or .bmp, in any case
 
 }  // namespace lathe::data

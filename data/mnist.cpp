@@ -59,20 +59,16 @@ Idx parse_idx(Bytes bytes, const std::string& name) {
 Dataset mnist(const std::string& root, Split split) {
     return read_mnist(root + "/mnist", split,
                       {.name = "mnist",
-                       .image_shape = {},
                        .classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
-                       .normalization = {{0.1307f}, {0.3081f}},
-                       .note = ""});
+                       .normalization = {{0.1307f}, {0.3081f}}});
 }
 
 Dataset fashion_mnist(const std::string& root, Split split) {
     return read_mnist(root + "/fashion-mnist", split,
                       {.name = "fashion-mnist",
-                       .image_shape = {},
                        .classes = {"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
                                    "ankle-boot"},
-                       .normalization = {{0.2860f}, {0.3530f}},
-                       .note = ""});
+                       .normalization = {{0.2860f}, {0.3530f}}});
 }
 
 }  // namespace lathe::data

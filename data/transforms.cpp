@@ -1,7 +1,9 @@
 #include "lathe/data/transforms.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "lathe/data/resize.h"
@@ -23,7 +25,7 @@ Image window(const Image& image, int64_t top, int64_t left, int64_t size) {
 uint8_t to_byte(double value) { return static_cast<uint8_t>(std::lround(std::clamp(value, 0.0, 255.0))); }
 
 void check_size(const char* op, int64_t size) {
-    check(size >= 1 && size <= 1 << 13, op, ": expected a size from 1 to 8192, got ", size);
+    check(size >= 1 && size <= 8192, op, ": expected a size from 1 to 8192, got ", size);
 }
 
 }  // namespace
@@ -115,6 +117,41 @@ Transform fit(int64_t size) {
         const int64_t side = std::min(image.height, image.width);
         return resized(image, {(image.height - side) / 2, (image.width - side) / 2, side, side}, size, size);
     };
+}
+
+namespace {
+
+Transform parse_step(const std::string& step, const Shape& shape) {
+    const size_t colon = step.find(':');
+    const std::string name = step.substr(0, colon);
+    const auto value = [&](double usual) {
+        if (colon == std::string::npos) return usual;
+        double number = 0;
+        const char* end = step.data() + step.size();
+        const auto [stop, error] = std::from_chars(step.data() + colon + 1, end, number);
+        check(error == std::errc{} && stop == end && std::abs(number) <= 1e6, "augmentation: expected a number after '",
+              name, ":', got '", step, "'");
+        return number;
+    };
+    if (name == "crop") return random_crop(std::min(shape[0], shape[1]), std::lround(value(4)));
+    if (name == "flip") return random_flip(value(0.5));
+    if (name == "cutout") return cutout(std::lround(value(static_cast<double>(shape[0]) / 4)));
+    if (name == "jitter") return color_jitter(value(0.2), value(0.2));
+    if (name == "zoom") return random_resized_crop(std::min(shape[0], shape[1]), value(0.25));
+    fail("augmentation: expected crop, flip, cutout, jitter or zoom, got '", name, "' ",
+         nearest_name(name, {"crop", "flip", "cutout", "jitter", "zoom"}));
+}
+
+}  // namespace
+
+std::vector<Transform> parse_transforms(const std::string& text, const Shape& image_shape) {
+    std::vector<Transform> steps;
+    if (text.empty() || text == "none") return steps;
+    for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
+        end = text.find(',', begin);
+        steps.push_back(parse_step(text.substr(begin, end == std::string::npos ? end : end - begin), image_shape));
+    }
+    return steps;
 }
 
 }  // namespace lathe::data

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "lathe/data/dataset.h"
 
@@ -24,5 +26,10 @@ Transform resize(int64_t height, int64_t width);
 Transform center_crop(int64_t size);
 // Any image as size x size: the shorter side scaled to `size`, then the middle.
 Transform fit(int64_t size);
+
+// The steps of a text like "crop:4,flip,cutout:8,jitter:0.2,zoom:0.3" for images of the given shape: crop:PADDING (4),
+// flip, cutout:SIDE (a quarter of the height), jitter:AMOUNT (0.2; brightness and contrast), zoom:MIN_AREA (0.25;
+// random_resized_crop). What follows the colon may be left out. "none" and "": no step. Error: an unknown step.
+std::vector<Transform> parse_transforms(const std::string& text, const Shape& image_shape);
 
 }  // namespace lathe::data

@@ -5,7 +5,7 @@
 
 #include "lathe/data/loader.h"
 #include "lathe/data/transforms.h"
-#include "temp_folder.h"
+#include "test_files.h"
 
 using namespace lathe;
 using namespace lathe::data;

@@ -2,10 +2,12 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 
 #include "lathe/data/cifar10.h"
 #include "lathe/data/mnist.h"
-#include "temp_folder.h"
+#include "lathe/tests/temporary_folder.h"
+#include "test_files.h"
 
 using namespace lathe;
 using namespace lathe::data;
@@ -34,16 +36,14 @@ std::string idx_file(const std::vector<uint32_t>& shape, const std::string& valu
     return bytes + values;
 }
 
-Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
-
 }  // namespace
 
 TEST_CASE("cifar10: reads the batch files that are there, plain or packed") {
-    TempFolder root;
+    const TemporaryFolder root;
     const std::string file = cifar_file();
-    root.write("cifar-10-batches-bin/data_batch_2.bin", file);
-    root.write("cifar-10-batches-bin/data_batch_5.bin.gz", file);
-    const Dataset train = cifar10(root.path(), Split::train);
+    write_file(root / "cifar-10-batches-bin/data_batch_2.bin", file);
+    write_file(root / "cifar-10-batches-bin/data_batch_5.bin.gz", file);
+    const Dataset train = cifar10(root.path, Split::train);
     CHECK(train.describe() == "cifar10 train: 20,000 images 32x32x3, 10 classes, from 2 of 5 batch files");
     CHECK(train.classes()[3] == "cat");
     CHECK(train.label(10007) == 7);
@@ -58,60 +58,44 @@ TEST_CASE("cifar10: reads the batch files that are there, plain or packed") {
     CHECK(batch.labels.at(0) == 7);
     CHECK(batch.x.at(5) == doctest::Approx((9 / 255.0 - 0.4465) / 0.2616));
 
-    CHECK(contains(error_of([&] { cifar10(root.path(), Split::test); }), "expected test_batch.bin (plain or .gz), found none"));
-    CHECK(contains(error_of([&] { cifar10(root.path("nowhere"), Split::train); }), "data_batch_1.bin to data_batch_5.bin"));
+    CHECK(contains(error_of([&] { cifar10(root.path, Split::test); }), "expected test_batch.bin (plain or .gz), found none"));
+    CHECK(contains(error_of([&] { cifar10(root / "nowhere", Split::train); }), "data_batch_1.bin to data_batch_5.bin"));
 }
 
 TEST_CASE("cifar10: truncated, oversized and mislabelled files") {
-    TempFolder root;
+    const TemporaryFolder root;
     const std::string name = "cifar-10-batches-bin/test_batch.bin";
-    const auto error = [&] { return error_of([&] { cifar10(root.path(), Split::test); }); };
+    const auto error = [&] { return error_of([&] { cifar10(root.path, Split::test); }); };
     std::string file = cifar_file();
-    root.write(name, file + "x");
+    write_file(root / name, file + "x");
     CHECK(contains(error(), "test_batch.bin: expected at most 30730000 bytes, got more"));
-    root.truncate(name, kRecord * 5000);
+    std::filesystem::resize_file(root / name, kRecord * 5000);
     CHECK(contains(error(), "expected 30730000 bytes (10000 records of 3073), got 15365000"));
     file[kRecord * 9999] = 10;
-    root.write(name, file);
+    write_file(root / name, file);
     CHECK(contains(error(), "test_batch.bin: expected labels from 0 to 9, got 10 in record 9999"));
-    root.truncate(name, 0);
+    std::filesystem::resize_file(root / name, 0);
     CHECK(contains(error(), "got 0"));
-    std::filesystem::remove(root.path(name));
-    root.write(name + ".gz", cifar_file());
-    root.truncate(name + ".gz", 1000);
+    std::filesystem::remove(root / name);
+    write_file(root / (name + ".gz"), cifar_file());
+    std::filesystem::resize_file(root / (name + ".gz"), 1000);
     CHECK(contains(error(), "test_batch.bin.gz: the gzip file is truncated"));
-    std::filesystem::remove(root.path(name + ".gz"));
-    std::filesystem::create_directory(root.path(name));
+    std::filesystem::remove(root / (name + ".gz"));
+    std::filesystem::create_directory(root / name);
     CHECK(contains(error(), "test_batch.bin: cannot be read"));
     CHECK(contains(error_of([] { parse_cifar10(bytes_of("abc"), "x.bin"); }), "x.bin: expected records of 3073 bytes, got 3"));
 }
 
-TEST_CASE("read_unpacked: damaged packed files and the limit on size") {
-    TempFolder folder;
-    folder.write("good.gz", std::string(100000, 'a'));
-    CHECK(read_unpacked(folder.path("good.gz"), 100000).size() == 100000);
-    CHECK(contains(error_of([&] { read_unpacked(folder.path("good.gz"), 99999); }), "expected at most 99999 bytes, got more"));
-    folder.write("plain", "not packed");
-    std::filesystem::rename(folder.path("plain"), folder.path("fake.gz"));
-    CHECK(contains(error_of([&] { read_unpacked(folder.path("fake.gz"), 100); }), "expected a gzip file, got something else"));
-    std::fstream file(folder.path("good.gz"), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(-6, std::ios::end);  // inside the checksum
-    file.put('x');
-    file.close();
-    CHECK(contains(error_of([&] { read_unpacked(folder.path("good.gz"), 100000); }), "good.gz: the gzip file is damaged"));
-    CHECK(contains(error_of([&] { read_unpacked(folder.path("none"), 100); }), "none: cannot be read"));
-}
-
 TEST_CASE("mnist: reads images and labels, refuses what does not fit together") {
-    TempFolder root;
+    const TemporaryFolder root;
     const auto write = [&](const std::string& images, const std::string& labels) {
-        root.write("fashion-mnist/t10k-images-idx3-ubyte", images);
-        root.write("fashion-mnist/t10k-labels-idx1-ubyte.gz", labels);
+        write_file(root / "fashion-mnist/t10k-images-idx3-ubyte", images);
+        write_file(root / "fashion-mnist/t10k-labels-idx1-ubyte.gz", labels);
     };
-    const auto error = [&] { return error_of([&] { fashion_mnist(root.path(), Split::test); }); };
+    const auto error = [&] { return error_of([&] { fashion_mnist(root.path, Split::test); }); };
     const std::string three = std::string(3 * 784 - 1, '\x10') + '\x80';
     write(idx_file({3, 28, 28}, three), idx_file({3}, "\x01\x02\x09"));
-    const Dataset test = fashion_mnist(root.path(), Split::test);
+    const Dataset test = fashion_mnist(root.path, Split::test);
     CHECK(test.describe() == "fashion-mnist test: 3 images 28x28x1, 10 classes");
     CHECK(test.label(2) == 9);
     CHECK(test.batch({2}).x.at(783) == doctest::Approx((128 / 255.0 - 0.2860) / 0.3530));
@@ -128,7 +112,7 @@ TEST_CASE("mnist: reads images and labels, refuses what does not fit together") 
     CHECK(contains(error(), "expected images of 28x28, got 14x14"));
     write(idx_file({3, 784}, three), "");
     CHECK(contains(error(), "expected 3 axes, got 2"));
-    CHECK(contains(error_of([&] { mnist(root.path(), Split::train); }), "train-images-idx3-ubyte: no such file"));
+    CHECK(contains(error_of([&] { mnist(root.path, Split::train); }), "train-images-idx3-ubyte: no such file"));
 }
 
 TEST_CASE("parse_idx: headers that lie") {

@@ -1,0 +1,55 @@
+#include "lathe/data/open.h"
+
+#include "lathe/data/cifar10.h"
+#include "lathe/data/image_folder.h"
+#include "lathe/data/mnist.h"
+#include "lathe/data/shapes.h"
+#include "lathe/data/transforms.h"
+
+namespace lathe::data {
+
+namespace {
+
+const std::string kFolder = "folder:";
+
+Dataset open_folder(const std::string& path, Split split, const OpenOptions& options, const std::string& augment) {
+    FolderOptions folder;
+    folder.size = options.size;
+    folder.seed = options.seed;
+    std::vector<Transform> steps = parse_transforms(augment, {options.size, options.size, folder.channels});
+    if (augment == "zoom" || augment.starts_with("zoom,") || augment.starts_with("zoom:")) {
+        folder.fit = steps.front();  // zooms into the picture as it was taken, not into its scaled-down middle
+        steps.erase(steps.begin());
+    }
+    return image_folder(path, split, folder).augmented(steps);
+}
+
+Dataset open_named(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
+    if (name == "shapes") return shapes(split, {options.count, options.seed});
+    check(!root.empty(), name, ": expected a data root, the folder that holds it (--data-root DIR or $LATHE_DATA)");
+    if (name == "cifar10") return cifar10(root, split);
+    return name == "mnist" ? mnist(root, split) : fashion_mnist(root, split);
+}
+
+}  // namespace
+
+std::vector<std::string> names() { return {"shapes", "cifar10", "mnist", "fashion-mnist", "folder:PATH"}; }
+
+std::string usual_augmentation(const std::string& name) {
+    if (name == "cifar10") return "crop:4,flip";
+    if (name == "fashion-mnist") return "flip";
+    return name.starts_with(kFolder) ? "zoom,flip" : "none";
+}
+
+Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
+    const std::string augment = options.augment == "usual" ? usual_augmentation(name) : options.augment;
+    if (name.starts_with(kFolder)) return open_folder(name.substr(kFolder.size()), split, options, augment);
+    bool known = false;
+    for (const std::string& candidate : names()) known |= name == candidate;
+    check(known, "unknown data '", name, "': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH ",
+          nearest_name(name, names()));
+    const Dataset dataset = open_named(name, root, split, options);
+    return dataset.augmented(parse_transforms(augment, dataset.image_shape()));
+}
+
+}  // namespace lathe::data

@@ -1,0 +1,26 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lathe/data/dataset.h"
+
+namespace lathe::data {
+
+struct OpenOptions {
+    int64_t size = 64;             // folders: images are brought to size x size
+    int64_t count = 0;             // shapes: images; 0: the usual number
+    uint64_t seed = 0;             // shapes: which ones; folders without splits: which images test
+    std::string augment = "none";  // steps of augmentation as in "crop:4,flip", "usual" or "none"
+};
+
+// A dataset by its name on the command line: "shapes", "cifar10", "mnist", "fashion-mnist" (these three below the folder
+// `root`) or "folder:PATH" (data/image_folder.h). Error: another name, or what reading it raises.
+Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options = {});
+
+// The names that open() knows, for help texts.
+std::vector<std::string> names();
+
+// The augmentation that "usual" stands for: "crop:4,flip" for cifar10, …
+std::string usual_augmentation(const std::string& name);
+
+}  // namespace lathe::data

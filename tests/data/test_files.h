@@ -1,0 +1,38 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lathe/core/error.h"
+#include "lathe/core/file.h"
+#include "lathe/data/image.h"
+
+namespace lathe::testing {
+
+// Writes a file and the folders above it, packed when it is named .gz.
+void write_file(const std::string& path, const std::string& contents);
+
+std::string encode_png(const data::Image& image);
+std::string encode_bmp(const data::Image& image);
+std::string encode_jpeg(const data::Image& image);
+data::Image plain_image(int64_t height, int64_t width, std::vector<uint8_t> color);  // one color all over
+
+// A ustar archive of (path, contents); a path that ends in '/' is a folder.
+std::string tar_of(const std::vector<std::pair<std::string, std::string>>& files);
+std::string tar_header(const std::string& path, size_t size, char type);
+
+inline Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// The message of the Error that f raises; "" when it raises none.
+template <class F>
+std::string error_of(F&& f) {
+    try {
+        f();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace lathe::testing
