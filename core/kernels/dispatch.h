@@ -1,8 +1,10 @@
 #pragma once
 #include "lathe/core/kernels/activation_table.h"
+#include "lathe/core/kernels/batch_norm_table.h"
 #include "lathe/core/kernels/depthwise_table.h"
 #include "lathe/core/kernels/gemm_table.h"
-#include "lathe/core/kernels/batch_norm_table.h"
+#include "lathe/core/kernels/layer_norm_table.h"
+#include "lathe/core/kernels/pool2d_table.h"
 #include "lathe/core/kernels/winograd_table.h"
 
 namespace lathe::kernels {
@@ -20,6 +22,8 @@ struct Table {
     DepthwiseTable depthwise;
     BatchNormTable batch_norm;
     WinogradTable winograd;
+    LayerNormTable layer_norm;
+    Pool2dTable pool2d;
 };
 
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.

@@ -1,5 +1,9 @@
 #include "lathe/core/kernels/pool2d.h"
 
+#include <algorithm>
+#include <type_traits>
+
+#include "lathe/core/kernels/dispatch.h"
 #include "lathe/core/kernels/pool2d_portable.h"
 #include "lathe/core/parallel.h"
 
@@ -7,65 +11,99 @@ namespace lathe::kernels {
 
 namespace {
 
+// Windows of up to 256 pixels of float take this CPU's kernels, the others the portable ones.
+template <class T, class Index = uint8_t>
+decltype(auto) kernels_of() {
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<Index, uint8_t>) return (table().pool2d);
+    else return portable::Pool2d<T, Index>{};
+}
+
 constexpr int64_t kTaskElements = 1 << 15;
 
 int64_t grain(int64_t elements) { return std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, elements)); }
 
-// row(p, image of x, offset of the result's row) for every row of the result of every image.
-template <class Row>
-void for_each_row(const Pool2dShape& g, Row&& row) {
+// f(window, offset of its first pixel in the image, offset of its result in the row) for row p of the result.
+template <class F>
+void for_each_window(const Pool2dShape& g, int64_t p, F&& f) {
+    const int64_t top = p * g.stride_h - g.pad_top, r = std::max<int64_t>(0, -top);
+    const int64_t rows = std::min(g.kernel_h, g.in_h - top) - r;
+    for (int64_t q = 0; q < g.out_w; ++q) {
+        const int64_t left = q * g.stride_w - g.pad_left, s = std::max<int64_t>(0, -left);
+        const int64_t cols = std::min(g.kernel_w, g.in_w - left) - s;
+        const PoolWindow window{.channels = g.channels, .rows = rows, .cols = cols, .x_row = g.in_w * g.channels,
+                                .place = r * g.kernel_w + s, .place_row = g.kernel_w};
+        f(window, ((top + r) * g.in_w + left + s) * g.channels, q * g.channels);
+    }
+}
+
+// f(window, offset of its first pixel in x, offset of its result in y) for every window of the batch.
+template <class F>
+void for_each_window(const Pool2dShape& g, F&& f) {
     const int64_t image = g.in_h * g.in_w * g.channels, result = g.out_w * g.channels;
     parallel_for(g.batch * g.out_h, grain(result * g.kernel_h * g.kernel_w), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) row(i % g.out_h, i / g.out_h * image, i * result);
+        for (int64_t i = begin; i < end; ++i)
+            for_each_window(g, i % g.out_h, [&](const PoolWindow& window, int64_t x, int64_t y) {
+                f(window, i / g.out_h * image + x, i * result + y);
+            });
     });
 }
 
-// Windows may overlap, so a task zeroes and fills the gradients of whole images.
-template <class T, class Row>
-void for_each_row_backward(const Pool2dShape& g, T* dx, Row&& row) {
+// The same for backward, which adds to dx: windows may overlap, so a task zeroes and fills whole images.
+template <class T, class F>
+void for_each_window_backward(const Pool2dShape& g, T* dx, F&& f) {
     const int64_t image = g.in_h * g.in_w * g.channels, result = g.out_w * g.channels;
     parallel_for(g.batch, grain(image), [&](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n) {
             std::fill_n(dx + n * image, image, T(0));
-            for (int64_t p = 0; p < g.out_h; ++p) row(p, n * image, (n * g.out_h + p) * result);
+            for (int64_t p = 0; p < g.out_h; ++p)
+                for_each_window(g, p, [&](const PoolWindow& window, int64_t x, int64_t y) {
+                    f(window, n * image + x, (n * g.out_h + p) * result + y);
+                });
         }
     });
+}
+
+template <class T>
+T mean_factor(const Pool2dShape& g, const PoolWindow& window) {
+    return T(1) / static_cast<T>(g.count_padding ? g.kernel_h * g.kernel_w : window.rows * window.cols);
 }
 
 }  // namespace
 
 template <class T, class Index>
 void max_pool2d_forward(const Pool2dShape& g, const T* x, T* y, Index* index) {
-    for_each_row(g, [&](int64_t p, int64_t image, int64_t row) {
-        portable::max_pool_row(g, p, x + image, y + row, index ? index + row : nullptr);
+    for_each_window(g, [&](const PoolWindow& window, int64_t from, int64_t to) {
+        kernels_of<T, Index>().max(window, x + from, y + to, index ? index + to : nullptr);
     });
 }
 
 template <class T, class Index>
 void max_pool2d_backward(const Pool2dShape& g, const T* dy, const Index* index, T* dx) {
-    for_each_row_backward(g, dx, [&](int64_t p, int64_t image, int64_t row) {
-        portable::max_pool_row_backward(g, p, dy + row, index + row, dx + image);
+    for_each_window_backward(g, dx, [&](const PoolWindow& window, int64_t to, int64_t from) {
+        kernels_of<T, Index>().max_backward(window, dy + from, index + from, dx + to);
     });
 }
 
 template <class T>
 void avg_pool2d_forward(const Pool2dShape& g, const T* x, T* y) {
-    for_each_row(g, [&](int64_t p, int64_t image, int64_t row) { portable::avg_pool_row(g, p, x + image, y + row); });
+    for_each_window(g, [&](const PoolWindow& window, int64_t from, int64_t to) {
+        kernels_of<T>().mean(window, x + from, mean_factor<T>(g, window), y + to);
+    });
 }
 
 template <class T>
 void avg_pool2d_backward(const Pool2dShape& g, const T* dy, T* dx) {
-    for_each_row_backward(g, dx, [&](int64_t p, int64_t image, int64_t row) {
-        portable::avg_pool_row_backward(g, p, dy + row, dx + image);
+    for_each_window_backward(g, dx, [&](const PoolWindow& window, int64_t to, int64_t from) {
+        kernels_of<T>().mean_backward(window, dy + from, mean_factor<T>(g, window), dx + to);
     });
 }
 
 template <class T>
 void mean_pixels_forward(int64_t n, int64_t pixels, int64_t channels, const T* x, T* y) {
-    const T factor = T(1) / static_cast<T>(pixels);
-    parallel_for(n, grain(pixels * channels), [=](int64_t begin, int64_t end) {
+    const PoolWindow window{.channels = channels, .rows = 1, .cols = pixels, .x_row = pixels * channels};
+    parallel_for(n, grain(pixels * channels), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
-            portable::mean_rows(pixels, channels, x + i * pixels * channels, factor, y + i * channels);
+            kernels_of<T>().mean(window, x + i * window.x_row, T(1) / static_cast<T>(pixels), y + i * channels);
     });
 }
 

@@ -38,7 +38,7 @@ TEST_CASE("activations: known values") {
     auto expect = [&](Activation activation, const std::vector<double>& values) {
         const Tensor y = ops::activation(x, activation).value();
         for (int i = 0; i < 7; ++i) {
-            INFO(name_of(activation), " at ", x.at(i));
+            INFO(std::string(name_of(activation)), " at ", x.at(i));
             CHECK(y.at(i) == doctest::Approx(values[i]).epsilon(1e-6));
         }
     };
@@ -57,7 +57,7 @@ TEST_CASE("activations: a NaN stays a NaN") {
     for (Activation activation : kAll)
         for (double y : {ops::activation(Tensor::full({1}, nan), activation).value().at(0),
                          ops::activation(Tensor::full({37}, nan), activation).value().at(0)}) {
-            INFO(name_of(activation));
+            INFO(std::string(name_of(activation)));
             CHECK(std::isnan(y));
         }
 }
