@@ -125,7 +125,7 @@ public:
             const uint32_t bits = random.bits();  // ten for each channel
             for (int c = 0; c < 3; ++c) {
                 const double grain = ((bits >> (10 * c) & 1023) / 511.5 - 1) * noise;
-                *out++ = static_cast<uint8_t>(std::lround(255 * clamp01(pixel[c] * gain + grain)));
+                *out++ = static_cast<uint8_t>(255 * clamp01(pixel[c] * gain + grain) + 0.5);
             }
         }
         return image;
@@ -142,7 +142,7 @@ void paint_ground(Canvas& canvas, const Rgb& from, const Rgb& to, Random& random
     const double height = random.uniform(0, 0.08), phase = random.uniform(0, 2 * kPi);
     canvas.paint({0, 0}, {kSide, kSide}, [&](Point p, Rgb& color) {
         const double t = clamp01(0.5 + dot(p - Point{kSide / 2.0, kSide / 2.0}, slope));
-        const double ripple = height * std::sin(dot(p, wave) + phase);
+        const double ripple = height * std::sin(static_cast<float>(dot(p, wave) + phase));
         for (size_t c = 0; c < 3; ++c) color[c] = from[c] + t * (to[c] - from[c]) + ripple;
         return 1.0;
     });
