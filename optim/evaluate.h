@@ -29,7 +29,7 @@ struct EvaluateOptions {
 // Runs the module in evaluation mode over the dataset. Error: its output is not [N, classes] for all labels.
 Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options = {});
 
-// How many rows of logits [N, classes] have their greatest element at the label [N]; the first of equals counts.
-int64_t count_correct(const Tensor& logits, const Tensor& labels);
+// The column of the greatest element of each row of logits [N, classes]; the first of equals.
+std::vector<int64_t> predictions(const Tensor& logits);
 
 }  // namespace lathe::optim

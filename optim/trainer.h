@@ -17,7 +17,7 @@ namespace lathe::optim {
 
 // What is known after a step, for progress bars and hooks. Losses and accuracies are means over the epoch so far.
 struct BatchReport {
-    int64_t epoch = 0, epochs = 0;   // the one under way, from 0
+    int64_t epoch = 0, epochs = 0;   // the one under way, from 1
     int64_t batch = 0, batches = 0;  // how many of it are done
     double loss = 0, accuracy = 0;   // accuracy in percent
     double lr = 0;                   // of this step
@@ -32,7 +32,7 @@ struct FitOptions {
     int64_t epochs = 10;  // of the whole run, also when it is resumed
     int64_t batch = 128;
     Schedule schedule = constant();
-    double lr = 0;        // instead of the optimizer's, when positive
+    double lr = 0;        // when positive: the optimizer's from now on
     uint64_t seed = 0;    // of the order of images, augmentation and dropout
     int workers = 1;      // threads that prepare batches
 

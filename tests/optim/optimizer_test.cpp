@@ -3,11 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
 
-#include "lathe/core/parallel.h"
 #include "lathe/core/random.h"
 #include "lathe/core/safetensors.h"
+#include "lathe/tests/optim/toy.h"
 #include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
@@ -56,10 +55,6 @@ Tensor random_tensor(const Shape& shape, uint64_t stream) {
     return x;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-    return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 }  // namespace
 
 TEST_CASE("optimizers take PyTorch's steps") {
@@ -94,8 +89,7 @@ TEST_CASE("clipping leaves other holders of a gradient alone, and short gradient
 
 TEST_CASE("updates and norms have the same bits for any number of threads") {
     auto train = [](int count) {
-        const int before = threads();
-        set_threads(count);
+        const ThreadScope scope(count);
         Weights net(random_tensor({300, 331}, 1), random_tensor({300}, 2));
         auto optimizer = optim::adamw({.lr = 0.01});
         for (uint64_t step = 0; step < 3; ++step) {
@@ -104,7 +98,6 @@ TEST_CASE("updates and norms have the same bits for any number of threads") {
             optim::clip_gradient_norm(net, 1);
             optimizer->step(net);
         }
-        set_threads(before);
         return net.weight.value();
     };
     CHECK(same_bits(train(1), train(2)));

@@ -1,0 +1,192 @@
+#include "lathe/optim/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "lathe/core/file.h"
+#include "lathe/core/safetensors.h"
+#include "lathe/nn/serialize.h"
+
+namespace lathe::optim {
+
+namespace {
+
+using nlohmann::json;
+
+// A checkpoint is a model's file with these on top:
+//   optim.state.WEIGHT.SLOT   the optimizer's slots, arranged as in memory
+//   optim.average.NAME        the averaged weights and buffers
+//   optim.history             f64 [finished epochs, columns]
+// and metadata, as JSON: the settings of the run, the unfinished epoch, and how often each parameter was updated.
+constexpr const char* kTraining = "lathe.training";
+const std::string kState = "optim.state.", kAverage = "optim.average.", kHistory = "optim.history";
+
+struct Column {
+    const char* name;
+    double EpochReport::*value;
+};
+constexpr Column kColumns[] = {
+    {"train_loss", &EpochReport::train_loss},
+    {"train_accuracy", &EpochReport::train_accuracy},
+    {"test_loss", &EpochReport::test_loss},
+    {"test_accuracy", &EpochReport::test_accuracy},
+    {"lr", &EpochReport::lr},
+    {"seconds", &EpochReport::seconds},
+    {"images_per_second", &EpochReport::images_per_second},
+    {"wait", &EpochReport::wait},
+};
+
+void check_finite(const std::string& path, const std::string& name, const Tensor& values) {
+    with_float(values, [&](auto zero) {
+        const auto* value = values.data<decltype(zero)>();
+        int64_t finite = 0;
+        for (int64_t i = 0; i < values.numel(); ++i) finite += std::isfinite(value[i]);
+        check(finite == values.numel(), path, ": not written, since ", values.numel() - finite, " elements of '", name,
+              "' are not finite");
+    });
+}
+
+TensorFile weights_file(nn::Module& module) {
+    if (auto* model = dynamic_cast<nn::Model*>(&module)) return nn::to_file(*model);
+    return {.tensors = module.state(), .metadata = {}};
+}
+
+void load_weights_file(nn::Module& module, const TensorFile& file) {
+    if (auto* model = dynamic_cast<nn::Model*>(&module)) return nn::load_weights(*model, file, "");
+    std::map<std::string, Tensor> weights = file.tensors;
+    std::erase_if(weights, [](const auto& item) { return item.first.starts_with("optim."); });
+    module.load_state(weights);
+}
+
+Tensor history_tensor(const std::vector<EpochReport>& epochs) {
+    Tensor history({static_cast<int64_t>(epochs.size()), static_cast<int64_t>(std::size(kColumns))}, DType::f64);
+    double* out = history.mutable_data<double>();
+    for (const EpochReport& epoch : epochs)
+        for (const Column& column : kColumns) *out++ = epoch.*column.value;
+    return history;
+}
+
+std::vector<EpochReport> read_history(const TensorFile& file) {
+    const auto found = file.tensors.find(kHistory);
+    if (found == file.tensors.end()) return {};
+    const Tensor& history = found->second;
+    check(history.rank() == 2 && history.dim(1) == std::size(kColumns) && history.dtype() == DType::f64, kHistory, ": expected f64 [epochs, ",
+          std::size(kColumns), "], got ", name_of(history.dtype()), " ", history.shape());
+    std::vector<EpochReport> epochs(static_cast<size_t>(history.dim(0)));
+    const double* in = history.data<double>();
+    for (size_t i = 0; i < epochs.size(); ++i) {
+        epochs[i].epoch = static_cast<int64_t>(i) + 1;
+        for (const Column& column : kColumns) epochs[i].*column.value = *in++;
+    }
+    return epochs;
+}
+
+json to_json(const Progress& p) {
+    return {{"batches", p.batches}, {"images", p.images},   {"correct", p.correct},
+            {"loss", p.loss},       {"seconds", p.seconds}, {"waited", p.waited}};
+}
+
+Progress read_progress(const json& stored) {
+    Progress p;
+    stored.at("batches").get_to(p.batches);
+    stored.at("images").get_to(p.images);
+    stored.at("correct").get_to(p.correct);
+    stored.at("loss").get_to(p.loss);
+    stored.at("seconds").get_to(p.seconds);
+    stored.at("waited").get_to(p.waited);
+    return p;
+}
+
+void check_settings(const RunSettings& stored, const RunSettings& wanted) {
+    for (const auto& [name, value] : wanted) {
+        const auto found = stored.find(name);
+        check(found != stored.end() && found->second == value, "the run was begun with ", name, " ",
+              found == stored.end() ? "unset" : found->second, ", cannot resume it with ", value);
+    }
+}
+
+// Hands the parameters the slots that the file has for them.
+void load_slots(nn::Module& module, const TensorFile& file, const std::map<std::string, int64_t>& updates) {
+    size_t left = static_cast<size_t>(std::count_if(file.tensors.begin(), file.tensors.end(),
+                                                    [](const auto& item) { return item.first.starts_with(kState); }));
+    for (const auto& [name, parameter] : module.named_parameters()) {
+        const auto count = updates.find(name);
+        parameter->updates() = count == updates.end() ? 0 : count->second;
+        const std::string prefix = kState + name + ".";
+        for (auto at = file.tensors.lower_bound(prefix); at != file.tensors.end() && at->first.starts_with(prefix); ++at) {
+            const std::string slot = at->first.substr(prefix.size());
+            if (slot.find('.') != std::string::npos) continue;  // of a parameter whose name goes on
+            check(at->second.shape() == parameter->shape() && at->second.dtype() == parameter->value().dtype(), at->first, ": expected shape ",
+                  parameter->shape(), ", got ", at->second.shape());
+            parameter->slots()[slot] = at->second.clone();
+            --left;
+        }
+    }
+    check(left == 0, "expected optimizer state of this model's parameters only, got ", left, " tensors more");
+}
+
+void load_averages(Ema& ema, const TensorFile& file) {
+    std::map<std::string, Tensor> averages;
+    for (const auto& [name, tensor] : file.tensors)
+        if (name.starts_with(kAverage)) averages[name.substr(kAverage.size())] = tensor;
+    ema.load_state(averages);
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema, const Progress& progress,
+                     const RunSettings& settings) {
+    TensorFile file = weights_file(module);
+    json updates = json::object();
+    for (const auto& [name, parameter] : module.named_parameters()) {
+        check_finite(path, name, parameter->value());
+        for (const auto& [slot, tensor] : parameter->slots()) file.tensors[kState + name + "." + slot] = tensor;
+        updates[name] = parameter->updates();
+    }
+    if (ema)
+        for (const auto& [name, average] : ema->state()) file.tensors[kAverage + name] = average;
+    if (!progress.epochs.empty()) file.tensors[kHistory] = history_tensor(progress.epochs);
+    file.metadata[kTraining] = json{{"settings", settings}, {"progress", to_json(progress)}, {"updates", updates}}.dump();
+    write_safetensors(path, file);
+}
+
+Progress load_checkpoint(const std::string& path, nn::Module& module, Ema* ema, const RunSettings& settings) {
+    const TensorFile file = read_safetensors(path);
+    const PathScope scope(path);
+    const auto entry = file.metadata.find(kTraining);
+    check(entry != file.metadata.end(), "expected a checkpoint, got a file without the state of a training run");
+    try {
+        const json training = json::parse(entry->second);
+        check_settings(training.at("settings").get<RunSettings>(), settings);
+        Progress progress = read_progress(training.at("progress"));
+        progress.epochs = read_history(file);
+        load_weights_file(module, file);
+        load_slots(module, file, training.at("updates").get<std::map<std::string, int64_t>>());
+        if (ema) load_averages(*ema, file);
+        return progress;
+    } catch (const json::exception&) {
+        fail("expected the state of a training run in the metadata '", kTraining, "', got something else");
+    }
+}
+
+void save_weights(const std::string& path, nn::Module& module) { write_safetensors(path, weights_file(module)); }
+
+void write_log(const std::string& path, const std::vector<EpochReport>& epochs) {
+    std::string text = "epoch";
+    for (const Column& column : kColumns) text += std::string(",") + column.name;
+    text += "\n";
+    for (const EpochReport& epoch : epochs) {
+        text += std::to_string(epoch.epoch);
+        for (const Column& column : kColumns) {
+            char number[32];
+            std::snprintf(number, sizeof number, ",%.6g", epoch.*column.value);
+            text += number;
+        }
+        text += "\n";
+    }
+    write_file_atomically(path, text);
+}
+
+}  // namespace lathe::optim

@@ -1,0 +1,264 @@
+#include "lathe/optim/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "lathe/core/ops/cross_entropy.h"
+#include "lathe/core/random.h"
+
+namespace lathe::optim {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+bool better(const EpochReport& a, const EpochReport& b) {
+    if (a.test_accuracy != b.test_accuracy) return a.test_accuracy > b.test_accuracy;
+    return a.test_loss < b.test_loss;
+}
+
+size_t best_epoch(const std::vector<EpochReport>& epochs) {
+    size_t best = 0;
+    for (size_t i = 1; i < epochs.size(); ++i)
+        if (better(epochs[i], epochs[best])) best = i;
+    return best;
+}
+
+// Each step draws from a generator of its own, so what it draws follows from the seed and the step alone and needs no
+// place in checkpoints. After the run the generator goes on where it was.
+constexpr uint64_t kSteps = 1;  // keeps the steps' generators apart from those of the loader's epochs
+
+class KeepGlobalRandom {
+public:
+    KeepGlobalRandom() : before_(global_random()) {}
+    ~KeepGlobalRandom() { global_random() = before_; }
+    KeepGlobalRandom(const KeepGlobalRandom&) = delete;
+    KeepGlobalRandom& operator=(const KeepGlobalRandom&) = delete;
+
+private:
+    Random before_;
+};
+
+void check_options(const FitOptions& o) {
+    check(o.epochs >= 1, "fit: expected at least 1 epoch, got ", o.epochs);
+    check(o.lr >= 0 && std::isfinite(o.lr), "fit: expected a learning rate of 0 or more, got ", o.lr);
+    check(o.clip_norm >= 0 && o.clip_value >= 0, "fit: expected limits of gradients of 0 or more, got ", o.clip_norm, " and ",
+          o.clip_value);
+    check(o.patience >= 0, "fit: expected a patience of 0 epochs or more, got ", o.patience);
+    check(!o.resume || !o.out.empty(), "fit: to resume, expected the folder of the run, got none");
+}
+
+// One call of fit.
+class Run {
+public:
+    Run(nn::Module& module, Optimizer& optimizer, const data::Dataset& train, const data::Dataset& test, const FitOptions& options,
+        const std::atomic<bool>& stop)
+        : module_(module),
+          optimizer_(optimizer),
+          options_(options),
+          stop_(stop),
+          test_set_(test),
+          loader_(train, {.batch = options.batch, .shuffle = true, .seed = options.seed, .workers = options.workers}),
+          images_(train.size()) {
+        if (options.ema != 0) ema_.emplace(module, options.ema);
+    }
+
+    History go() {
+        begin();
+        History history;
+        history.end = epochs();
+        history.epochs = progress_.epochs;
+        if (ema_) ema_->swap();
+        return history;
+    }
+
+private:
+    std::string file(const char* name) const { return options_.out + "/" + name; }
+    Ema* ema() { return ema_ ? &*ema_ : nullptr; }
+    int64_t epoch() const { return static_cast<int64_t>(progress_.epochs.size()); }
+    int64_t steps() const { return epoch() * loader_.batches() + progress_.batches; }  // done so far
+
+    double rate(int64_t step) const {
+        return options_.schedule({.step = step, .steps_per_epoch = loader_.batches(), .epochs = options_.epochs});
+    }
+
+    RunSettings settings() const {
+        return {{"optimizer", optimizer_.name()},
+                {"seed", std::to_string(options_.seed)},
+                {"batch", std::to_string(options_.batch)},
+                {"training images", std::to_string(images_)},
+                {"ema", detail::concat(options_.ema)}};
+    }
+
+    void begin() {
+        module_.zero_grad();
+        if (options_.out.empty()) return;
+        if (options_.resume) {
+            progress_ = load_checkpoint(file("last.safetensors"), module_, ema(), settings());
+            return;
+        }
+        std::error_code error;
+        std::filesystem::create_directories(options_.out, error);
+        check(!error, options_.out, ": cannot make this folder: ", error.message());
+        std::filesystem::remove(file("best.safetensors"), error);  // of an earlier run
+        save();  // a folder that cannot be written is found now, and a run that is killed early can be resumed
+    }
+
+    History::End epochs() {
+        while (epoch() < options_.epochs) {
+            const auto since_best = epoch() - 1 - static_cast<int64_t>(best_epoch(progress_.epochs));
+            if (options_.patience > 0 && epoch() > 0 && since_best >= options_.patience) return History::End::early;
+            if (!train() || !finish_epoch()) {
+                save();
+                return History::End::stopped;
+            }
+        }
+        return History::End::finished;
+    }
+
+    // What is left of the epoch's training; false when it was stopped.
+    bool train() {
+        loader_.start(epoch(), progress_.batches);
+        data::Batch batch;
+        while (progress_.batches < loader_.batches()) {
+            if (stop_) return false;
+            const auto begin = Clock::now();
+            loader_.next(batch);
+            progress_.waited += seconds_since(begin);
+            step(batch);
+            progress_.seconds += seconds_since(begin);
+            report(progress_.batches, loader_.batches(), false);
+        }
+        return true;
+    }
+
+    void step(const data::Batch& batch) {
+        seed(mix(options_.seed, static_cast<uint64_t>(steps()), kSteps));
+        const Variable output = module_(batch.x);
+        const Variable loss = options_.loss ? options_.loss(output, batch)
+                                            : ops::cross_entropy(output, batch.labels, {.label_smoothing = options_.label_smoothing});
+        const double value = loss.value().item();
+        check(std::isfinite(value), "training: the loss is ", value, " at epoch ", epoch() + 1, ", step ", progress_.batches + 1, " of ",
+              loader_.batches(), last_good());
+        backward(loss);
+        if (options_.clip_value > 0) clip_gradient_value(module_, options_.clip_value);
+        if (options_.clip_norm > 0) clip_gradient_norm(module_, options_.clip_norm);
+        optimizer_.step(module_, rate(steps()));
+        module_.zero_grad();
+        if (ema_) ema_->update(steps());
+        count(output.value(), batch.labels, value);
+    }
+
+    void count(const Tensor& output, const Tensor& labels, double loss) {
+        const std::vector<int64_t> predicted = predictions(output);
+        const int32_t* label = labels.data<int32_t>();
+        for (size_t i = 0; i < predicted.size(); ++i) progress_.correct += predicted[i] == label[i];
+        progress_.images += static_cast<int64_t>(predicted.size());
+        progress_.loss += loss * static_cast<double>(predicted.size());
+        ++progress_.batches;
+    }
+
+    // The test and all that ends an epoch; false when it was stopped, and then resuming repeats the test.
+    bool finish_epoch() {
+        {
+            const EmaScope averaged(ema());
+            const Evaluation result = evaluate(module_, test_set_, testing());
+            if (result.total < test_set_.size()) return false;
+            check(std::isfinite(result.loss), "training: the test loss is ", result.loss, " after epoch ", epoch() + 1, last_good());
+            add(result);
+            const bool best = best_epoch(progress_.epochs) + 1 == progress_.epochs.size();
+            if (best && !options_.out.empty()) save_weights(file("best.safetensors"), module_);
+        }
+        save();
+        if (options_.on_epoch) options_.on_epoch(progress_.epochs.back());
+        return true;
+    }
+
+    EvaluateOptions testing() {
+        const auto go_on = [this](int64_t done, int64_t total) {
+            report((done + options_.batch - 1) / options_.batch, (total + options_.batch - 1) / options_.batch, true);
+            return !stop_;
+        };
+        return {.batch = options_.batch, .workers = options_.workers, .go_on = go_on};
+    }
+
+    // Closes the books of the epoch.
+    void add(const Evaluation& result) {
+        const EpochReport report{
+            .epoch = epoch() + 1,
+            .train_loss = mean(progress_.loss),
+            .train_accuracy = 100 * mean(static_cast<double>(progress_.correct)),
+            .test_loss = result.loss,
+            .test_accuracy = result.top1(),
+            .lr = optimizer_.lr * rate(steps() - 1),
+            .seconds = progress_.seconds,
+            .images_per_second = static_cast<double>(progress_.images) / progress_.seconds,
+            .wait = progress_.waited / progress_.seconds,
+        };
+        std::vector<EpochReport> epochs = std::move(progress_.epochs);
+        epochs.push_back(report);
+        progress_ = {.epochs = std::move(epochs)};
+    }
+
+    void report(int64_t batch, int64_t batches, bool testing) const {
+        if (!options_.on_batch) return;
+        options_.on_batch({
+            .epoch = epoch() + 1,
+            .epochs = options_.epochs,
+            .batch = batch,
+            .batches = batches,
+            .loss = mean(progress_.loss),
+            .accuracy = 100 * mean(static_cast<double>(progress_.correct)),
+            .lr = optimizer_.lr * rate(steps() - 1),
+            .images_per_second = static_cast<double>(progress_.images) / progress_.seconds,
+            .testing = testing,
+        });
+    }
+
+    double mean(double sum) const { return sum / static_cast<double>(progress_.images); }
+
+    // The checkpoint comes last: what the other files say beyond it is written again, the same, after resuming.
+    void save() {
+        if (options_.out.empty()) return;
+        write_log(file("log.csv"), progress_.epochs);
+        save_checkpoint(file("last.safetensors"), module_, ema(), progress_, settings());
+    }
+
+    std::string last_good() const {
+        return options_.out.empty() ? "" : "; the last good checkpoint is " + file("last.safetensors");
+    }
+
+    nn::Module& module_;
+    Optimizer& optimizer_;
+    const FitOptions& options_;
+    const std::atomic<bool>& stop_;
+    const data::Dataset& test_set_;
+    data::Loader loader_;
+    int64_t images_;
+    std::optional<Ema> ema_;
+    Progress progress_;
+};
+
+}  // namespace
+
+const EpochReport& History::best() const {
+    check(!epochs.empty(), "history: no epoch is finished");
+    return epochs[best_epoch(epochs)];
+}
+
+Trainer::Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer) : module_(module), optimizer_(std::move(optimizer)) {}
+
+History Trainer::fit(const data::Dataset& train, const data::Dataset& test, const FitOptions& options) {
+    check_options(options);
+    if (options.lr > 0) optimizer_->lr = options.lr;
+    const KeepGlobalRandom keep_random;
+    const nn::ModeScope mode(module_, true);
+    History history = Run(module_, *optimizer_, train, test, options, stop_).go();
+    stop_ = false;
+    return history;
+}
+
+}  // namespace lathe::optim
