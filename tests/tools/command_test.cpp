@@ -1,0 +1,213 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+namespace {
+
+std::string text_of(const fs::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
+}
+
+// A folder that is there for one test.
+struct Folder {
+    fs::path path = fs::temp_directory_path() / ("lathe-command-" + std::to_string(getpid()));
+    Folder() { fs::remove_all(path), fs::create_directories(path); }
+    ~Folder() { fs::remove_all(path); }
+    std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+struct Result {
+    int code = -1;
+    std::string out, err;
+};
+
+// Runs `lathe ARGUMENTS…`; with `interrupt_after` it gets SIGINT once that file exists.
+Result lathe(const std::string& arguments, const std::string& interrupt_after = {}) {
+    const char* binary = std::getenv("LATHE_BIN");
+    const std::string prefix = (fs::temp_directory_path() / ("lathe-output-" + std::to_string(getpid()))).string();
+    const std::string command = std::string("exec ") + (binary ? binary : "build/lathe") + " " + arguments + " >" + prefix + ".out 2>" +
+                                prefix + ".err";
+    const pid_t child = fork();
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+        _exit(127);
+    }
+    if (!interrupt_after.empty()) {
+        for (int i = 0; i < 6000 && !fs::exists(interrupt_after); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        kill(child, SIGINT);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    Result result{WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), text_of(prefix + ".out"), text_of(prefix + ".err")};
+    fs::remove(prefix + ".out"), fs::remove(prefix + ".err");
+    return result;
+}
+
+// Failed as it should: the exit code, and one line that has the words.
+void check_fails(const Result& result, int code, const std::string& words) {
+    INFO("stderr: ", result.err);
+    CHECK(result.code == code);
+    CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    CHECK(result.err.find(words) != std::string::npos);
+}
+
+std::string train(const std::string& out, const std::string& more = {}) {
+    return "train --model lenet5 --data shapes --limit 512 --epochs 2 --batch 64 --seed 3 --out " + out + " " + more;
+}
+
+// A grey 24-bit BMP of 8x8 pixels.
+void write_bmp(const std::string& path) {
+    std::string file(54 + 8 * 24, static_cast<char>(128));
+    auto put = [&](size_t at, uint32_t value, size_t bytes) {
+        for (size_t i = 0; i < bytes; ++i) file[at + i] = static_cast<char>(value >> (8 * i));
+    };
+    file[0] = 'B', file[1] = 'M';
+    put(2, static_cast<uint32_t>(file.size()), 4), put(6, 0, 4), put(10, 54, 4), put(14, 40, 4), put(18, 8, 4), put(22, 8, 4);
+    put(26, 1, 2), put(28, 24, 2), put(30, 0, 4), put(34, 8 * 24, 4), put(38, 2835, 4), put(42, 2835, 4), put(46, 0, 4), put(50, 0, 4);
+    std::ofstream(path, std::ios::binary) << file;
+}
+
+}  // namespace
+
+TEST_CASE("help names every command and option") {
+    const Result all = lathe("--help");
+    CHECK(all.code == 0);
+    for (const std::string command : {"train", "eval", "profile", "predict", "info"}) {
+        CHECK(all.out.find(command) != std::string::npos);
+        const Result one = lathe(command + " --help");
+        CHECK(one.code == 0);
+        CHECK(one.out.find("--help") != std::string::npos);
+    }
+    CHECK(lathe("info").out.find("resnet20") != std::string::npos);
+}
+
+TEST_CASE("wrong usage is one line and exit code 2") {
+    check_fails(lathe(""), 2, "A subcommand is required");
+    check_fails(lathe("trian"), 2, "trian");
+    check_fails(lathe("train --out x --frobnicate 3"), 2, "frobnicate");
+    check_fails(lathe("train --out x --epochs many"), 2, "epochs");
+    check_fails(lathe("train --out x --optimizer sdg"), 2, "sdg");
+    check_fails(lathe("eval --model x"), 2, "--data");
+}
+
+TEST_CASE("bad input is one line and exit code 1") {
+    const Folder folder;
+    check_fails(lathe("train --model resnet21 --data shapes --out " + (folder / "a")), 1, "resnet20");
+    check_fails(lathe("train --model resnet20 --data cifar11 --out " + (folder / "a")), 1, "cifar10");
+    check_fails(lathe("train --model lenet5 --data mnist --data-root " + (folder / "none") + " --out " + (folder / "a")), 1, "none");
+    check_fails(lathe("train --model lenet5 --data folder:" + (folder / "none") + " --out " + (folder / "a")), 1, "none");
+    check_fails(lathe("train --model lenet5 --data shapes --schedule linear --out " + (folder / "a")), 1, "linear");
+    check_fails(lathe("train --model lenet5 --data shapes --augment crop:x --out " + (folder / "a")), 1, "crop");
+    check_fails(lathe("train --model lenet5 --data shapes --freeze fc9 --out " + (folder / "a")), 1, "fc");
+    check_fails(lathe("train --model lenet5 --data shapes --out /proc/no/such/folder"), 1, "/proc/no/such/folder");
+    check_fails(lathe("train --data shapes --out " + (folder / "a")), 1, "--model");
+    check_fails(lathe("train --resume --out " + (folder / "empty")), 1, "config.json");
+    check_fails(lathe("profile --model vgg-cifar --input 4x4x3"), 1, "4");
+    check_fails(lathe("profile --model vgg-cifar --input 32"), 1, "32x32x3");
+    check_fails(lathe("eval --model " + (folder / "none.safetensors") + " --data shapes"), 1, "none.safetensors");
+    std::ofstream(folder / "short.safetensors") << "abc";
+    check_fails(lathe("eval --model " + (folder / "short.safetensors") + " --data shapes"), 1, "short.safetensors");
+}
+
+TEST_CASE("train, eval, predict and profile work on one saved file") {
+    const Folder folder;
+    const std::string run = folder / "run";
+    const Result trained = lathe(train(run));
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    for (const char* name : {"last.safetensors", "best.safetensors", "log.csv", "config.json"}) CHECK(fs::exists(run + "/" + name));
+    const std::string log = text_of(run + "/log.csv");
+    CHECK(std::count(log.begin(), log.end(), '\n') == 3);  // names, two epochs
+    const Json settings = Json::parse(text_of(run + "/config.json"));
+    CHECK(settings["epochs"] == 2);
+    CHECK(settings["model"] == "lenet5");
+    CHECK(settings["momentum"] == 0.9);
+
+    const std::string model = run + "/best.safetensors";
+    const Json result = Json::parse(lathe("eval --json --data shapes --model " + model).out);
+    CHECK(result["total"].get<int>() > 0);
+    CHECK(result["top1"].get<double>() == doctest::Approx(100.0 * result["correct"].get<double>() / result["total"].get<double>()));
+    CHECK(result["loss"].get<double>() > 0);
+    CHECK(lathe("eval --data shapes --model " + model).out.find("top-1") != std::string::npos);
+
+    write_bmp(folder / "grey.bmp");
+    const Json named = Json::parse(lathe("predict --json --top 10 --model " + model + " " + (folder / "grey.bmp")).out);
+    REQUIRE(named.size() == 1);
+    double total = 0;
+    for (const Json& prediction : named[0]["predictions"]) total += prediction["probability"].get<double>();
+    CHECK(total == doctest::Approx(1.0));
+    check_fails(lathe("predict --model " + model + " " + run + "/log.csv"), 1, "log.csv");
+
+    const Json profile = Json::parse(lathe("profile --json --runs 1 --model " + model).out);
+    CHECK(profile["params"].get<int64_t>() > 0);
+    CHECK(profile["peak_activation_bytes"].get<int64_t>() > 0);
+    CHECK(profile["layers"].size() > 5);
+
+    fs::resize_file(model, fs::file_size(model) - 1);
+    check_fails(lathe("eval --data shapes --model " + model), 1, "best.safetensors");
+}
+
+TEST_CASE("profile counts what the course prints") {
+    const Json vgg = Json::parse(lathe("profile --json --runs 1 --model vgg-cifar").out);
+    CHECK(vgg["params"] == 9228362);
+    CHECK(vgg["macs"] == 605754368);
+}
+
+TEST_CASE("an interrupted run goes on to the same weights, for any number of threads") {
+    const Folder folder;
+    const std::string whole = folder / "whole", parts = folder / "parts";
+    REQUIRE(lathe(train(whole, "--threads 1 --augment crop:4,flip --ema 0.9")).code == 0);
+    const Result stopped = lathe(train(parts, "--threads 2 --augment crop:4,flip --ema 0.9"), parts + "/last.safetensors");
+    CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
+    const Result resumed = lathe("train --resume --out " + parts);
+    INFO(resumed.err);
+    REQUIRE(resumed.code == 0);
+    CHECK(text_of(parts + "/last.safetensors").size() == text_of(whole + "/last.safetensors").size());
+    CHECK(text_of(parts + "/best.safetensors") == text_of(whole + "/best.safetensors"));
+    check_fails(lathe("train --resume --lr 7 --out " + parts), 1, "lr");
+}
+
+TEST_CASE("fine-tuning replaces the classifier when the classes differ, and freezes what it is told to") {
+    const Folder folder;
+    REQUIRE(lathe(train(folder / "base", "--epochs 1")).code == 2);  // given twice
+    REQUIRE(lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --out " + (folder / "base")).code == 0);
+    for (const char* split : {"train", "val"})
+        for (const char* name : {"dark", "grey", "light"}) {
+            const fs::path at = folder.path / "images" / split / name;
+            fs::create_directories(at);
+            for (int i = 0; i < 4; ++i) write_bmp((at / (std::to_string(i) + ".bmp")).string());
+        }
+    const Result tuned = lathe("train --init " + (folder / "base/best.safetensors") + " --data folder:" + (folder / "images") +
+                               " --freeze conv1 --epochs 1 --batch 4 --out " + (folder / "tuned"));
+    INFO(tuned.err);
+    CHECK(tuned.code == 0);
+    const Result result = lathe("eval --json --model " + (folder / "tuned/best.safetensors") + " --data folder:" + (folder / "images"));
+    CHECK(Json::parse(result.out)["classes"].size() == 3);
+    check_fails(lathe("eval --model " + (folder / "tuned/best.safetensors") + " --data shapes"), 1, "classes");
+}
+
+TEST_CASE("a loss that is no longer finite stops the run and leaves the last good checkpoint") {
+    const Folder folder;
+    const std::string run = folder / "run";
+    check_fails(lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --lr 1e30 --out " + run), 1, "step");
+    const Result left = lathe("eval --json --data shapes --model " + run + "/last.safetensors");
+    INFO(left.err);
+    CHECK(left.code == 0);
+    CHECK(Json::parse(left.out)["loss"].is_number());  // JSON writes NaN as null
+}

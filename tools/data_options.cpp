@@ -1,0 +1,49 @@
+#include "lathe/tools/data_options.h"
+
+#include <cstdlib>
+
+#include "lathe/data/open.h"
+
+namespace lathe::tools {
+
+void DataOptions::add_to(CLI::App& command) {
+    command.add_option("--data", data, "shapes, cifar10, mnist, fashion-mnist or folder:PATH (a folder or .tar of class folders)")
+        ->required();
+    command.add_option("--data-root", root, "Folder of the data sets: cifar-10-batches-bin/, mnist/, fashion-mnist/")->envname("LATHE_DATA");
+    command.add_option("--mean", mean, "Taken from pixels in [0,1]: a,b,c, none, or auto (the model's, else the data set's)")->capture_default_str();
+    command.add_option("--std", std, "Pixels are divided by it: a,b,c, none or auto")->capture_default_str();
+    command.add_option("--workers", workers, "Threads that decode and augment")->check(CLI::Range(0, 256))->capture_default_str();
+}
+
+data::Dataset DataOptions::open(data::Split split, const Shape& size, const nn::InputScaling* scaling,
+                                const std::string& augment) const {
+    data::OpenOptions options{.augment = augment == "auto" ? "usual" : augment};
+    if (size.rank()) {
+        check(!is_folder() || size[0] == size[1], "--input: expected a square size for a folder of images, got ", size);
+        options.size = size[0];
+    }
+    const data::Dataset dataset = data::open(data, root, split, options);
+    check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ", dataset.image_shape());
+    data::Normalization normalization = dataset.normalization();
+    if (scaling) normalization = {scaling->mean, scaling->std};
+    const data::Normalization named = data::parse_normalization(mean == "auto" ? "none" : mean, std == "auto" ? "none" : std);
+    if (mean != "auto") normalization.mean = named.mean;
+    if (std != "auto") normalization.std = named.std;
+    return dataset.with_normalization(normalization);
+}
+
+Shape parse_input(const std::string& text) {
+    Shape shape;
+    const char* at = text.c_str();
+    for (int i = 0; i < 3; ++i) {
+        char* end = nullptr;
+        const long extent = std::strtol(at, &end, 10);
+        if (end == at || extent < 1 || extent > 1 << 16 || *end != (i < 2 ? 'x' : 0))
+            fail("--input: expected HEIGHTxWIDTHxCHANNELS such as 32x32x3, got '", text, "'");
+        shape.push_back(extent);
+        at = end + 1;
+    }
+    return shape;
+}
+
+}  // namespace lathe::tools

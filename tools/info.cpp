@@ -1,0 +1,30 @@
+#include <cblas.h>
+
+#include <cstdio>
+
+#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/parallel.h"
+#include "lathe/nn/zoo.h"
+#include "lathe/tools/commands.h"
+
+namespace lathe::tools {
+
+namespace {
+
+void info() {
+    using kernels::Isa;
+    std::printf("kernels   %s (LATHE_CPU chooses;", name_of(kernels::active_isa()));
+    for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+        if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
+    std::printf(" run here)\nthreads   %d\nBLAS      %s\nmodels   ", threads(), openblas_get_config());
+    for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
+    std::printf("\n");
+}
+
+}  // namespace
+
+void add_info(CLI::App& app) {
+    app.add_subcommand("info", "Show what this machine runs: kernels, threads, models")->callback(info);
+}
+
+}  // namespace lathe::tools

@@ -1,0 +1,38 @@
+#include <cstdio>
+#include <exception>
+
+#include "lathe/core/error.h"
+#include "lathe/tools/commands.h"
+
+namespace lathe::tools {
+
+int& exit_code() {
+    static int code = 0;
+    return code;
+}
+
+}  // namespace lathe::tools
+
+int main(int argc, char** argv) {
+    using namespace lathe::tools;
+    CLI::App app{"Lathe trains small neural networks and makes them smaller and faster.", "lathe"};
+    app.require_subcommand(1);
+    app.footer("`lathe COMMAND --help` explains a command.  Exit codes: 0 done, 1 failed, 2 wrong usage.");
+    add_train(app);
+    add_eval(app);
+    add_profile(app);
+    add_predict(app);
+    add_info(app);
+    try {
+        app.parse(argc, argv);
+        return exit_code();
+    } catch (const CLI::Success& help) {
+        return app.exit(help);
+    } catch (const CLI::ParseError& wrong) {
+        std::fprintf(stderr, "lathe: %s (see lathe --help)\n", wrong.what());
+        return 2;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "lathe: %s\n", error.what());
+        return 1;
+    }
+}

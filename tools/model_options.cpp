@@ -1,0 +1,39 @@
+#include "lathe/tools/model_options.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "lathe/core/error.h"
+#include "lathe/nn/serialize.h"
+#include "lathe/nn/zoo.h"
+
+namespace lathe::tools {
+
+void ModelOptions::add_to(CLI::App& command) {
+    command.add_option("--model", model, "A saved .safetensors file, or the name of a network (lathe info lists them)")->required();
+    command.add_option("--weights", weights, "Weights for the named network: a .safetensors file with PyTorch's names and order");
+    command.add_option("--width", width, "Multiplies every channel count of the named network")->check(CLI::PositiveNumber)->capture_default_str();
+    command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")->check(CLI::NonNegativeNumber)->capture_default_str();
+}
+
+bool ModelOptions::is_file() const {
+    const auto names = nn::model_names();
+    return std::find(names.begin(), names.end(), model) == names.end();
+}
+
+std::unique_ptr<nn::Model> ModelOptions::make(nn::ModelOptions usual) const {
+    std::unique_ptr<nn::Model> made;
+    if (is_file()) {
+        check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network; ",
+              nearest_name(model, nn::model_names()));
+        made = nn::load(model);
+    } else {
+        if (classes) usual.classes = classes;
+        usual.width = width;
+        made = nn::make_model(model, usual);
+    }
+    if (!weights.empty()) nn::load_weights(*made, weights);
+    return made;
+}
+
+}  // namespace lathe::tools

@@ -1,0 +1,23 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "lathe/nn/model.h"
+
+namespace lathe::tools {
+
+// The options by which commands name a network: a saved file, or a network of the zoo with weights of its own or none.
+struct ModelOptions {
+    std::string model;    // file or name
+    std::string weights;
+    double width = 1.0;
+    int64_t classes = 0;
+
+    void add_to(CLI::App& command);
+    bool is_file() const;
+    // `usual` gives classes and input where the options do not. Error: neither a file nor a network's name.
+    std::unique_ptr<nn::Model> make(nn::ModelOptions usual = {}) const;
+};
+
+}  // namespace lathe::tools

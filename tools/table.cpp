@@ -1,0 +1,74 @@
+#include "lathe/tools/table.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdarg>
+#include <cstdio>
+
+namespace lathe::tools {
+
+namespace {
+
+bool is_number(const std::string& cell) { return !cell.empty() && (std::isdigit(static_cast<unsigned char>(cell[0])) || cell[0] == '-'); }
+
+}  // namespace
+
+std::string Table::str() const {
+    std::vector<size_t> widths;
+    std::vector<bool> right;
+    for (size_t r = 0; r < rows_.size(); ++r)
+        for (size_t c = 0; c < rows_[r].size(); ++c) {
+            if (c == widths.size()) widths.push_back(0), right.push_back(true);
+            widths[c] = std::max(widths[c], rows_[r][c].size());
+            if (r > 0 && !rows_[r][c].empty() && !is_number(rows_[r][c])) right[c] = false;
+        }
+    size_t total = 0;
+    for (size_t width : widths) total += width + 2;
+    const std::string rule(total > 2 ? total - 2 : 0, '-');
+
+    std::string text;
+    for (size_t r = 0; r < rows_.size(); ++r) {
+        std::string line;
+        if (rows_[r].empty()) line = rule;
+        for (size_t c = 0; c < rows_[r].size(); ++c) {
+            const std::string fill(widths[c] - rows_[r][c].size(), ' ');
+            line += (c ? "  " : "") + (right[c] ? fill + rows_[r][c] : rows_[r][c] + fill);
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        text += line + '\n';
+        if (r == 0) text += rule + '\n';
+    }
+    return text;
+}
+
+std::string format(const char* pattern, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, pattern);
+    std::vsnprintf(text, sizeof text, pattern, arguments);
+    va_end(arguments);
+    return text;
+}
+
+std::string with_commas(int64_t number) {
+    std::string digits = std::to_string(number);
+    for (int at = static_cast<int>(digits.size()) - 3; at > (number < 0); at -= 3) digits.insert(static_cast<size_t>(at), ",");
+    return digits;
+}
+
+std::string human_bytes(int64_t bytes) {
+    const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double amount = static_cast<double>(bytes);
+    int unit = 0;
+    for (; amount >= 1024 && unit < 4; ++unit) amount /= 1024;
+    return format(unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
+}
+
+std::string human_time(double seconds) {
+    if (seconds < 60) return format("%.1f s", seconds);
+    const auto whole = static_cast<long>(seconds + 0.5);
+    if (whole < 3600) return format("%ld:%02ld", whole / 60, whole % 60);
+    return format("%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+}  // namespace lathe::tools
