@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 
@@ -13,6 +14,18 @@ int& exit_code() {
 
 }  // namespace lathe::tools
 
+namespace {
+
+// CLI11 would only say that a subcommand is required.
+void check_command(const CLI::App& app, const std::string& word) {
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+    if (word.starts_with("-") || std::find(names.begin(), names.end(), word) != names.end()) return;
+    throw CLI::ValidationError("unknown command '" + word + "'; " + lathe::nearest_name(word, names));
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
     using namespace lathe::tools;
     CLI::App app{"Lathe trains small neural networks and makes them smaller and faster.", "lathe"};
@@ -24,6 +37,7 @@ int main(int argc, char** argv) {
     add_predict(app);
     add_info(app);
     try {
+        if (argc > 1) check_command(app, argv[1]);
         app.parse(argc, argv);
         return exit_code();
     } catch (const CLI::Success& help) {
