@@ -28,7 +28,9 @@ struct Data {
 
 // Sums of n terms of magnitude around one.
 void expect_near(const std::vector<float>& got, const std::vector<double>& expected, double tolerance) {
-    for (size_t i = 0; i < got.size(); ++i) REQUIRE(std::abs(got[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])));
+    int64_t wrong = 0;
+    for (size_t i = 0; i < got.size(); ++i) wrong += !(std::abs(got[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])));
+    CHECK(wrong == 0);
 }
 
 }  // namespace
@@ -71,7 +73,7 @@ TEST_CASE("batch norm kernels agree with the float64 reference on odd sizes") {
 
 TEST_CASE("batch norm over many rows: float32 as float64, the same bits for one and two threads, dx over dy") {
     const int before = threads();
-    for (auto [n, c] : {std::pair<int64_t, int64_t>{20011, 24}, {30001, 3}, {70001, 1}, {513, 160}, {3, 40}, {40000, 16}}) {
+    for (auto [n, c] : {std::pair<int64_t, int64_t>{5003, 24}, {25001, 3}, {70001, 1}, {513, 160}, {3, 40}, {5000, 16}}) {
         INFO(n, "x", c);
         const Data<float> a(n, c);
         const Data<double> b(n, c);

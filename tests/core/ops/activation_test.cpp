@@ -6,6 +6,7 @@
 #include "lathe/core/graph.h"
 #include "lathe/core/ops/activation.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 
@@ -29,6 +30,15 @@ const bool registered = register_cases({
     gradient_case("tanh", ops::tanh),
     gradient_case("gelu", ops::gelu),
     {"activation", "one number", {{}}, [](const auto& in) { return ops::activation(in[0], Activation::tanh); }},
+});
+
+const bool recorded = register_recorded({
+    {"relu6", [](const auto& in) { return ops::relu6(in["x"]); }},
+    {"hard_swish", [](const auto& in) { return ops::hard_swish(in["x"]); }},
+    {"hard_sigmoid", [](const auto& in) { return ops::hard_sigmoid(in["x"]); }},
+    {"sigmoid", [](const auto& in) { return ops::sigmoid(in["x"]); }},
+    {"tanh", [](const auto& in) { return ops::tanh(in["x"]); }},
+    {"gelu", [](const auto& in) { return ops::gelu(in["x"]); }},
 });
 
 }  // namespace

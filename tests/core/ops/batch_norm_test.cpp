@@ -6,6 +6,7 @@
 #include "lathe/core/ops/batch_norm.h"
 #include "lathe/tests/core/kernels/random_values.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 
@@ -32,6 +33,23 @@ const bool registered = register_cases({
     {"batch_norm", "evaluation", {{2, 3, 3, 7}, {7}, {7}}, with(false, Activation::none)},
     {"batch_norm", "evaluation, one value a channel, no bias", {{1, 5}, {5}}, with(false, Activation::hard_swish)},
     {"batch_norm", "evaluation, relu", {{1, 3, 5, 5}, {5}, {5}}, with(false, Activation::relu)},
+});
+
+RecordedCase recorded_case(const std::string& name, const ops::BatchNormOptions& options = {}) {
+    return {"batch_norm." + name, [=](const RecordedInputs& in) {
+                return ops::batch_norm(in["x"], in["weight"], in["bias"], in["running_mean"], in["running_var"], options);
+            }};
+}
+
+const bool recorded = register_recorded({
+    recorded_case("training", {.momentum = 0.2}),
+    recorded_case("training_relu", {.activation = Activation::relu}),
+    recorded_case("training_relu6", {.eps = 1e-3, .activation = Activation::relu6}),
+    recorded_case("training_hard_swish", {.activation = Activation::hard_swish}),
+    recorded_case("training_rank2"),
+    recorded_case("evaluation", {.training = false}),
+    recorded_case("evaluation_relu", {.training = false, .activation = Activation::relu}),
+    recorded_case("no_weight"),
 });
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "lathe/core/graph.h"
 #include "lathe/core/ops/layer_norm.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -17,6 +18,11 @@ const bool registered = register_cases({
     {"layer_norm", "image", {{2, 3, 1, 7}, {7}, {7}}, layer_norm},
     {"layer_norm", "one row, no bias", {{1, 17}, {17}}, layer_norm},
     {"layer_norm", "no weight", {{5, 4}}, layer_norm},
+});
+
+const bool recorded = register_recorded({
+    {"layer_norm", [](const auto& in) { return ops::layer_norm(in["x"], in["weight"], in["bias"]); }},
+    {"layer_norm.no_weight", [](const auto& in) { return ops::layer_norm(in["x"], {}, {}, 0.1); }},
 });
 
 }  // namespace

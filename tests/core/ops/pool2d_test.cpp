@@ -3,6 +3,7 @@
 #include "lathe/core/graph.h"
 #include "lathe/core/ops/pool2d.h"
 #include "lathe/tests/support/op_cases.h"
+#include "lathe/tests/support/recorded.h"
 
 using namespace lathe;
 using namespace lathe::testing;
@@ -30,6 +31,23 @@ const bool registered = register_cases({
     {"avg_pool2d", "padding does not count", {{2, 7, 5, 3}}, avg_pool(3, {.stride = 2, .padding = {2, 1, 0, 1}, .count_include_pad = false})},
     {"avg_pool2d", "one pixel", {{1, 1, 1, 3}}, avg_pool(1)},
     {"global_avg_pool", "odd image", {{2, 3, 5, 7}}, [](const auto& in) { return ops::global_avg_pool(in[0]); }},
+});
+
+RecordedCase recorded_max(const std::string& name, Pair kernel, const ops::MaxPool2dOptions& options = {}) {
+    return {"max_pool2d" + name, [=](const RecordedInputs& in) { return ops::max_pool2d(in["x"], kernel, options); }};
+}
+RecordedCase recorded_avg(const std::string& name, Pair kernel, const ops::AvgPool2dOptions& options = {}) {
+    return {"avg_pool2d" + name, [=](const RecordedInputs& in) { return ops::avg_pool2d(in["x"], kernel, options); }};
+}
+
+const bool recorded = register_recorded({
+    recorded_max("", 2),
+    recorded_max(".overlapping", 3, {.stride = 2, .padding = 1}),
+    recorded_max(".uneven", {3, 2}, {.stride = Pair(1, 2), .padding = {1, 0}}),
+    recorded_avg("", 2),
+    recorded_avg(".padding_counts", 3, {.stride = 2, .padding = 1}),
+    recorded_avg(".padding_left_out", 3, {.stride = 2, .padding = 1, .count_include_pad = false}),
+    {"global_avg_pool", [](const auto& in) { return ops::global_avg_pool(in["x"]); }},
 });
 
 }  // namespace
