@@ -2,6 +2,7 @@
 
 #include "lathe/core/kernels/conv2d_axis.h"
 #include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/gemm_panel.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -32,7 +33,7 @@ void for_each_stretch(const Axis& h, const Axis& w, const Map& in, const Map& ou
                               .x_row = h.in_tap * in.w * in.c, .x_step = w.in_step * in.c, .x_tap = w.in_tap * in.c,
                               .weight = nullptr, .weight_row = w.taps * in.c, .bias = nullptr,
                               .y = y + ((h.out_first + p * h.out_step) * out.w + w.out_first + q * w.out_step) * in.c,
-                              .y_step = w.out_step * in.c},
+                              .y_step = w.out_step * in.c, .stream = false},
                  (rows.first * w.taps + taps.first) * in.c);
         }
     }
@@ -58,6 +59,7 @@ void forward(const Conv2dShape& g, const float* x, const float* weight, const fl
     const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
     Workspace<float> taps(static_cast<size_t>(g.kernel_h * g.kernel_w * g.in_c));
     taps_first(h, w, g.in_c, g.kernel_h, g.kernel_w, weight, taps.data());
+    const bool stream = streams(y, g.out_c, g.batch * g.out_h * g.out_w * g.out_c);
     const int64_t bands = (g.out_h + kBandRows - 1) / kBandRows;
     parallel_tasks(g.batch * bands, [&](int64_t task) {
         const int64_t n = task / bands, first = task % bands * kBandRows;
@@ -65,6 +67,7 @@ void forward(const Conv2dShape& g, const float* x, const float* weight, const fl
                          y + n * out.h * out.w * out.c, [&](DepthwiseRow row, int64_t tap) {
                              row.weight = taps.data() + tap;
                              row.bias = bias;
+                             row.stream = stream;
                              table().depthwise.correlate(row);
                          });
     });
@@ -82,12 +85,14 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
     };
     for (int64_t phase = 0; phase < phases; ++phase)
         taps_first(axis_h(phase), axis_w(phase), g.in_c, g.kernel_h, g.kernel_w, weight, taps.data() + phase * size);
+    const bool stream = streams(dx, g.in_c, g.batch * g.in_h * g.in_w * g.in_c);
     parallel_tasks(g.batch, [&](int64_t n) {
         for (int64_t phase = 0; phase < phases; ++phase) {
             const Axis h = axis_h(phase), w = axis_w(phase);
             for_each_stretch(h, w, in, out, 0, h.count, dy + n * in.h * in.w * in.c, dx + n * out.h * out.w * out.c,
                              [&](DepthwiseRow row, int64_t tap) {
                                  row.weight = taps.data() + phase * size + tap;
+                                 row.stream = stream;
                                  table().depthwise.correlate(row);
                              });
         }

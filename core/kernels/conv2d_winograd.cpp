@@ -114,6 +114,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
               const float* bias, float* y) {
     const Tiles tiles(batch, out);
     const Blocking blocking(tiles.count, in.c, out.c);
+    const bool stream = streams(y, out.c, batch * out.h * out.w * out.c);
     Workspace<float> zeros(static_cast<size_t>(in.c));
     std::fill(zeros.data(), zeros.data() + in.c, 0.0f);
 
@@ -147,7 +148,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
             for (int64_t i = begin; i < end; ++i) {
                 float* pixels[16];
                 tiles.pixels<float>(first + i, out, 4, 0, 0, y, outside.data(), pixels);
-                table().winograd.output(out.c, products.at(i), products.step, bias, pixels);
+                table().winograd.output(out.c, products.at(i), products.step, bias, pixels, stream);
             }
         });
     };
@@ -237,7 +238,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         for (int64_t k = begin; k < end; ++k) {
             float* taps[9];
             for (int i = 0; i < 9; ++i) taps[i] = dweight + (k * 9 + i) * in.c;
-            table().winograd.filter_gradient(in.c, sums.data() + k * in.c, point_size, nullptr, taps);
+            table().winograd.filter_gradient(in.c, sums.data() + k * in.c, point_size, nullptr, taps, false);
         }
     });
 }

@@ -15,6 +15,7 @@ struct DepthwiseRow {
     const float* bias;  // may be null
     float* y;
     int64_t y_step;
+    bool stream;  // y is written past the caches
 };
 
 struct DepthwiseTable {

@@ -22,20 +22,24 @@ struct Product {
     const GemmTable& kernels;
     int64_t m, n, k;
     Matrix a, b;
+    bool stream;
 
-    // C[rows from `row`, panel] (+)= A[.., k from `first`] B[k from `first`, panel], B's part starting at `columns`.
-    void panel(int64_t row, int64_t rows, int64_t index, int64_t first, int64_t depth, const float* columns, int64_t b_step,
-               float* c, int64_t ldc, bool accumulate) const {
-        const int64_t column = index * kernels.columns, width = std::min<int64_t>(n - column, kernels.columns);
+    // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. The next rows of A are fetched meanwhile
+    // (memory, not multiplication, limits products with a short k).
+    void panel(const Matrix& a, int64_t rows, int64_t depth, const float* columns, int64_t b_step, float* c, int64_t ldc,
+               int64_t width, bool accumulate, bool streamed, const float* ahead) const {
         GemmPanel p = empty_panel();
         p.length = depth;
-        p.a = a.data + row * a.row + first * a.column;
+        p.a = a.data;
         p.a_row = a.row;
         p.a_step = a.column;
         p.b_step = b_step;
         p.c_row = ldc;
         p.accumulate = accumulate;
-        add_columns(p, columns, c + row * ldc + column, width, kernels.lanes);
+        p.stream = streamed;
+        p.ahead = ahead;
+        p.ahead_step = kernels.rows;
+        add_columns(p, columns, c, width, kernels.lanes);
         kernels.panel(rows, p);
     }
 
@@ -58,37 +62,54 @@ struct Product {
         const int64_t panel_blocks = blocks(panels, task_panels);
         parallel_tasks(row_blocks * panel_blocks, [&](int64_t task) {
             const int64_t row = task / panel_blocks * rows, begin = task % panel_blocks * task_panels;
+            const int64_t end = std::min(panels, begin + task_panels);
             for (int64_t first = 0; first < k; first += kDepth)
-                for (int64_t i = begin; i < std::min(panels, begin + task_panels); ++i) {
+                for (int64_t i = begin; i < end; ++i) {
                     const bool direct = i < first_packed;
                     const float* columns = direct ? b.data + first * b.row + i * kernels.columns
                                                   : packed.data() + (i - first_packed) * panel_size + first * kernels.columns;
-                    panel(row, std::min(rows, m - row), i, first, std::min(kDepth, k - first), columns,
-                          direct ? b.row : kernels.columns, c, ldc, accumulate || first > 0);
+                    const Matrix from = {a.data + row * a.row + first * a.column, a.row, a.column};
+                    const bool fetch = i == begin && a.row == k && k <= kDepth && m - row > kernels.rows;
+                    panel(from, std::min(rows, m - row), std::min(kDepth, k - first), columns,
+                          direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
+                          std::min<int64_t>(kernels.columns, n - i * kernels.columns), accumulate || first > 0,
+                          stream, fetch ? from.data + kernels.rows * k : nullptr);
                 }
         });
     }
 
-    // A long k: tasks take stretches of it, each into its own C; those are added in order.
+    // A long k: tasks take stretches of it, each into its own C; those are added in order. Both A and B are copied, a block of
+    // k that fits the caches at a time; in their own places neighbours in k may be too far apart for prefetchers and cache sets.
     void by_depth(int64_t tasks, float* c, int64_t ldc, bool accumulate) const {
-        const int64_t panels = blocks(n, kernels.columns), step = kDepth / 2;
-        Workspace<float> sums(static_cast<size_t>(tasks * m * n));
+        constexpr int64_t kStep = 128;
+        const int64_t panels = blocks(n, kernels.columns), columns = panels * kernels.columns;
+        const int64_t a_step = blocks(m, 32) * 32 + 16;
+        const bool copied = a.row == 1;
+        Workspace<float> sums(static_cast<size_t>(tasks * m * columns));
         parallel_tasks(tasks, [&](int64_t task) {
-            Workspace<float> packed(static_cast<size_t>(panels * step * kernels.columns));
+            Workspace<float> packed(static_cast<size_t>(kStep * columns)), copy(static_cast<size_t>(copied ? kStep * a_step : 0));
             const int64_t begin = k * task / tasks, end = k * (task + 1) / tasks;
-            for (int64_t first = begin; first < end; first += step) {
-                const int64_t depth = std::min(step, end - first);
-                kernels.pack(depth, n, b.data + first * b.row, b.row, b.column, packed.data(), step * kernels.columns);
-                for (int64_t i = 0; i < panels; ++i)
-                    panel(0, m, i, first, depth, packed.data() + i * step * kernels.columns, kernels.columns,
-                          sums.data() + task * m * n, n, first > begin);
+            for (int64_t first = begin; first < end; first += kStep) {
+                const int64_t depth = std::min(kStep, end - first);
+                kernels.pack(depth, n, b.data + first * b.row, b.row, b.column, packed.data(), kStep * kernels.columns);
+                Matrix from = {a.data + first * a.column, a.row, a.column};
+                if (copied) {
+                    for (int64_t l = 0; l < depth; ++l) std::copy_n(from.data + l * a.column, m, copy.data() + l * a_step);
+                    from = {copy.data(), 1, a_step};
+                }
+                for (int64_t i = 0; i < panels; ++i) {
+                    const bool fetch = i == 0 && copied && a.column == m && first + kStep < end;
+                    panel(from, m, depth, packed.data() + i * kStep * kernels.columns, kernels.columns,
+                          sums.data() + task * m * columns + i * kernels.columns, columns, kernels.columns, first > begin,
+                          false, fetch ? a.data + (first + kStep) * m : nullptr);
+                }
             }
         });
         parallel_for(m, blocks(1 << 14, n * tasks), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i)
                 for (int64_t j = 0; j < n; ++j) {
                     float total = accumulate ? c[i * ldc + j] : 0;
-                    for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>((task * m + i) * n + j)];
+                    for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>((task * m + i) * columns + j)];
                     c[i * ldc + j] = total;
                 }
         });
@@ -104,7 +125,8 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const f
     const auto matrix = [](Trans trans, const float* data, int64_t ld) {
         return trans == Trans::no ? Matrix{data, ld, 1} : Matrix{data, 1, ld};
     };
-    const Product product{table().gemm, m, n, k, matrix(a_trans, a, lda), matrix(b_trans, b, ldb)};
+    const bool stream = k <= kDepth && !accumulate && ldc % 16 == 0 && n % 16 == 0 && streams(c, ldc, m * n);
+    const Product product{table().gemm, m, n, k, matrix(a_trans, a, lda), matrix(b_trans, b, ldb), stream};
     const int64_t depth_tasks = std::min(kTasks, k / kDepth);
     // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
     if (depth_tasks > 1 && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)

@@ -22,12 +22,16 @@ struct GemmPanel {
     int vectors, width[kMaxPanelVectors];
     const float* bias;  // one value a column added to every row, whole vectors are read; may be null
     bool accumulate;    // C += instead of C =
+    bool stream;        // C is written past the caches: whole vectors, aligned
+    const float* ahead;  // what will be read soon, fetched into the cache while this multiplies: `ahead_step` floats with
+    int64_t ahead_step;  // every product of every tile; may be null
     float low, high;    // C is clamped to this range at the end
 };
 
 struct GemmTable {
     int lanes;    // floats in a vector
     int columns;  // the widest panel
+    int rows;     // the tallest tile of such a panel
     void (*panel)(int64_t m, const GemmPanel& panel);
 
     // Copies B [k, n] (`step` apart in k, `column_step` in n, one of them 1) to panels of `columns` columns, [k, columns]

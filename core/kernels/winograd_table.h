@@ -11,9 +11,9 @@ struct WinogradTable {
     void (*input)(int64_t channels, const float* const* in, float* out, int64_t step);
     void (*filter)(int64_t channels, const float* const* in, float* out, int64_t step);
     void (*gradient)(int64_t channels, const float* const* in, float* out, int64_t step);
-    // To 4x4 results (bias may be null), and to the gradients of 3x3 filter taps.
-    void (*output)(int64_t channels, const float* in, int64_t step, const float* bias, float* const* out);
-    void (*filter_gradient)(int64_t channels, const float* in, int64_t step, const float* bias, float* const* out);
+    // To 4x4 results and to the gradients of 3x3 filter taps; bias may be null, `stream` writes past the caches.
+    void (*output)(int64_t channels, const float* in, int64_t step, const float* bias, float* const* out, bool stream);
+    void (*filter_gradient)(int64_t channels, const float* in, int64_t step, const float* bias, float* const* out, bool stream);
 };
 
 }  // namespace lathe::kernels
