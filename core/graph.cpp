@@ -84,7 +84,7 @@ bool tracing() { return active != nullptr; }
 void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes) {
     const auto now = Clock::now();
     GraphNode node{.op = op, .path = current_path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
-    for (const Variable* x : inputs) node.inputs.push_back(active->find(*x));
+    for (size_t i = 0; i < inputs.size(); ++i) node.inputs.push_back(active->find(*inputs[i]));
     node.seconds = std::chrono::duration<double>(now - active->last).count();
     active->graph.output = active->add(std::move(node), y.value());
     active->last = Clock::now();

@@ -19,10 +19,10 @@ void set_threads(int count) {
 
 bool in_parallel() { return omp_in_parallel(); }
 
-void parallel_tasks(int64_t tasks, const std::function<void(int64_t)>& body) {
+void detail::run_tasks(int64_t tasks, const void* body, void (*call)(const void* body, int64_t task)) {
     const int workers = static_cast<int>(std::min<int64_t>(tasks, threads()));
     if (workers < 2 || in_parallel()) {
-        for (int64_t task = 0; task < tasks; ++task) body(task);
+        for (int64_t task = 0; task < tasks; ++task) call(body, task);
         return;
     }
     std::exception_ptr error;
@@ -30,21 +30,13 @@ void parallel_tasks(int64_t tasks, const std::function<void(int64_t)>& body) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(workers)
     for (int64_t task = 0; task < tasks; ++task) {
         try {
-            body(task);
+            call(body, task);
         } catch (...) {
             std::lock_guard lock(error_mutex);
             if (!error) error = std::current_exception();
         }
     }
     if (error) std::rethrow_exception(error);
-}
-
-void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-    if (count <= 0) return;
-    grain = std::max<int64_t>(grain, 1);
-    const int64_t tasks = (count + grain - 1) / grain;
-    if (tasks == 1) return body(0, count);
-    parallel_tasks(tasks, [&](int64_t task) { body(task * grain, std::min(count, (task + 1) * grain)); });
 }
 
 }  // namespace lathe

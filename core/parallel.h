@@ -1,6 +1,6 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
-#include <functional>
 
 namespace lathe {
 
@@ -13,12 +13,26 @@ bool in_parallel();           // inside a parallel region: nested ones run on th
 // follow from the shapes alone, and threads take whole tasks; a reduction keeps one partial result a task and adds
 // them up in task order.
 
+namespace detail {
+void run_tasks(int64_t tasks, const void* body, void (*call)(const void* body, int64_t task));
+}
+
 // Calls body(task) for every task in [0, tasks), spread over the threads when there are at least two of each.
 // Tasks are handed out dynamically. The first exception thrown by a body is rethrown here.
-void parallel_tasks(int64_t tasks, const std::function<void(int64_t task)>& body);
+template <class Body>
+void parallel_tasks(int64_t tasks, const Body& body) {
+    detail::run_tasks(tasks, &body, [](const void* body, int64_t task) { (*static_cast<const Body*>(body))(task); });
+}
 
 // Calls body(begin, end) for consecutive ranges covering [0, count), each of `grain` items (the last may be shorter).
 // With count <= grain it is one plain call.
-void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& body);
+template <class Body>
+void parallel_for(int64_t count, int64_t grain, const Body& body) {
+    if (count <= 0) return;
+    grain = std::max<int64_t>(grain, 1);
+    if (count <= grain) return body(int64_t{0}, count);
+    parallel_tasks((count + grain - 1) / grain,
+                   [&](int64_t task) { body(task * grain, std::min(count, (task + 1) * grain)); });
+}
 
 }  // namespace lathe

@@ -30,7 +30,7 @@ void Shape::push_back(int64_t extent) {
 
 int Shape::axis(int axis) const {
     const int counted = axis < 0 ? axis + rank_ : axis;
-    check(counted >= 0 && counted < rank_, "axis ", axis, " is out of range for shape ", str());
+    check(counted >= 0 && counted < rank_, "axis ", axis, " is out of range for shape ", *this);
     return counted;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "lathe/core/ops/accumulate.h"
 
@@ -12,28 +13,35 @@ namespace {
 thread_local bool recording = true;
 std::atomic<uint64_t> next_sequence{1};
 
+bool is_leaf(const Node& node) { return node.inputs.empty(); }
+
 // Adds g to what has arrived at the node. A gradient may be shared (an addition hands the same one to both inputs), so
-// only a tensor that nobody else holds is added to in place.
+// only a tensor that nobody else holds is added to in place, and a leaf, whose gradient others may change, gets its own.
 void receive(Node& node, Tensor g, const char* from) {
     check(g.shape() == node.shape, from, " backward: expected a gradient of shape ", node.shape, ", got ", g.shape());
-    if (!node.grad)
-        node.grad = std::move(g);
-    else
+    if (node.grad)
         accumulate(node.grad, std::move(g));
+    else
+        node.grad = is_leaf(node) && !g.unique() ? g.clone() : std::move(g);
 }
 
-// The nodes that `root` depends on and that want gradients, latest first.
+// The nodes that `root` depends on and that want gradients, latest first. Error: backward has been there before.
 std::vector<Node*> reachable(Node* root) {
     static std::atomic<uint64_t> pass{0};
     const uint64_t mark = ++pass;
     std::vector<Node*> found{root};
     root->visited = mark;
-    for (size_t i = 0; i < found.size(); ++i)
-        for (const auto& input : found[i]->inputs)
+    for (size_t i = 0; i < found.size(); ++i) {
+        const Node& node = *found[i];
+        check(!node.used, node.op, " backward: this part of the tape was walked before and is freed");
+        for (size_t k = 0; k < node.inputs.size(); ++k) {
+            Node* input = node.inputs[k].get();
             if (input && input->visited != mark) {
                 input->visited = mark;
-                found.push_back(input.get());
+                found.push_back(input);
             }
+        }
+    }
     std::sort(found.begin(), found.end(), [](const Node* a, const Node* b) { return a->sequence > b->sequence; });
     return found;
 }
@@ -41,15 +49,16 @@ std::vector<Node*> reachable(Node* root) {
 }  // namespace
 
 Node::~Node() {
-    std::vector<std::shared_ptr<Node>> chain = std::move(inputs);
-    backward = nullptr;
+    std::vector<std::shared_ptr<Node>> chain;
+    const auto take_inputs = [&chain](Node& node) {
+        for (size_t i = 0; i < node.inputs.size(); ++i)
+            if (node.inputs[i].use_count() == 1 && !is_leaf(*node.inputs[i])) chain.push_back(std::move(node.inputs[i]));
+    };
+    take_inputs(*this);
     while (!chain.empty()) {
-        std::shared_ptr<Node> node = std::move(chain.back());
+        const std::shared_ptr<Node> node = std::move(chain.back());
         chain.pop_back();
-        if (node && node.use_count() == 1) {
-            for (auto& input : node->inputs) chain.push_back(std::move(input));
-            node->inputs.clear();
-        }
+        take_inputs(*node);
     }
 }
 
@@ -57,7 +66,6 @@ Variable Variable::leaf(Tensor value) {
     check(is_float(value.dtype()), "leaf: expected a floating type, got ", name_of(value.dtype()));
     auto node = std::make_shared<Node>();
     node->shape = value.shape();
-    node->requires_grad = true;
     return {std::move(value), std::move(node)};
 }
 
@@ -78,16 +86,12 @@ void backward(const Variable& output) {
 
 void backward(const Variable& output, Tensor dy) {
     check(output.requires_grad(), "backward: the output depends on nothing that wants a gradient");
+    const std::vector<Node*> nodes = reachable(output.node().get());
     receive(*output.node(), std::move(dy), "output");
-    for (Node* node : reachable(output.node().get())) {
-        check(!node->used, node->op, " backward: this part of the tape was walked before and is freed");
-        if (!node->backward || !node->grad) continue;
-        BackwardFn step = std::move(node->backward);
-        node->backward = nullptr;
+    for (Node* node : nodes) {
+        if (is_leaf(*node) || !node->grad) continue;
         node->used = true;
-        Gradients gradients = step(std::move(node->grad));
-        step = nullptr;
-        node->grad = {};
+        Gradients gradients = node->backward(std::exchange(node->grad, {}));
         check(gradients.size() == node->inputs.size(), node->op, " backward: expected ", node->inputs.size(),
               " gradients, got ", gradients.size());
         for (size_t i = 0; i < gradients.size(); ++i)
@@ -103,19 +107,17 @@ namespace detail {
 
 bool wants_node(const Inputs& inputs) {
     if (!recording) return false;
-    return std::any_of(inputs.begin(), inputs.end(), [](const Variable* x) { return x->requires_grad(); });
+    for (size_t i = 0; i < inputs.size(); ++i)
+        if (inputs[i]->requires_grad()) return true;
+    return false;
 }
 
-Variable record(const char* op, const Inputs& inputs, Tensor y, BackwardFn backward) {
-    auto node = std::make_shared<Node>();
-    node->op = op;
-    node->sequence = next_sequence++;
-    node->inputs.reserve(inputs.size());
-    for (const Variable* x : inputs) node->inputs.push_back(x->requires_grad() ? x->node() : nullptr);
-    node->backward = std::move(backward);
-    node->shape = y.shape();
-    node->requires_grad = true;
-    return {std::move(y), std::move(node)};
+void connect(Node& node, const char* op, const Inputs& inputs, const Shape& shape) {
+    node.op = op;
+    node.sequence = next_sequence++;
+    node.shape = shape;
+    for (size_t i = 0; i < inputs.size(); ++i)
+        node.inputs.push_back(inputs[i]->requires_grad() ? inputs[i]->node() : nullptr);
 }
 
 }  // namespace detail

@@ -1,33 +1,35 @@
 #pragma once
-#include <functional>
-#include <initializer_list>
 #include <memory>
+#include <optional>
+#include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "lathe/core/attributes.h"
+#include "lathe/core/small_vector.h"
 #include "lathe/core/tensor.h"
 
 namespace lathe {
 
 class Variable;
 // What backward returns: one gradient for each input of the op, in order; an empty tensor where none is needed.
-using Gradients = std::vector<Tensor>;
-using BackwardFn = std::function<Gradients(Tensor dy)>;
+using Gradients = SmallVector<Tensor, 3>;
 
 // One recorded op, or a leaf (a parameter): where the gradient of a value goes.
 struct Node {
     const char* op = "leaf";
-    uint64_t sequence = 0;                       // order of recording; backward walks it downwards
-    std::vector<std::shared_ptr<Node>> inputs;   // null where the input needs no gradient
-    BackwardFn backward;                         // empty for leaves and once used
-    Tensor grad;                                 // what has arrived so far, of the value's shape
+    uint64_t sequence = 0;                          // order of recording; backward walks it downwards
+    SmallVector<std::shared_ptr<Node>, 3> inputs;   // null where the input needs no gradient; none for a leaf
+    Tensor grad;                                    // what has arrived so far, of the value's shape
     Shape shape;
-    bool requires_grad = false;
-    bool used = false;                           // backward has run through it
+    bool requires_grad = true;
+    bool used = false;                              // backward has run through it
     uint64_t visited = 0;
 
-    ~Node();  // releases long chains without recursion
+    Node() = default;
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+    virtual ~Node();  // releases long chains without recursion
+    virtual Gradients backward(Tensor) { return {}; }
 };
 
 // A tensor on the tape: a value and, when a gradient may flow through it, the node that made it. A cheap handle.
@@ -100,28 +102,43 @@ private:
 };
 
 namespace detail {
-using Inputs = std::vector<const Variable*>;
+using Inputs = SmallVector<const Variable*, 6>;
 bool wants_node(const Inputs& inputs);
 bool tracing();
-Variable record(const char* op, const Inputs& inputs, Tensor y, BackwardFn backward);
+void connect(Node& node, const char* op, const Inputs& inputs, const Shape& shape);
 void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes);
+
+// A recorded op with its backward, which goes once it has run, and with it the values that it saved.
+template <class Backward>
+struct OpNode final : Node {
+    explicit OpNode(Backward backward) : step(std::move(backward)) {}
+    Gradients backward(Tensor dy) override {
+        Gradients gradients = (*step)(std::move(dy));
+        step.reset();
+        return gradients;
+    }
+    std::optional<Backward> step;
+};
 }  // namespace detail
+
+struct NoAttributes {
+    Attributes operator()() const { return {}; }
+};
 
 // Every op ends here: makes the variable of its result y, with `backward` (dy -> Gradients, called at most once) when
 // some input needs a gradient, and adds the op to the graph being traced, if any. `attributes` is a function, called
 // only while tracing. The name is a string literal.
-template <class Backward, class MakeAttributes>
-Variable record(const char* op, const detail::Inputs& inputs, Tensor y, Backward&& backward, MakeAttributes&& attributes) {
-    Variable result = detail::wants_node(inputs)
-                          ? detail::record(op, inputs, std::move(y), std::forward<Backward>(backward))
-                          : Variable(std::move(y));
+template <class Backward, class MakeAttributes = NoAttributes>
+Variable record(const char* op, const detail::Inputs& inputs, Tensor y, Backward&& backward, MakeAttributes&& attributes = {}) {
+    std::shared_ptr<Node> node;
+    if (detail::wants_node(inputs)) {
+        node = std::make_shared<detail::OpNode<std::decay_t<Backward>>>(std::forward<Backward>(backward));
+        detail::connect(*node, op, inputs, y.shape());
+    }
+    Variable result(std::move(y), std::move(node));
     if (detail::tracing()) [[unlikely]]
         detail::trace_op(op, inputs, result, attributes());
     return result;
-}
-template <class Backward>
-Variable record(const char* op, const detail::Inputs& inputs, Tensor y, Backward&& backward) {
-    return record(op, inputs, std::move(y), std::forward<Backward>(backward), [] { return Attributes{}; });
 }
 
 }  // namespace lathe

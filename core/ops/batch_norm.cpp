@@ -1,5 +1,6 @@
 #include "lathe/core/ops/batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "lathe/core/kernels/batch_norm.h"

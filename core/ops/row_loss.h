@@ -4,10 +4,6 @@
 
 namespace lathe::ops {
 
-struct NoAttributes {
-    Attributes operator()() const { return {}; }
-};
-
 // The last axis of x is a row; a single number is a row of one.
 inline int64_t row_width(const Variable& x) { return x.value().rank() ? x.shape().back() : 1; }
 inline int64_t row_count(const Variable& x) { return row_width(x) ? x.value().numel() / row_width(x) : 0; }
