@@ -27,8 +27,8 @@ BIN := $(if $(filter release,$(BUILD)),build,$(OUT))
 
 # No -ffast-math anywhere: it would silence the checks for NaN. Contracting a*b+c into one instruction is allowed, and
 # nothing reads errno after a square root, which is what keeps loops with one from being vectorised.
-ALL_CXX = $(CXX) -std=c++20 -fPIC -fopenmp -Wall -Wextra -ffp-contract=fast -fno-math-errno -Ibuild/include $(CXXFLAGS) $(FLAGS_$(BUILD)) $(ISA)
-LDLIBS  = -lopenblas -lz -fopenmp
+ALL_CXX = $(CXX) -std=c++20 -fPIC -pthread -Wall -Wextra -ffp-contract=fast -fno-math-errno -Ibuild/include $(CXXFLAGS) $(FLAGS_$(BUILD)) $(ISA)
+LDLIBS  = -lz -pthread
 
 # Kernels are compiled once per instruction set; everything else for the oldest machine that is supported.
 MACHINE := $(shell $(CXX) -dumpmachine 2>/dev/null || uname -m)

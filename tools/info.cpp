@@ -1,5 +1,3 @@
-#include <cblas.h>
-
 #include <cstdio>
 
 #include "lathe/core/kernels/dispatch.h"
@@ -16,7 +14,7 @@ void info() {
     std::printf("kernels   %s (LATHE_CPU chooses;", name_of(kernels::active_isa()));
     for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
         if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
-    std::printf(" run here)\nthreads   %d\nBLAS      %s\nmodels   ", threads(), openblas_get_config());
+    std::printf(" run here)\nthreads   %d\nmodels   ", threads());
     for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
     std::printf("\n");
 }

@@ -3,17 +3,16 @@
 # Usage: tools/install_deps.sh [C++ compiler]
 set -u
 cxx=${*:-c++}  # may be several words: "ccache g++"
-packages="g++ make pkg-config libopenblas-openmp-dev zlib1g-dev doctest-dev libstb-dev nlohmann-json3-dev libcli11-dev librandom123-dev"
+packages="g++ make pkg-config zlib1g-dev doctest-dev libstb-dev nlohmann-json3-dev libcli11-dev librandom123-dev"
 
 all_there() {
-    command -v pkg-config >/dev/null && $cxx -std=c++20 -fopenmp -x c++ - -o /dev/null -lopenblas -lz >/dev/null 2>&1 <<'EOF'
+    command -v pkg-config >/dev/null && $cxx -std=c++20 -x c++ - -o /dev/null -lz >/dev/null 2>&1 <<'EOF'
 #if !__has_include(<CLI/CLI.hpp>) || !__has_include(<Random123/philox.h>) || !__has_include(<doctest/doctest.h>) || \
     !__has_include(<nlohmann/json.hpp>) || !__has_include(<stb/stb_image.h>)
 #error missing
 #endif
-#include <cblas.h>
 #include <zlib.h>
-int main() { return openblas_get_num_threads() + (zlibVersion() == nullptr); }
+int main() { return zlibVersion() == nullptr; }
 EOF
 }
 
@@ -27,9 +26,9 @@ if command -v apt-get >/dev/null && { [ -z "$as_root" ] || command -v sudo >/dev
     all_there && exit 0
 fi
 cat >&2 <<EOF
-Lathe needs a C++20 compiler with OpenMP, OpenBLAS, zlib, and the headers of doctest, stb, nlohmann-json, CLI11 and Random123.
+Lathe needs a C++20 compiler, zlib, and the headers of doctest, stb, nlohmann-json, CLI11 and Random123.
 Debian, Ubuntu:  apt-get install $packages
-Fedora:          dnf install gcc-c++ make pkgconf openblas-devel zlib-devel doctest-devel stb-devel json-devel cli11-devel Random123-devel
-Arch:            pacman -S gcc make pkgconf openblas zlib doctest stb nlohmann-json cli11 random123
+Fedora:          dnf install gcc-c++ make pkgconf zlib-devel doctest-devel stb-devel json-devel cli11-devel Random123-devel
+Arch:            pacman -S gcc make pkgconf zlib doctest stb nlohmann-json cli11 random123
 EOF
 exit 1
