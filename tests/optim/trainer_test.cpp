@@ -15,8 +15,10 @@
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/scale.h"
 #include "lathe/core/safetensors.h"
+#include "lathe/nn/mask.h"
 #include "lathe/nn/models/lenet5.h"
 #include "lathe/nn/serialize.h"
+#include "lathe/nn/zoo.h"
 #include "lathe/tests/optim/toy.h"
 #include "lathe/tests/temporary_folder.h"
 
@@ -207,6 +209,27 @@ TEST_CASE("trainer: the files of a model are whole models, with the averages in 
     CHECK(!same_bits(*last, model));
     CHECK(last->metadata.empty());
     CHECK(read_safetensors(folder / "last.safetensors").tensors.count("optim.state.conv1.weight.momentum") == 1);
+}
+
+TEST_CASE("trainer: a pruned model resumes with its masks") {
+    const TemporaryFolder folder;
+    const auto train = stripes(32).augmented(data::resize(12, 12)), test = stripes(15, 2).augmented(data::resize(12, 12));
+    auto fit = [&](bool prune, int64_t epochs, bool resume) {
+        seed(1);
+        auto model = nn::make_model("lenet5", {.classes = 3, .widths = {2, 3, 8, 6}, .input = {12, 12, 1}});
+        auto& weight = *model->named_parameters()[0].second;
+        Tensor keep = Tensor::full(weight.shape(), 1, DType::u8);
+        for (int64_t i = 0; i < 20; ++i) keep.mutable_data<uint8_t>()[i] = 0;
+        if (prune) weight.add_transform(std::make_unique<nn::Mask>(keep));
+        optim::Trainer trainer(*model, optim::adam());
+        trainer.fit(train, test, {.epochs = epochs, .batch = 16, .out = folder.path, .resume = resume});
+        return model;
+    };
+    const auto whole = fit(true, 2, false);
+    fit(true, 1, false);
+    const auto resumed = fit(false, 2, true);
+    CHECK(resumed->state().count("conv1.weight.mask") == 1);
+    CHECK(same_bits(*resumed, *whole));
 }
 
 TEST_CASE("trainer: a loss that is not finite ends the run and leaves the last good checkpoint") {
