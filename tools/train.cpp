@@ -104,7 +104,7 @@ optim::History run(optim::Trainer& trainer, const data::Dataset& train, const da
         const int64_t total = r.batches;
         if (r.epoch != epoch) {
             epoch = r.epoch;
-            progress = std::make_unique<Progress>(format("epoch %lld/%lld", static_cast<long long>(r.epoch + 1),
+            progress = std::make_unique<Progress>(format("epoch %lld/%lld", static_cast<long long>(r.epoch),
                                                          static_cast<long long>(r.epochs)), train.size());
         }
         if (r.testing) return progress->update(train.size(), "testing");
@@ -193,7 +193,7 @@ void add_train(CLI::App& app) {
     c.add_option("--augment", o->augment, "crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.25, none, or auto (what suits the data)")->capture_default_str();
     c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
 
-    c.add_option("--epochs", o->fit.epochs, "Times through the training images")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--epochs", o->fit.epochs, "Times through the training images")->check(CLI::PositiveNumber)->capture_default_str();
     c.add_option("--batch", o->fit.batch, "Images per step")->check(CLI::PositiveNumber)->capture_default_str();
     c.add_option("--optimizer", o->optimizer, "sgd, adam or adamw")->check(CLI::IsMember({"sgd", "adam", "adamw"}))->capture_default_str();
     c.add_option("--lr", o->lr, "Learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw")->check(CLI::NonNegativeNumber)->capture_default_str();
