@@ -50,10 +50,48 @@ int64_t panel_size(const Axis& h, const Axis& w, int64_t in_per_group, const Gem
     return h.taps * w.taps * in_per_group * kernels.columns;
 }
 
+// How many neighbouring results fit into one vector: few channels would leave most of it idle. The kernel that makes
+// `together` results at once is longer by the steps between them and holds zeros for the others' taps.
+int64_t results_together(const Axis& w, int64_t out_c, int64_t groups, int64_t lanes) {
+    if (!joined(w, groups) || w.out_step != 1 || w.in_step > w.taps) return 1;
+    int64_t together = lanes / out_c;
+    while (together > 1 && w.count % together != 0) --together;
+    return std::max<int64_t>(together, 1);
+}
+
+Axis widened(const Axis& w, int64_t together) {
+    Axis wide = w;
+    wide.count = w.count / together;
+    wide.in_step = w.in_step * together;
+    wide.in_tap = 1;
+    wide.taps = w.taps + (together - 1) * w.in_step;
+    return wide;
+}
+
+// One panel [h.taps, w.taps, in_c, columns] holding out_c columns becomes [h.taps, wide.taps, in_c, columns] with a copy of
+// them for each of the results.
+void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t out_c, int64_t columns, const float* panel,
+           float* to) {
+    std::fill(to, to + h.taps * wide.taps * in_c * columns, 0.0f);
+    for (int64_t i = 0; i < wide.in_step / w.in_step; ++i)
+        for (int64_t r = 0; r < h.taps; ++r)
+            for (int64_t row = 0; row < w.taps * in_c; ++row)
+                std::copy_n(panel + (r * w.taps * in_c + row) * columns, out_c,
+                            to + ((r * wide.taps + i * w.in_step) * in_c + row) * columns + i * out_c);
+}
+
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights packed group by group.
 void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t groups, const float* x,
                const float* packed, const float* bias, float* y) {
     const GemmTable& kernels = table().gemm;
+    if (const int64_t together = results_together(w, out.c, groups, kernels.lanes); together > 1) {
+        const Axis wide = widened(w, together);
+        Workspace<float> panel(static_cast<size_t>(panel_size(h, wide, in.c, kernels)));
+        Workspace<float> biases(static_cast<size_t>(bias ? kernels.columns : 0));
+        widen(h, w, wide, in.c, out.c, kernels.columns, packed, panel.data());
+        for (int64_t i = 0; bias && i < kernels.columns; ++i) biases[i] = i < together * out.c ? bias[i % out.c] : 0;
+        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), biases.data(), y);
+    }
     const Band band(h, w, in.c);
     const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = blocks(out_group, kernels.columns);
     const int64_t bands = blocks(h.count, band.rows), size = panel_size(h, w, in_group, kernels);

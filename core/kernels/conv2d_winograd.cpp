@@ -100,11 +100,11 @@ struct Blocking {
     int64_t tiles;
     bool tasks;
 
-    Blocking(int64_t count, int64_t c, int64_t k) {
+    Blocking(int64_t count, int64_t c, int64_t k, int64_t large) {
         constexpr int64_t kCacheFloats = 3 << 17;  // 1.5 MiB
         tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 28, 112);
         tasks = kPoints * c * k <= kCacheFloats && blocks(count, tiles) >= kTasks;
-        if (!tasks) tiles = 448;
+        if (!tasks) tiles = large;
         tiles = std::min(tiles, count);
     }
 };
@@ -113,7 +113,7 @@ struct Blocking {
 void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, Panels& panels,
               const float* bias, float* y) {
     const Tiles tiles(batch, out);
-    const Blocking blocking(tiles.count, in.c, out.c);
+    const Blocking blocking(tiles.count, in.c, out.c, 448);
     const bool stream = streams(y, out.c, batch * out.h * out.w * out.c);
     Workspace<float> zeros(static_cast<size_t>(in.c));
     std::fill(zeros.data(), zeros.data() + in.c, 0.0f);
@@ -138,6 +138,8 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 p.a_step = 1;
                 p.b_step = columns;
                 p.c_row = products.row;
+                p.ahead = k == 0 ? inputs.at(panels.kernels.rows, point) : nullptr;
+                p.ahead_step = panels.kernels.rows + 1;
                 add_columns(p, panels.data.data() + point * panels.step + k / columns * panels.size,
                             products.at(0, point) + k, std::min<int64_t>(columns, out.c - k), panels.kernels.lanes);
                 panels.kernels.panel(count, p);
@@ -185,7 +187,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
     const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
     const Tiles tiles(g.batch, out);
-    const Blocking blocking(tiles.count, g.in_c, g.out_c);
+    const Blocking blocking(tiles.count, g.in_c, g.out_c, 224);
     const GemmTable& kernels = table().gemm;
     const int64_t parts = blocking.tasks ? std::min<int64_t>(8, blocks(tiles.count, blocking.tiles)) : 1;
     Workspace<float> zeros(static_cast<size_t>(std::max(in.c, out.c)));
