@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string_view>
 
 #include "lathe/core/error.h"
 
@@ -13,7 +14,8 @@ namespace {
 // The largest block that decoding the present image may ask for: a few bytes in a file can claim to unpack to gigabytes.
 thread_local size_t max_block = 0;
 
-void* bounded_malloc(size_t bytes) { return bytes <= max_block ? std::malloc(bytes) : nullptr; }
+// Zeroed, since a JPEG may use tables that it has not defined.
+void* bounded_malloc(size_t bytes) { return bytes <= max_block ? std::calloc(bytes, 1) : nullptr; }
 void* bounded_realloc(void* block, size_t bytes) { return bytes <= max_block ? std::realloc(block, bytes) : nullptr; }
 
 }  // namespace
@@ -61,15 +63,36 @@ struct Reader {
 
 constexpr stbi_io_callbacks kCallbacks = {Reader::read, Reader::skip, Reader::at_end};
 
-// A progressive JPEG passes over the whole image in every scan, and a scan can be a few bytes: thousands would take hours.
-// Inside a scan no byte 0xff is followed by this marker.
-int64_t count_scans(Bytes bytes) {
-    int64_t scans = 0;
-    for (size_t i = 0; i + 1 < bytes.size(); ++i) scans += bytes[i] == std::byte{0xff} && bytes[i + 1] == std::byte{0xda};
-    return scans;
+bool begins_with(Bytes bytes, std::string_view magic) {
+    return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
 }
 
-bool is_jpeg(Bytes bytes) { return bytes.size() > 2 && bytes[0] == std::byte{0xff} && bytes[1] == std::byte{0xd8}; }
+// Walks over the segments of a JPEG for two things that stb_image 2.27 does not see to: it writes past the end of a
+// Huffman table that claims more than 256 codes (nothings/stb issue 1289), and it passes over the whole image in every
+// scan of a progressive file, of which a few bytes each could make it work for hours.
+void check_jpeg(Bytes bytes, const std::string& name) {
+    const auto byte = [&](size_t at) { return at < bytes.size() ? std::to_integer<size_t>(bytes[at]) : 0; };
+    int64_t scans = 0;
+    for (size_t at = 2; at < bytes.size();) {
+        const size_t marker = byte(at + 1);
+        if (byte(at) == 0xff && marker == 0xd9) return;  // end of image
+        const bool segment = byte(at) == 0xff && marker > 0x01 && marker != 0xff && (marker < 0xd0 || marker > 0xd8);
+        if (!segment) {
+            ++at;  // inside a scan, where 0xff is followed by zero or a restart marker
+            continue;
+        }
+        const size_t end = at + 2 + (byte(at + 2) << 8 | byte(at + 3));
+        scans += marker == 0xda;
+        check(scans <= kMaxScans, name, ": expected a JPEG of at most ", kMaxScans, " scans");
+        for (size_t table = at + 4; marker == 0xc4 && table < end;) {
+            size_t codes = 0;
+            for (size_t length = 1; length <= 16; ++length) codes += byte(table + length);
+            check(codes <= 256, name, ": the image is damaged (a Huffman table of ", codes, " codes)");
+            table += 17 + codes;
+        }
+        at = end;
+    }
+}
 
 }  // namespace
 
@@ -80,13 +103,19 @@ Image blank_image(int64_t height, int64_t width, int64_t channels) {
 Image parse_image(Bytes bytes, const std::string& name, int64_t channels) {
     check(channels == 1 || channels == 3, name, ": expected 1 or 3 channels to be asked for, got ", channels);
     int width = 0, height = 0, in_file = 0;
+    const bool jpeg = begins_with(bytes, "\xff\xd8"), png = begins_with(bytes, "\x89PNG");
+    check(jpeg || png || begins_with(bytes, "BM"), name, ": expected a PNG, JPEG or BMP image");
+    if (jpeg) check_jpeg(bytes, name);
     max_block = kSmallBlock;
     Reader header{bytes};
     check(stbi_info_from_callbacks(&kCallbacks, &header, &width, &height, &in_file), name,
-          ": expected a PNG, JPEG or BMP image (", header.overrun ? "truncated" : stbi_failure_reason(), ")");
+          ": the image is ", header.overrun ? "truncated" : "damaged", " (", stbi_failure_reason(), ")");
     check(width > 0 && height > 0 && int64_t{width} * height <= kMaxPixels, name, ": expected an image of 1 to ", kMaxPixels,
           " pixels, got ", width, "x", height);
-    check(!is_jpeg(bytes) || count_scans(bytes) <= kMaxScans, name, ": expected a JPEG of at most ", kMaxScans, " scans");
+    // The most that a byte can hold: a bit per 8x8 block in a JPEG's first scan, deflate's 1032:1 of 1-bit pixels, plain ones.
+    const int64_t pixels_per_byte = jpeg ? 512 : png ? 8 * 1032 : 8;
+    check(int64_t{width} * height <= pixels_per_byte * static_cast<int64_t>(bytes.size()), name, ": the image is truncated (",
+          width, "x", height, " pixels in ", bytes.size(), " bytes)");
 
     max_block += 32 * static_cast<size_t>(width + 32) * static_cast<size_t>(height + 32);  // 16-bit RGBA and to spare
     Reader body{bytes};

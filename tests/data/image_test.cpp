@@ -62,12 +62,16 @@ TEST_CASE("parse_image: files that are no image, or claim too much") {
     std::string png = encode_png(gradient(8, 8));
     for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x17\x70");
     CHECK(contains(error_for(png), "f: expected an image of 1 to 33554432 pixels, got 6000x6000"));
+    for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x07\x70");
+    CHECK(contains(error_for(png), "f: the image is truncated (1904x1904 pixels in "));
     png = encode_png(gradient(8, 8));
     png[41] = 0x07;  // no deflate stream
     CHECK(contains(error_for(png), "f: the image is damaged"));
-    std::string jpeg = encode_jpeg(gradient(8, 8));
-    for (int i = 0; i < 300; ++i) jpeg += "\xff\xda";
-    CHECK(contains(error_for(jpeg), "f: expected a JPEG of at most 200 scans"));
+    std::string jpeg = encode_jpeg(gradient(8, 8)), scans = jpeg;
+    for (int i = 0; i < 300; ++i) scans.insert(scans.size() - 2, std::string("\xff\xda\0\2", 4));
+    CHECK(contains(error_for(scans), "f: expected a JPEG of at most 200 scans"));
+    jpeg[jpeg.find("\xff\xc4") + 6] = '\xf0';
+    CHECK(contains(error_for(jpeg), "f: the image is damaged (a Huffman table of "));
     CHECK(contains(error_of([] { read_image("/nowhere/x.png"); }), "/nowhere/x.png"));
     CHECK(has_image_suffix("a/B.JPeG"));
     CHECK_FALSE(has_image_suffix("a/b.gif"));
