@@ -84,7 +84,10 @@ int Module::freeze(const std::string& pattern, bool frozen) {
             parameter->set_trainable(!frozen);
             ++matched;
         }
-    check(matched > 0, "freeze: no parameter matches '", pattern, "'; ", nearest_name(pattern, names_of(parameters)));
+    if (matched == 0) {
+        const std::string hint = nearest_name(pattern, names_of(parameters));
+        fail("freeze: no parameter matches '", pattern, "'", hint.empty() ? "" : "; ", hint);
+    }
     return matched;
 }
 

@@ -121,6 +121,18 @@ void make_transforms(Module& module, const Metadata& metadata) {
     check(left.empty(), what, ": '", left.empty() ? "" : left.begin().key(), "' is not part of this model");
 }
 
+// Runs f; its errors then begin with the file's name and stay on one line, whatever texts of the file they quote.
+template <class F>
+auto reading(const std::string& file, F f) {
+    try {
+        return f();
+    } catch (const Error& error) {
+        std::string message = error.what();
+        std::replace_if(message.begin(), message.end(), [](unsigned char c) { return c < ' '; }, '?');
+        fail(file, ": ", message);
+    }
+}
+
 // The model's own tensors of a file: without a trainer's, and without the prefix that PyTorch's DataParallel puts before
 // every name.
 std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
@@ -131,6 +143,13 @@ std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
     for (const auto& [name, tensor] : file.tensors)
         if (!name.starts_with("optim.")) tensors[wrapped ? name.substr(prefix.size()) : name] = tensor;
     return tensors;
+}
+
+void set_weights(Module& module, const TensorFile& file) {
+    make_transforms(module, file.metadata);
+    const auto sizes = file.metadata.find("lathe.sizes");
+    const bool follow = sizes != file.metadata.end() && sizes->second == "follow";
+    module.load_state(model_tensors(file), follow ? Module::Sizes::follow : Module::Sizes::fixed);
 }
 
 }  // namespace
@@ -151,30 +170,27 @@ TensorFile to_file(Model& model) {
 }
 
 std::unique_ptr<Model> from_file(const TensorFile& file, const std::string& name) {
-    PathScope scope(name);
-    const Metadata& metadata = file.metadata;
-    check(metadata.contains("lathe.version"), "expected a whole model, got a file of weights without 'lathe.version'");
-    check(metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
-          metadata.at("lathe.version"), "'");
-    std::unique_ptr<Model> model;
-    {
-        init::Skip skip;
-        model = make_model(entry(metadata, "lathe.architecture"), read_options(metadata));
-    }
-    model->class_names = read_class_names(metadata, model->classes());
-    model->scaling = read_scaling(metadata, model->input_shape().back());
-    for (const auto& [key, value] : metadata)
-        if (!is_reserved(key)) model->metadata[key] = value;
-    load_weights(*model, file, "");
-    return model;
+    return reading(name, [&] {
+        const Metadata& metadata = file.metadata;
+        check(metadata.contains("lathe.version"), "expected a whole model, got a file of weights without 'lathe.version'");
+        check(metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
+              metadata.at("lathe.version"), "'");
+        std::unique_ptr<Model> model;
+        {
+            init::Skip skip;
+            model = make_model(entry(metadata, "lathe.architecture"), read_options(metadata));
+        }
+        model->class_names = read_class_names(metadata, model->classes());
+        model->scaling = read_scaling(metadata, model->input_shape().back());
+        for (const auto& [key, value] : metadata)
+            if (!is_reserved(key)) model->metadata[key] = value;
+        set_weights(*model, file);
+        return model;
+    });
 }
 
 void load_weights(Module& module, const TensorFile& file, const std::string& name) {
-    PathScope scope(name);
-    make_transforms(module, file.metadata);
-    const auto sizes = file.metadata.find("lathe.sizes");
-    const bool follow = sizes != file.metadata.end() && sizes->second == "follow";
-    module.load_state(model_tensors(file), follow ? Module::Sizes::follow : Module::Sizes::fixed);
+    reading(name, [&] { set_weights(module, file); });
 }
 
 void save(Model& model, const std::string& path) { write_safetensors(path, to_file(model)); }

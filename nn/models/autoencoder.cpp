@@ -2,19 +2,20 @@
 
 #include "lathe/nn/layers/batch_norm.h"
 #include "lathe/nn/layers/linear.h"
+#include "lathe/nn/layers/sequential.h"
 #include "lathe/nn/models/options.h"
-#include "lathe/nn/models/separable.h"
 
 namespace lathe::nn::models {
 
 namespace {
-constexpr const char* kName = "autoencoder";
+const std::string kName = "autoencoder";
 constexpr size_t kMiddle = 4;
 }  // namespace
 
 Model autoencoder(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.input = {640}});
-    auto width = channels(kName, o, {128, 128, 128, 128, 8, 128, 128, 128, 128});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.input = {640}});
+    auto width = channels(o, {128, 128, 128, 128, 8, 128, 128, 128, 128});
     if (o.widths.empty()) width[kMiddle] = 8;
 
     auto net = std::make_unique<Sequential>();

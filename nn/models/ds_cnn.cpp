@@ -11,12 +11,13 @@
 namespace lathe::nn::models {
 
 namespace {
-constexpr const char* kName = "ds-cnn";
+const std::string kName = "ds-cnn";
 }  // namespace
 
 Model ds_cnn(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.classes = 12, .input = {49, 10, 1}, .dropout = 0.4});
-    const auto width = channels(kName, o, {64, 64, 64, 64, 64});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.classes = 12, .input = {49, 10, 1}, .dropout = 0.4});
+    const auto width = channels(o, {64, 64, 64, 64, 64});
 
     auto net = std::make_unique<Sequential>();
     net->add<Conv2d>("conv1", {.in = o.input[2], .out = width[0], .kernel = {10, 4}, .stride = 2, .same = true});

@@ -11,12 +11,13 @@
 namespace lathe::nn::models {
 
 namespace {
-constexpr const char* kName = "lenet5";
+const std::string kName = "lenet5";
 }  // namespace
 
 Model lenet5(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.classes = 10, .input = {28, 28, 1}}, 12);
-    const auto width = channels(kName, o, {6, 16, 120, 84});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.classes = 10, .input = {28, 28, 1}}, 12);
+    const auto width = channels(o, {6, 16, 120, 84});
     const int64_t pixels = ((o.input[0] / 2 - 4) / 2) * ((o.input[1] / 2 - 4) / 2);
 
     auto net = std::make_unique<Sequential>();

@@ -11,12 +11,13 @@
 namespace lathe::nn::models {
 
 namespace {
-constexpr const char* kName = "mobilenetv1-025";
+const std::string kName = "mobilenetv1-025";
 }  // namespace
 
 Model mobilenetv1_025(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.classes = 2, .input = {96, 96, 3}});
-    const auto width = channels(kName, o, {8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.classes = 2, .input = {96, 96, 3}});
+    const auto width = channels(o, {8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256});
     constexpr int64_t kStride[] = {2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1};
 
     auto net = std::make_unique<Sequential>();

@@ -15,7 +15,7 @@ namespace lathe::nn::models {
 
 namespace {
 
-constexpr const char* kName = "mobilenetv2";
+const std::string kName = "mobilenetv2";
 
 struct Stage {
     int64_t expansion, blocks, stride;
@@ -31,8 +31,9 @@ void add_conv_bn(Sequential& to, const std::string& name, const Conv2dOptions& c
 }  // namespace
 
 Model mobilenetv2(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.classes = 1000, .input = {224, 224, 3}, .dropout = 0.2});
-    auto width = channels_by_8(kName, o, {32, 16, 24, 32, 64, 96, 160, 320, 1280});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.classes = 1000, .input = {224, 224, 3}, .dropout = 0.2});
+    auto width = channels_by_8(o, {32, 16, 24, 32, 64, 96, 160, 320, 1280});
     if (o.widths.empty()) width.back() = std::max<int64_t>(1280, width.back());
     const bool small = std::min(o.input[0], o.input[1]) < 64;
 

@@ -6,17 +6,17 @@
 #include "lathe/nn/layers/pool2d.h"
 #include "lathe/nn/layers/sequential.h"
 #include "lathe/nn/models/options.h"
-#include "lathe/nn/models/separable.h"
 
 namespace lathe::nn::models {
 
 namespace {
-constexpr const char* kName = "resnet8";
+const std::string kName = "resnet8";
 }  // namespace
 
 Model resnet8(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.classes = 10, .input = {32, 32, 3}});
-    const auto width = channels(kName, o, {16, 32, 64});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.classes = 10, .input = {32, 32, 3}});
+    const auto width = channels(o, {16, 32, 64});
 
     auto net = std::make_unique<Sequential>();
     net->add<Conv2d>("conv1", {.in = o.input[2], .out = width[0], .kernel = 3, .same = true});

@@ -2,6 +2,7 @@
 
 #include "lathe/nn/layers/batch_norm.h"
 #include "lathe/nn/layers/conv2d.h"
+#include "lathe/nn/models/options.h"
 
 namespace lathe::nn::models {
 

@@ -7,6 +7,4 @@ namespace lathe::nn::models {
 // each with bias, batch norm and ReLU, padded as TensorFlow does. Its layers are depthwise, bn1, pointwise, bn2.
 void add_separable(Sequential& to, const std::string& name, int64_t in, int64_t out, int64_t stride);
 
-constexpr double kKerasBatchNormEps = 1e-3;
-
 }  // namespace lathe::nn::models

@@ -10,12 +10,13 @@
 namespace lathe::nn::models {
 
 namespace {
-constexpr const char* kName = "vgg-cifar";
+const std::string kName = "vgg-cifar";
 }  // namespace
 
 Model vgg_cifar(const ModelOptions& options) {
-    const ModelOptions o = complete(kName, options, {.classes = 10, .input = {32, 32, 3}}, 16);
-    const auto width = channels(kName, o, {64, 128, 256, 256, 512, 512, 512, 512});
+    const PathScope scope(kName);
+    const ModelOptions o = complete(options, {.classes = 10, .input = {32, 32, 3}}, 16);
+    const auto width = channels(o, {64, 128, 256, 256, 512, 512, 512, 512});
 
     auto net = std::make_unique<Sequential>();
     Sequential& backbone = net->add<Sequential>("backbone");

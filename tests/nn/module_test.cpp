@@ -11,6 +11,7 @@
 #include "lathe/nn/layers/embedding.h"
 #include "lathe/nn/layers/flatten.h"
 #include "lathe/nn/layers/inverted_residual.h"
+#include "lathe/nn/layers/layer_norm.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pad.h"
 #include "lathe/nn/layers/pool2d.h"
@@ -190,6 +191,10 @@ TEST_CASE("simple layers do what their ops do") {
     const Tensor rows = embedding(Tensor::of<int32_t>({1, 3}, {4, 0, 4})).value();
     CHECK(rows.shape() == Shape{1, 3, 2});
     CHECK(rows.at(0) == embedding.weight.value().at(8));
+
+    LayerNorm norm({.features = 3});
+    const Tensor normal = norm(x).value();
+    CHECK(normal.at(0) + normal.at(1) + normal.at(2) == doctest::Approx(0).epsilon(1e-5));
 
     Dropout dropout({.p = 0.5});
     const Tensor dropped = dropout(x).value();

@@ -194,3 +194,33 @@ TEST_CASE("a trainer's tensors in the same file are passed over") {
     file.tensors["optim.conv1.weight.momentum"] = Tensor::zeros({3});
     CHECK(same_state(*from_file(file, "checkpoint"), *model));
 }
+
+TEST_CASE("damaged metadata never do worse than an error") {
+    const auto model = make_model("lenet5", {.classes = 2, .widths = {2, 2, 3, 3}, .input = {12, 12, 1}});
+    model->class_names = {"ant", "bee"};
+    model->scaling = {.mean = {0.5f}, .std = {0.25f}};
+    parameter(*model, "conv1.weight").add_transform(std::make_unique<Mask>(random_mask({2, 5, 5, 1})));
+    const TensorFile file = to_file(*model);
+    const std::string alphabet = "0123456789eE+-.\"[]{},:ntrue lf\\\x01\xff";
+    Random random(1);
+    int accepted = 0;
+    for (int trial = 0; trial < 3000; ++trial) {
+        TensorFile damaged = file;
+        auto entry = damaged.metadata.begin();
+        std::advance(entry, random.below(static_cast<int64_t>(damaged.metadata.size())));
+        std::string& text = entry->second;
+        for (int64_t changes = 1 + random.below(3); changes > 0; --changes) {
+            const size_t at = static_cast<size_t>(random.below(static_cast<int64_t>(text.size()) + 1));
+            const std::string put(1, alphabet[static_cast<size_t>(random.below(static_cast<int64_t>(alphabet.size())))]);
+            text.replace(at, static_cast<size_t>(random.below(3)), random.below(2) ? put : "");
+        }
+        try {
+            from_file(damaged, "damaged");
+            ++accepted;
+        } catch (const Error& error) {
+            CHECK(std::string(error.what()).find('\n') == std::string::npos);
+        }
+    }
+    CHECK(accepted > 0);
+    CHECK(accepted < 3000);
+}

@@ -154,7 +154,7 @@ TEST_CASE("options that a network cannot have are refused in one line") {
           "resnet20: expected a width multiplier or a list of widths, got both");
     CHECK(message("resnet20", {.widths = {16, 32}}) == "resnet20: expected 3 widths, got 2");
     CHECK(message("resnet20", {.widths = {16, 0, 64}}) == "resnet20: expected widths from 1 to 65536, got 0");
-    CHECK(message("resnet20", {.widths = {64, 32, 16}}).starts_with("basic_block: expected at least as many channels out"));
+    CHECK(message("resnet20", {.widths = {64, 32, 16}}).starts_with("resnet20: basic_block: expected at least as many channels out"));
     CHECK(message("resnet20", {.classes = -1}) == "resnet20: expected 1 to 65536 classes, got -1");
     CHECK(message("resnet20", {.dropout = 0.5}) == "resnet20: expected no dropout (it has none), got 0.5");
     CHECK(message("mobilenetv2", {.dropout = 1}) == "mobilenetv2: expected a dropout probability below 1, got 1");
