@@ -46,6 +46,7 @@ $(OUT)/data/image.o: ALL_CXX += -fwrapv -fno-sanitize=nonnull-attribute
 
 # What runs once need not be optimised; it compiles in half the time.
 $(OUT)/tools/%.o $(OUT)/tests/%.o: CXXFLAGS = -O1
+$(OUT)/tests/bench/%.o: CXXFLAGS = -O3
 
 LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim compress nas,$(d)/*.cpp $(d)/*/*.cpp)))
 TOOL_SRC := $(wildcard tools/*.cpp)
@@ -75,6 +76,14 @@ $(BIN)/lathe-tests: $(TEST_OBJ) $(BIN)/liblathe.a
 # One program a file of tests/bench: conv_bench.cpp makes build/conv-bench.
 $(BIN)/%-bench: $(OUT)/tests/bench/%_bench.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The first Python that has PyTorch, else any.
+TORCH_PYTHON = $(shell for p in $(PYTHON) python3 /usr/bin/python3; do $$p -c 'import torch' 2>/dev/null && echo $$p && exit; done; echo python3)
+
+# BENCH="resnet20 tape" THREADS=2 BATCH=128 BASE=earlier.json narrow the bench.
+bench: $(BIN)/train-bench
+	$(TORCH_PYTHON) tests/bench/bench.py --worker $< $(if $(BENCH),--nets "$(BENCH)") $(if $(BATCH),--batch "$(BATCH)") \
+	    $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
 
 test: all $(BIN)/lathe-tests
 	$(if $(filter release,$(BUILD)),tests/architecture.sh $(OUT))

@@ -1,0 +1,130 @@
+// Measures one network in one process, for bench.py:  build/train-bench train|infer NET BATCH THREADS
+//
+// Prints {"params": …, "macs": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that
+// long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …, "peak_gflops": …}.
+// torch_worker.py speaks the same. A training step is forward, cross entropy, backward and SGD with momentum and weight
+// decay on fixed random data. NET is one of the zoo, or `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
+#include <sys/resource.h>
+
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lathe/core/ops/cross_entropy.h"
+#include "lathe/core/ops/sum.h"
+#include "lathe/core/random.h"
+#include "lathe/nn/cost.h"
+#include "lathe/nn/layers/activation.h"
+#include "lathe/nn/layers/linear.h"
+#include "lathe/nn/layers/sequential.h"
+#include "lathe/nn/zoo.h"
+#include "lathe/optim/optimizer.h"
+#include "lathe/tests/bench/peak.h"
+
+using namespace lathe;
+using nlohmann::json;
+
+namespace {
+
+std::unique_ptr<nn::Module> ten_ops() {
+    auto net = std::make_unique<nn::Sequential>();
+    for (int i = 0; i < 5; ++i) {
+        net->add<nn::Linear>("linear" + std::to_string(i), {.in = 8, .out = 8});
+        net->add<nn::ReLU>("relu" + std::to_string(i));
+    }
+    return net;
+}
+
+struct Subject {
+    std::unique_ptr<nn::Module> net;
+    Tensor x, labels;
+};
+
+Subject make_subject(const std::string& net, int64_t batch) {
+    Subject subject;
+    Shape shape{batch, 8};
+    if (net == "tape") {
+        subject.net = ten_ops();
+    } else {
+        nn::ModelOptions options;
+        if (net == "mobilenetv2") options.input = {32, 32, 3}, options.classes = 10;
+        auto model = nn::make_model(net, options);
+        shape = Shape{batch, model->input_shape()[0], model->input_shape()[1], model->input_shape()[2]};
+        subject.net = std::move(model);
+    }
+    Random random(0);
+    subject.x = Tensor(shape);
+    float* x = subject.x.mutable_data<float>();
+    for (int64_t i = 0; i < subject.x.numel(); ++i) x[i] = static_cast<float>(random.normal());
+    subject.labels = Tensor({batch}, DType::i32);
+    int32_t* labels = subject.labels.mutable_data<int32_t>();
+    for (int64_t i = 0; i < batch; ++i) labels[i] = static_cast<int32_t>(random.below(10));
+    return subject;
+}
+
+std::function<void()> training_step(Subject& s, bool classify) {
+    std::shared_ptr<optim::Optimizer> sgd = optim::sgd({.lr = 1e-3, .momentum = 0.9, .weight_decay = 5e-4});
+    return [&s, sgd, classify] {
+        s.net->zero_grad();
+        const Variable logits = (*s.net)(s.x);
+        backward(classify ? ops::cross_entropy(logits, s.labels) : ops::sum(logits));
+        sgd->step(*s.net);
+    };
+}
+
+std::function<void()> inference_step(Subject& s) {
+    s.net->eval();
+    return [&s] {
+        NoGrad no_grad;
+        (*s.net)(s.x);
+    };
+}
+
+int64_t page_faults() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+int64_t peak_bytes() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+    return 0;
+}
+
+json run_block(const std::function<void()>& step, double length) {
+    const double peak = bench::peak_gflops(), end = bench::seconds() + length;
+    std::vector<double> times;
+    std::vector<int64_t> faults;
+    while (times.empty() || bench::seconds() < end) {
+        const int64_t faults_before = page_faults();
+        const double start = bench::seconds();
+        step();
+        times.push_back(bench::seconds() - start);
+        faults.push_back(page_faults() - faults_before);
+    }
+    return {{"seconds", times}, {"faults", faults}, {"peak_bytes", peak_bytes()}, {"peak_gflops", peak}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 5) {
+        std::cerr << "usage: train-bench train|infer NET BATCH THREADS\n";
+        return 2;
+    }
+    const std::string mode = argv[1], net = argv[2];
+    set_threads(std::stoi(argv[4]));
+    Subject subject = make_subject(net, std::stoll(argv[3]));
+    const json hello = {{"params", subject.net->parameter_count()}, {"macs", nn::macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
+                        {"isa", kernels::name_of(kernels::active_isa())}};
+    const auto step = mode == "train" ? training_step(subject, net != "tape") : inference_step(subject);
+    for (int i = 0; i < 3; ++i) step();
+    std::cout << hello << std::endl;
+    for (std::string line; std::getline(std::cin, line);) std::cout << run_block(step, std::stod(line)) << std::endl;
+}
