@@ -83,7 +83,7 @@ TEST_CASE("shapes: normalised to about mean 0 and standard deviation 1") {
 TEST_CASE("shapes: too hard for a linear classifier") {
     const Batch train = all_of(shapes(Split::train, {.count = 3000})), test = all_of(shapes(Split::test, {.count = 1000}));
     LinearClassifier classifier;
-    for (int epoch = 0; epoch < 3; ++epoch)
+    for (int epoch = 0; epoch < 2; ++epoch)
         for (int64_t i = 0; i < 3000; ++i)
             classifier.learn(train.x.data<float>() + i * kInputs, train.labels.data<int32_t>()[i], 1e-4f);
     const auto accuracy = [&](const Batch& batch) {
