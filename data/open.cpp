@@ -11,14 +11,15 @@ namespace lathe::data {
 namespace {
 
 const std::string kFolder = "folder:";
+const std::string kResizedCrop = "resized-crop";
 
 Dataset open_folder(const std::string& path, Split split, const OpenOptions& options, const std::string& augment) {
     FolderOptions folder;
     folder.size = options.size;
     folder.seed = options.seed;
     std::vector<Transform> steps = parse_transforms(augment, {options.size, options.size, folder.channels});
-    if (augment == "zoom" || augment.starts_with("zoom,") || augment.starts_with("zoom:")) {
-        folder.fit = steps.front();  // zooms into the picture as it was taken, not into its scaled-down middle
+    if (augment == kResizedCrop || augment.starts_with(kResizedCrop + ",") || augment.starts_with(kResizedCrop + ":")) {
+        folder.fit = steps.front();  // of the picture as it was taken, not of its scaled-down middle
         steps.erase(steps.begin());
     }
     return image_folder(path, split, folder).augmented(steps);
@@ -38,7 +39,7 @@ std::vector<std::string> names() { return {"shapes", "cifar10", "mnist", "fashio
 std::string usual_augmentation(const std::string& name) {
     if (name == "cifar10") return "crop:4,flip";
     if (name == "fashion-mnist") return "flip";
-    return name.starts_with(kFolder) ? "zoom,flip" : "none";
+    return name.starts_with(kFolder) ? kResizedCrop + ",flip" : "none";
 }
 
 Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
@@ -46,8 +47,9 @@ Dataset open(const std::string& name, const std::string& root, Split split, cons
     if (name.starts_with(kFolder)) return open_folder(name.substr(kFolder.size()), split, options, augment);
     bool known = false;
     for (const std::string& candidate : names()) known |= name == candidate;
-    check(known, "unknown data '", name, "': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH ",
-          nearest_name(name, names()));
+    const std::string hint = known ? "" : nearest_name(name, names());
+    check(known, "unknown data '", name, "': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH",
+          hint.empty() ? "" : "; ", hint);
     const Dataset dataset = open_named(name, root, split, options);
     return dataset.augmented(parse_transforms(augment, dataset.image_shape()));
 }

@@ -137,9 +137,9 @@ Transform parse_step(const std::string& step, const Shape& shape) {
     if (name == "flip") return random_flip(value(0.5));
     if (name == "cutout") return cutout(std::lround(value(static_cast<double>(shape[0]) / 4)));
     if (name == "jitter") return color_jitter(value(0.2), value(0.2));
-    if (name == "zoom") return random_resized_crop(std::min(shape[0], shape[1]), value(0.25));
-    fail("augmentation: expected crop, flip, cutout, jitter or zoom, got '", name, "' ",
-         nearest_name(name, {"crop", "flip", "cutout", "jitter", "zoom"}));
+    if (name == "resized-crop") return random_resized_crop(std::min(shape[0], shape[1]), value(0.25));
+    const std::string hint = nearest_name(name, {"crop", "flip", "cutout", "jitter", "resized-crop"});
+    fail("augmentation: expected crop, flip, cutout, jitter or resized-crop, got '", name, "'", hint.empty() ? "" : "; ", hint);
 }
 
 }  // namespace

@@ -27,9 +27,9 @@ Transform center_crop(int64_t size);
 // Any image as size x size: the shorter side scaled to `size`, then the middle.
 Transform fit(int64_t size);
 
-// The steps of a text like "crop:4,flip,cutout:8,jitter:0.2,zoom:0.3" for images of the given shape: crop:PADDING (4),
-// flip, cutout:SIDE (a quarter of the height), jitter:AMOUNT (0.2; brightness and contrast), zoom:MIN_AREA (0.25;
-// random_resized_crop). What follows the colon may be left out. "none" and "": no step. Error: an unknown step.
+// The steps of a text like "crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.3" for images of the given shape:
+// crop:PADDING (4 when left out), flip:PROBABILITY (0.5), cutout:SIDE (a quarter of the height), jitter:AMOUNT (0.2, of
+// brightness and contrast), resized-crop:MIN_AREA (0.25). "none" and "": no step. Error: an unknown step, no number.
 std::vector<Transform> parse_transforms(const std::string& text, const Shape& image_shape);
 
 }  // namespace lathe::data

@@ -113,7 +113,7 @@ TEST_CASE("open: datasets by name") {
     const auto error = [](const std::string& name, const std::string& root) {
         return error_of([&] { data::open(name, root, Split::train); });
     };
-    CHECK(contains(error("cifar", "/x"), "unknown data 'cifar': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH did you mean 'cifar10'?"));
+    CHECK(contains(error("cifar", "/x"), "unknown data 'cifar': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH; did you mean 'cifar10'?"));
     CHECK(contains(error("mnist", ""), "mnist: expected a data root"));
     CHECK(contains(error("cifar10", "/x"), "/x/cifar-10-batches-bin: expected data_batch_1.bin"));
     CHECK(contains(error("folder:", ""), "cannot be read"));

@@ -117,12 +117,12 @@ TEST_CASE("fit, center_crop, resize and random_resized_crop: size and place") {
 TEST_CASE("parse_transforms: steps by name") {
     const Shape shape{32, 32, 3};
     CHECK(parse_transforms("none", shape).empty());
-    CHECK(parse_transforms("crop,flip,cutout,jitter,zoom", shape).size() == 5);
-    const auto steps = parse_transforms("zoom:0.5,cutout:64", shape);
+    CHECK(parse_transforms("crop,flip,cutout,jitter,resized-crop", shape).size() == 5);
+    const auto steps = parse_transforms("resized-crop:0.5,cutout:64", shape);
     REQUIRE(steps.size() == 2);
     CHECK(run(steps[1], plain_image(32, 32, {0})).pixels == std::vector<uint8_t>(1024, 127));
     const auto error = [&](const std::string& text) { return error_of([&] { parse_transforms(text, shape); }); };
-    CHECK(contains(error("flop"), "expected crop, flip, cutout, jitter or zoom, got 'flop' did you mean 'flip'?"));
+    CHECK(contains(error("flop"), "expected crop, flip, cutout, jitter or resized-crop, got 'flop'; did you mean 'flip'?"));
     CHECK(contains(error("crop:"), "expected a number after 'crop:', got 'crop:'"));
     CHECK(contains(error("crop:4x"), "expected a number"));
     CHECK(contains(error("flip,,crop"), "got ''"));
