@@ -17,7 +17,7 @@ VERSION  := 0.1.0
 
 FLAGS_release :=
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FLAGS_fuzz    := $(FLAGS_asan) -fsanitize=fuzzer-no-link
+FLAGS_fuzz    := $(FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
 ifeq ($(filter $(BUILD),release asan fuzz),)
 $(error unknown BUILD '$(BUILD)': expected release, asan or fuzz)
 endif
@@ -41,8 +41,9 @@ else
 FOREIGN := %_avx2.cpp %_avx512.cpp
 endif
 
-# On damaged images stb_image counts on arithmetic that wraps around, and copies zero bytes from a null pointer.
-$(OUT)/data/image.o: ALL_CXX += -fwrapv -fno-sanitize=nonnull-attribute
+# On damaged images stb_image counts on arithmetic that wraps around and shifts by too much, and copies zero bytes from a
+# null pointer.
+$(OUT)/data/image.o: ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
 
 # What runs once need not be optimised; it compiles in half the time.
 $(OUT)/tools/%.o $(OUT)/tests/%.o: CXXFLAGS = -O1
@@ -58,7 +59,7 @@ TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test asan bench install uninstall clean help
+.PHONY: all deps demo test check-headers asan fuzz bench install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a

@@ -1,16 +1,40 @@
 #include "lathe/data/image.h"
 
+#include <cstdlib>
+
 #include "lathe/tests/data/test_files.h"
 #include "lathe/tests/fuzz/fuzz.h"
 
 namespace lathe::fuzz {
 
-std::vector<std::string> seeds() {
-    const data::Image grey = testing::plain_image(9, 12, {90}), color = testing::plain_image(17, 5, {1, 200, 90});
-    return {testing::encode_png(grey),  testing::encode_bmp(grey),  testing::encode_jpeg(grey),
-            testing::encode_png(color), testing::encode_bmp(color), testing::encode_jpeg(color)};
+namespace {
+
+// The JPEG as a progressive one: a scan of the means of blocks, then one of the rest of a channel.
+std::string progressive(std::string jpeg) {
+    jpeg[jpeg.find("\xff\xc0") + 1] = '\xc2';
+    const size_t scan = jpeg.find("\xff\xda"), channels = static_cast<size_t>(jpeg[scan + 4]);
+    jpeg[scan + 4 + 2 * channels + 2] = 0;  // the last coefficient of the scan
+    const std::string second("\xff\xda\0\10\1\1\21\1\77\0", 10);
+    return jpeg.insert(jpeg.size() - 2, second + "some coefficients");
 }
 
-void read(Bytes bytes) { data::parse_image(bytes, "fuzz"); }
+}  // namespace
+
+std::vector<std::string> seeds() {
+    std::vector<std::string> files;
+    for (const std::vector<uint8_t>& color : {std::vector<uint8_t>{90}, {90, 128}, {1, 200, 90}, {1, 200, 90, 128}}) {
+        data::Image image = testing::plain_image(17, 9, color);
+        for (size_t i = 0; i < 200 && i < image.pixels.size(); ++i) image.pixels[i] = static_cast<uint8_t>(i * i);
+        const std::string jpeg = testing::encode_jpeg(image);
+        files.insert(files.end(), {testing::encode_png(image), testing::encode_bmp(image), jpeg, progressive(jpeg)});
+    }
+    return files;
+}
+
+void read(Bytes bytes) {
+    const int64_t channels = bytes.size() % 2 ? 1 : 3;
+    const data::Image image = data::parse_image(bytes, "fuzz", channels);
+    if (image.channels != channels || static_cast<int64_t>(image.pixels.size()) != image.shape().numel()) abort();
+}
 
 }  // namespace lathe::fuzz
