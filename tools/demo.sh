@@ -4,7 +4,7 @@
 set -eu
 lathe=$1
 out=$2
-epochs=${3:-6}
+epochs=${3:-4}
 rm -rf "$out"
 run() {
     printf '\n$ lathe'
