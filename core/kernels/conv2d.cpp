@@ -16,15 +16,20 @@ bool pointwise(const Conv2dShape& g) {
 
 }  // namespace
 
-void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
     if (g.depthwise())
-        depthwise::forward(g, x, weight, bias, y);
-    else if (pointwise(g) && !bias)
-        gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, g.in_c, x, g.in_c, weight, g.in_c, y, g.out_c);
+        depthwise::forward(g, x, weight, epilogue, y);
+    else if (pointwise(g))
+        gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, g.in_c, x, g.in_c, weight, g.in_c, y, g.out_c,
+             false, epilogue);
     else if (winograd::suits(g))
-        winograd::forward(g, x, weight, bias, y);
+        winograd::forward(g, x, weight, epilogue, y);
     else
-        direct::forward(g, x, weight, bias, y);
+        direct::forward(g, x, weight, epilogue, y);
+}
+
+void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+    conv2d_forward(g, x, weight, Epilogue{bias}, y);
 }
 
 void conv2d_backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {

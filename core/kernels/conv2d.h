@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "lathe/core/kernels/epilogue.h"
+
 namespace lathe::kernels {
 
 // The geometry of a 2-D convolution. Letters used throughout: N batch, H x W input map, C input channels, P x Q output
@@ -23,6 +25,7 @@ struct Conv2dShape {
 
 // y = conv(x, weight) + bias; bias [K] may be null.
 void conv2d_forward(const Conv2dShape& shape, const float* x, const float* weight, const float* bias, float* y);
+void conv2d_forward(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& epilogue, float* y);
 void conv2d_forward(const Conv2dShape& shape, const double* x, const double* weight, const double* bias, double* y);
 
 // dx [N, H, W, C] from dy [N, P, Q, K].

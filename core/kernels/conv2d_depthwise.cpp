@@ -33,7 +33,7 @@ void for_each_stretch(const Axis& h, const Axis& w, const Map& in, const Map& ou
                               .x_row = h.in_tap * in.w * in.c, .x_step = w.in_step * in.c, .x_tap = w.in_tap * in.c,
                               .weight = nullptr, .weight_row = w.taps * in.c, .bias = nullptr,
                               .y = y + ((h.out_first + p * h.out_step) * out.w + w.out_first + q * w.out_step) * in.c,
-                              .y_step = w.out_step * in.c, .stream = false},
+                              .y_step = w.out_step * in.c, .stream = false, .low = -INFINITY, .high = INFINITY},
                  (rows.first * w.taps + taps.first) * in.c);
         }
     }
@@ -53,7 +53,7 @@ constexpr int64_t kBandRows = 8;
 
 }  // namespace
 
-void forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
     const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
     const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
     const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
@@ -66,7 +66,9 @@ void forward(const Conv2dShape& g, const float* x, const float* weight, const fl
         for_each_stretch(h, w, in, out, first, std::min(first + kBandRows, g.out_h), x + n * in.h * in.w * in.c,
                          y + n * out.h * out.w * out.c, [&](DepthwiseRow row, int64_t tap) {
                              row.weight = taps.data() + tap;
-                             row.bias = bias;
+                             row.bias = epilogue.bias;
+                             row.low = epilogue.low;
+                             row.high = epilogue.high;
                              row.stream = stream;
                              table().depthwise.correlate(row);
                          });

@@ -82,15 +82,17 @@ void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t
 
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights packed group by group.
 void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t groups, const float* x,
-               const float* packed, const float* bias, float* y) {
+               const float* packed, const Epilogue& epilogue, float* y) {
     const GemmTable& kernels = table().gemm;
+    const float* bias = epilogue.bias;
     if (const int64_t together = results_together(w, out.c, groups, kernels.lanes); together > 1) {
         const Axis wide = widened(w, together);
         Workspace<float> panel(static_cast<size_t>(panel_size(h, wide, in.c, kernels)));
         Workspace<float> biases(static_cast<size_t>(bias ? kernels.columns : 0));
         widen(h, w, wide, in.c, out.c, kernels.columns, packed, panel.data());
         for (int64_t i = 0; bias && i < kernels.columns; ++i) biases[i] = i < together * out.c ? bias[i % out.c] : 0;
-        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), biases.data(), y);
+        const Epilogue repeated{biases.data(), epilogue.low, epilogue.high};
+        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated, y);
     }
     const Band band(h, w, in.c);
     const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = blocks(out_group, kernels.columns);
@@ -110,6 +112,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
     shared.b_step = kernels.columns;
     shared.b_run = shared.length * kernels.columns;
     shared.c_row = w.out_step * out.c;
+    shared.low = epilogue.low;
+    shared.high = epilogue.high;
 
     parallel_tasks(batch * bands, [&](int64_t task) {
         const int64_t n = task / bands, first = task % bands * band.rows, results = std::min(band.rows, h.count - first);
@@ -132,7 +136,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
 
 }  // namespace
 
-void forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
     const GemmTable& kernels = table().gemm;
     const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
     const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
@@ -141,10 +145,9 @@ void forward(const Conv2dShape& g, const float* x, const float* weight, const fl
     Workspace<float> packed(static_cast<size_t>(g.groups * panels * size));
     for (int64_t group = 0; group < g.groups; ++group)
         kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth, packed.data() + group * panels * size, size);
-    Workspace<float> padded_bias(static_cast<size_t>(bias ? g.out_c + kernels.columns : 0));
-    if (bias) std::fill(std::copy(bias, bias + g.out_c, padded_bias.data()), padded_bias.data() + g.out_c + kernels.columns, 0.0f);
+    PaddedBias bias(epilogue.bias, g.out_c, kernels.columns);
     correlate(g.batch, h, w, {g.in_h, g.in_w, g.in_c}, {g.out_h, g.out_w, g.out_c}, g.groups, x, packed.data(),
-              padded_bias.data(), y);
+              {bias.data(), epilogue.low, epilogue.high}, y);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
@@ -166,7 +169,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
             kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter, 1,
                          packed.data() + group * panels * size + tap * k_group * kernels.columns, size);
         }
-        correlate(g.batch, h, w, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, g.groups, dy, packed.data(), nullptr, dx);
+        correlate(g.batch, h, w, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, g.groups, dy, packed.data(), {}, dx);
     }
 }
 

@@ -111,7 +111,7 @@ struct Blocking {
 
 // y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
 void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, Panels& panels,
-              const float* bias, float* y) {
+              const Epilogue& epilogue, float* y) {
     const Tiles tiles(batch, out);
     const Blocking blocking(tiles.count, in.c, out.c, 448);
     const bool stream = streams(y, out.c, batch * out.h * out.w * out.c);
@@ -150,7 +150,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
             for (int64_t i = begin; i < end; ++i) {
                 float* pixels[16];
                 tiles.pixels<float>(first + i, out, 4, 0, 0, y, outside.data(), pixels);
-                table().winograd.output(out.c, products.at(i), products.step, bias, pixels, stream);
+                table().winograd.output(out.c, products.at(i), products.step, epilogue, pixels, stream);
             }
         });
     };
@@ -171,16 +171,16 @@ bool suits(const Conv2dShape& g) {
            tiles * kPoints * 2 <= g.out_h * g.out_w * 9;
 }
 
-void forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
+void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
     Panels panels(g.in_c, g.out_c);
     fill_forward(g, weight, panels);
-    convolve(g.batch, {g.in_h, g.in_w, g.in_c}, {g.out_h, g.out_w, g.out_c}, g.pad_top, g.pad_left, x, panels, bias, y);
+    convolve(g.batch, {g.in_h, g.in_w, g.in_c}, {g.out_h, g.out_w, g.out_c}, g.pad_top, g.pad_left, x, panels, epilogue, y);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     Panels panels(g.out_c, g.in_c);
     fill_backward(g, weight, panels);
-    convolve(g.batch, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, 2 - g.pad_top, 2 - g.pad_left, dy, panels, nullptr, dx);
+    convolve(g.batch, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, 2 - g.pad_top, 2 - g.pad_left, dy, panels, {}, dx);
 }
 
 // dU [K, C] of each point = sum over tiles of (A dy A^T) (B^T x B); dweight = G^T dU G.
@@ -240,7 +240,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         for (int64_t k = begin; k < end; ++k) {
             float* taps[9];
             for (int i = 0; i < 9; ++i) taps[i] = dweight + (k * 9 + i) * in.c;
-            table().winograd.filter_gradient(in.c, sums.data() + k * in.c, point_size, nullptr, taps, false);
+            table().winograd.filter_gradient(in.c, sums.data() + k * in.c, point_size, {}, taps, false);
         }
     });
 }

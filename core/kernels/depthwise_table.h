@@ -16,6 +16,7 @@ struct DepthwiseRow {
     float* y;
     int64_t y_step;
     bool stream;  // y is written past the caches
+    float low, high;  // y is clamped to this range
 };
 
 struct DepthwiseTable {

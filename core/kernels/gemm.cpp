@@ -23,11 +23,12 @@ struct Product {
     int64_t m, n, k;
     Matrix a, b;
     bool stream;
+    Epilogue epilogue;  // bias padded
 
     // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. The next rows of A are fetched meanwhile
     // (memory, not multiplication, limits products with a short k).
     void panel(const Matrix& a, int64_t rows, int64_t depth, const float* columns, int64_t b_step, float* c, int64_t ldc,
-               int64_t width, bool accumulate, bool streamed, const float* ahead) const {
+               int64_t width, bool accumulate, bool streamed, const Epilogue& end, const float* ahead) const {
         GemmPanel p = empty_panel();
         p.length = depth;
         p.a = a.data;
@@ -37,6 +38,9 @@ struct Product {
         p.c_row = ldc;
         p.accumulate = accumulate;
         p.stream = streamed;
+        p.bias = end.bias;
+        p.low = end.low;
+        p.high = end.high;
         p.ahead = ahead;
         p.ahead_step = kernels.rows;
         add_columns(p, columns, c, width, kernels.lanes);
@@ -45,11 +49,11 @@ struct Product {
 
     // Many rows: B is packed once, tasks take blocks of rows and, when those are few, of panels.
     void by_rows(float* c, int64_t ldc, bool accumulate) const {
-        const int64_t panels = blocks(n, kernels.columns), panel_size = k * kernels.columns;
+        const int64_t panels = blocks(n, kernels.columns), panel_size = std::max<int64_t>(k, 1) * kernels.columns;
         // Packing pays when every value is used by several tiles; a narrow last panel must be padded anyway.
         const bool in_place = b.column == 1 && m <= 32;
         const int64_t first_packed = in_place ? n / kernels.columns : 0;
-        Workspace<float> packed(static_cast<size_t>((panels - first_packed) * panel_size));
+        Workspace<float> packed(static_cast<size_t>((panels - first_packed) * panel_size + kernels.columns));
         parallel_for(panels - first_packed, blocks(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
             const int64_t column = (first_packed + begin) * kernels.columns;
             kernels.pack(k, std::min(n, (first_packed + end) * kernels.columns) - column, b.data + column * b.column, b.row,
@@ -62,18 +66,21 @@ struct Product {
         const int64_t panel_blocks = blocks(panels, task_panels);
         parallel_tasks(row_blocks * panel_blocks, [&](int64_t task) {
             const int64_t row = task / panel_blocks * rows, begin = task % panel_blocks * task_panels;
-            const int64_t end = std::min(panels, begin + task_panels);
-            for (int64_t first = 0; first < k; first += kDepth)
-                for (int64_t i = begin; i < end; ++i) {
+            const int64_t last = std::min(panels, begin + task_panels);
+            for (int64_t first = 0; first < std::max<int64_t>(k, 1); first += kDepth)
+                for (int64_t i = begin; i < last; ++i) {
                     const bool direct = i < first_packed;
                     const float* columns = direct ? b.data + first * b.row + i * kernels.columns
                                                   : packed.data() + (i - first_packed) * panel_size + first * kernels.columns;
                     const Matrix from = {a.data + row * a.row + first * a.column, a.row, a.column};
+                    Epilogue end;
+                    if (first == 0 && epilogue.bias) end.bias = epilogue.bias + i * kernels.columns;
+                    if (first + kDepth >= k) end.low = epilogue.low, end.high = epilogue.high;
                     const bool fetch = i == begin && a.row == k && k <= kDepth && m - row > kernels.rows;
                     panel(from, std::min(rows, m - row), std::min(kDepth, k - first), columns,
                           direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
                           std::min<int64_t>(kernels.columns, n - i * kernels.columns), accumulate || first > 0,
-                          stream, fetch ? from.data + kernels.rows * k : nullptr);
+                          stream, end, fetch ? from.data + kernels.rows * k : nullptr);
                 }
         });
     }
@@ -101,7 +108,7 @@ struct Product {
                     const bool fetch = i == 0 && copied && a.column == m && first + kStep < end;
                     panel(from, m, depth, packed.data() + i * kStep * kernels.columns, kernels.columns,
                           sums.data() + task * m * columns + i * kernels.columns, columns, kernels.columns, first > begin,
-                          false, fetch ? a.data + (first + kStep) * m : nullptr);
+                          false, {}, fetch ? a.data + (first + kStep) * m : nullptr);
                 }
             }
         });
@@ -119,17 +126,19 @@ struct Product {
 }  // namespace
 
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
-          int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+          int64_t ldb, float* c, int64_t ldc, bool accumulate, const Epilogue& epilogue) {
     if (m == 0 || n == 0) return;
-    if (k == 0) return portable::gemm(a_trans, b_trans, m, n, k, a, lda, b, ldb, c, ldc, accumulate);
     const auto matrix = [](Trans trans, const float* data, int64_t ld) {
         return trans == Trans::no ? Matrix{data, ld, 1} : Matrix{data, 1, ld};
     };
     const bool stream = k <= kDepth && !accumulate && ldc % 16 == 0 && n % 16 == 0 && streams(c, ldc, m * n);
-    const Product product{table().gemm, m, n, k, matrix(a_trans, a, lda), matrix(b_trans, b, ldb), stream};
+    const GemmTable& kernels = table().gemm;
+    PaddedBias bias(epilogue.bias, n, kernels.columns);
+    const Product product{kernels, m, n, k, matrix(a_trans, a, lda), matrix(b_trans, b, ldb), stream,
+                          {bias.data(), epilogue.low, epilogue.high}};
     const int64_t depth_tasks = std::min(kTasks, k / kDepth);
     // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
-    if (depth_tasks > 1 && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
+    if (depth_tasks > 1 && epilogue.empty() && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
         product.by_depth(depth_tasks, c, ldc, accumulate);
     else
         product.by_rows(c, ldc, accumulate);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "lathe/core/kernels/gemm_table.h"
+#include "lathe/core/memory.h"
 
 // Not for variants.inc: functions here are shared by files compiled for different instruction sets.
 namespace lathe::kernels {
@@ -16,6 +17,13 @@ inline int64_t blocks(int64_t count, int64_t size) { return (count + size - 1) /
 inline bool streams(const float* results, int64_t row, int64_t count) {
     return count >= 1 << 22 && row % 16 == 0 && reinterpret_cast<uintptr_t>(results) % 64 == 0;
 }
+
+// A bias [n] with zeros behind it, as panels read whole vectors; null stays null.
+struct PaddedBias : Workspace<float> {
+    PaddedBias(const float* bias, int64_t n, int64_t columns) : Workspace(static_cast<size_t>(bias ? n + columns : 0)) {
+        if (bias) std::fill(std::copy(bias, bias + n, data()), data() + n + columns, 0.0f);
+    }
+};
 
 // A panel over nothing yet, C overwritten, unclamped.
 inline GemmPanel empty_panel() {

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "lathe/core/kernels/epilogue.h"
+
 namespace lathe::kernels {
 
 // The transforms of Winograd convolution F(4x4, 3x3) on squares of pixels whose channels are contiguous. A square on the
@@ -11,9 +13,9 @@ struct WinogradTable {
     void (*input)(int64_t channels, const float* const* in, float* out, int64_t step);
     void (*filter)(int64_t channels, const float* const* in, float* out, int64_t step);
     void (*gradient)(int64_t channels, const float* const* in, float* out, int64_t step);
-    // To 4x4 results and to the gradients of 3x3 filter taps; bias may be null, `stream` writes past the caches.
-    void (*output)(int64_t channels, const float* in, int64_t step, const float* bias, float* const* out, bool stream);
-    void (*filter_gradient)(int64_t channels, const float* in, int64_t step, const float* bias, float* const* out, bool stream);
+    // To 4x4 results and to the gradients of 3x3 filter taps; `stream` writes past the caches.
+    void (*output)(int64_t channels, const float* in, int64_t step, const Epilogue& epilogue, float* const* out, bool stream);
+    void (*filter_gradient)(int64_t channels, const float* in, int64_t step, const Epilogue& epilogue, float* const* out, bool stream);
 };
 
 }  // namespace lathe::kernels

@@ -90,6 +90,10 @@ TEST_CASE("convolutions agree with the float64 reference") {
             CHECK(relative_error(y32, y, y_scale) < tolerance(g));
             conv2d_forward(g, x32.data(), weight32.data(), bias32.data(), y32_biased.data());
             CHECK(relative_error(y32_biased, y_biased, y_scale) < tolerance(g));
+            std::vector<float> clamped(y32.size(), NAN);
+            conv2d_forward(g, x32.data(), weight32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
+            for (float& v : y32_biased) v = std::clamp(v, -0.5f, 1.5f);
+            CHECK(clamped == y32_biased);
             conv2d_backward_input(g, dy32.data(), weight32.data(), dx32.data());
             CHECK(relative_error(dx32, dx, dx_scale) < tolerance(g));
             conv2d_backward_weight(g, x32.data(), dy32.data(), dweight32.data());

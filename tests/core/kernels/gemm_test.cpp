@@ -48,6 +48,24 @@ TEST_CASE("gemm agrees with the float64 reference for every transposition") {
     });
 }
 
+TEST_CASE("gemm adds a bias and clamps") {
+    for_each_isa([] {
+        for (const Case& size : kCases) {
+            const auto [m, n, k] = size;
+            const auto a = random_values<float>(m * k, 1), b = random_values<float>(n * k, 2), bias = random_values<float>(n, 4);
+            auto c = random_values<float>(m * n, 3), plain = c;
+            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, plain.data(), n, true);
+            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, c.data(), n, true, {bias.data(), 0.0f, 6.0f});
+            int64_t wrong = 0;
+            for (int64_t i = 0; i < m * n; ++i) {
+                const float want = std::clamp(plain[i] + bias[i % n], 0.0f, 6.0f);
+                wrong += !(std::abs(c[i] - want) <= 1e-6f * static_cast<float>(8 + k));
+            }
+            CHECK(wrong == 0);
+        }
+    });
+}
+
 TEST_CASE("gemm gives the same bits for one and two threads") {
     const int before = threads();
     for (const Case& size : kCases) {
