@@ -5,6 +5,7 @@
 # make asan       the same tests under the address and undefined-behaviour sanitizers
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
 # make bench      training speed and memory, beside PyTorch where it is installed
+# make parity     resnet20 on CIFAR-10 step by step beside PyTorch (LATHE_DATA says where the images are)
 # make install    PREFIX=/usr/local DESTDIR=   headers, libraries, command, pkg-config file
 # make uninstall  take them away again
 # make clean      remove build/
@@ -51,15 +52,15 @@ $(OUT)/tests/bench/%.o: CXXFLAGS = -O3
 
 LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim compress nas,$(d)/*.cpp $(d)/*/*.cpp)))
 TOOL_SRC := $(wildcard tools/*.cpp)
-TEST_SRC := $(filter-out tests/bench/% tests/fuzz/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
-BENCH_SRC := $(wildcard tests/bench/*.cpp)
+TEST_SRC := $(filter-out tests/bench/% tests/parity/% tests/fuzz/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
+BENCH_SRC := $(wildcard tests/bench/*.cpp tests/parity/*.cpp)
 HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test check-headers asan fuzz bench install uninstall clean help
+.PHONY: all deps demo test check-headers asan fuzz bench parity install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
@@ -85,6 +86,13 @@ TORCH_PYTHON = $(shell for p in $(PYTHON) python3 /usr/bin/python3; do $$p -c 'i
 bench: $(BIN)/train-bench
 	$(TORCH_PYTHON) tests/bench/bench.py --worker $< $(if $(BENCH),--nets "$(BENCH)") $(if $(BATCH),--batch "$(BATCH)") \
 	    $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
+
+# The first epochs and a checkpoint of resnet20 on CIFAR-10 beside PyTorch: tests/parity/parity.py.
+parity: $(BIN)/train-stream $(BIN)/lathe
+	$(TORCH_PYTHON) tests/parity/parity.py --stream $< $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(FIRST),--first $(FIRST))
+
+$(BIN)/train-stream: $(OUT)/tests/parity/train_stream.o $(BIN)/liblathe.a
+	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 test: all $(BIN)/lathe-tests
 	$(if $(filter release,$(BUILD)),tests/architecture.sh $(OUT))
