@@ -11,7 +11,7 @@ namespace lathe::fuzz {
 // Well-formed inputs to start from.
 std::vector<std::string> seeds();
 
-// Reads the input. An Error is a good answer; anything else that is thrown, any stray access, more than 10 seconds or
+// Reads the input. An Error is a good answer; anything else that is thrown, any stray access, more than 30 seconds or
 // 1 GiB is a finding.
 void read(Bytes bytes);
 

@@ -5,7 +5,7 @@ seconds=$1
 shift
 for fuzzer in "$@"; do
     mkdir -p "$fuzzer.corpus"
-    if "$fuzzer" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+    if "$fuzzer" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
         -artifact_prefix="$fuzzer.finding-" "$fuzzer.corpus" > "$fuzzer.log" 2>&1
     then
         echo "$fuzzer: no finding in $seconds s, $(sed -n 's/^stat::number_of_executed_units: *//p' "$fuzzer.log") inputs"
