@@ -190,6 +190,7 @@ std::unique_ptr<Model> from_file(const TensorFile& file, const std::string& name
 }
 
 void load_weights(Module& module, const TensorFile& file, const std::string& name) {
+    if (name.empty()) return set_weights(module, file);
     reading(name, [&] { set_weights(module, file); });
 }
 

@@ -29,7 +29,7 @@ std::unique_ptr<Model> from_file(const TensorFile& file, const std::string& name
 
 // Sets parameters, buffers and weight transforms of a module that is there: from a saved model, or from the file of a
 // PyTorch state_dict with the same names, where num_batches_tracked and a common "module." in front are passed over.
-// Transforms that the file does not have are removed. Error: as load.
+// Transforms that the file does not have are removed. Error: as load; without a name the caller's PathScope says where.
 void load_weights(Module& module, const std::string& path);
 void load_weights(Module& module, const TensorFile& file, const std::string& name);
 

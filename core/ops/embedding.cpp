@@ -40,9 +40,10 @@ Variable embedding(const Tensor& indices, const Variable& weight) {
                     for (int64_t j = begin; j < end; ++j) to[index[i] * width + j] += from[i * width + j];
             });
         });
-        return Gradients{dweight};
+        return Gradients{{}, dweight};
     };
-    return record("embedding", {&weight}, std::move(y), std::move(backward));
+    const Variable where = indices;
+    return record("embedding", {&where, &weight}, std::move(y), std::move(backward));
 }
 
 }  // namespace lathe::ops

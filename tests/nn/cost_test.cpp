@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "lathe/nn/layers/activation.h"
+#include "lathe/nn/layers/embedding.h"
 #include "lathe/nn/layers/flatten.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pool2d.h"
@@ -46,6 +47,15 @@ TEST_CASE("an activation lives until its last reader") {
     SqueezeExcite block({.channels = 8, .squeezed = 2});
     const Graph graph = trace(block, random_tensor({1, 6, 6, 8}));
     CHECK(peak_activation_bytes(graph) == 2 * 36 * 8 * 4 + 8 * 4);  // x, what it is scaled by, and the product
+}
+
+TEST_CASE("looked-up rows are activations, the table is a parameter") {
+    Embedding embedding({.rows = 10, .features = 4});
+    const Graph graph = trace(embedding, Tensor::of<int32_t>({1, 3}, {1, 2, 9}));
+    const auto output = static_cast<size_t>(graph.output);
+    CHECK(parameter_count(graph, graph.nodes[output]) == 40);
+    CHECK(activation_bytes(graph)[output] == 3 * 4 * 4);
+    CHECK(peak_activation_bytes(graph) == 3 * 4 + 3 * 4 * 4);
 }
 
 TEST_CASE("peaks of whole networks") {
