@@ -5,6 +5,7 @@
 
 #include "lathe/core/kernels/batch_norm_portable.h"
 #include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/streaming.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -18,6 +19,7 @@ portable::BatchNorm<double> kernels_of(double) { return {}; }
 
 constexpr int64_t kVector = 16;            // floats in the widest vector register
 constexpr int64_t kTaskElements = 1 << 15;  // a task pays for handing it to a thread
+constexpr int64_t kTaskRows = 32;           // … and for adding up its sums
 constexpr int64_t kChunkRows = 64;         // float32 sums of so many terms, then float64
 
 // How the rows are cut. Several rows are treated as one wide one (`fold`), so that its width is a multiple of any vector's
@@ -26,7 +28,7 @@ struct Split {
     int64_t n, channels, fold, grain, tasks;
 
     Split(int64_t n, int64_t channels) : n(n), channels(channels), fold(kVector / std::gcd(channels, kVector)) {
-        grain = fold * std::max<int64_t>(1, kTaskElements / (channels * fold));
+        grain = fold * std::max(kTaskRows, kTaskElements / (channels * fold));
         tasks = (n + grain - 1) / grain;
     }
     int64_t width() const { return channels * fold; }
@@ -37,6 +39,13 @@ struct Split {
         const int64_t begin = task * grain, end = std::min(n, begin + grain), folded = (end - begin) / fold;
         if (folded) f(begin * channels, folded, width());
         if (const int64_t left = (end - begin) % fold) f((end - left) * channels, left, channels);
+    }
+
+    // The same for all tasks, the last one first: the end of x is still in the caches from the sums before, and the
+    // beginning of the result will be when the next op starts there.
+    template <class F>
+    void last_first(F&& f) const {
+        parallel_tasks(tasks, [&](int64_t task) { rows(tasks - 1 - task, f); });
     }
 };
 
@@ -112,10 +121,9 @@ void batch_norm_forward(int64_t n, int64_t channels, const T* x, const ChannelAf
     const Split split(n, channels);
     Folded<T> folded(split);
     const ChannelAffine<T> a = folded(affine);
-    parallel_tasks(split.tasks, [&](int64_t task) {
-        split.rows(task, [&](int64_t offset, int64_t rows, int64_t width) {
-            kernels_of(T{}).forward(rows, width, x + offset, a, y + offset);
-        });
+    const bool stream = std::is_same_v<T, float> && streams(y, split.width(), n * channels);
+    split.last_first([&](int64_t offset, int64_t rows, int64_t width) {
+        kernels_of(T{}).forward(rows, width, x + offset, a, y + offset, stream && width == split.width());
     });
 }
 
@@ -137,10 +145,8 @@ void batch_norm_backward(int64_t n, int64_t channels, const T* x, const T* dy, c
     Folded<T> folded(split);
     const ChannelAffine<T> a = folded(affine);
     const ChannelGradient<T> g = folded(gradient);
-    parallel_tasks(split.tasks, [&](int64_t task) {
-        split.rows(task, [&](int64_t offset, int64_t rows, int64_t width) {
-            kernels_of(T{}).backward(rows, width, x + offset, dy + offset, a, g, dx + offset);
-        });
+    split.last_first([&](int64_t offset, int64_t rows, int64_t width) {
+        kernels_of(T{}).backward(rows, width, x + offset, dy + offset, a, g, dx + offset);
     });
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "lathe/core/kernels/gemm_table.h"
+#include "lathe/core/kernels/streaming.h"
 #include "lathe/core/memory.h"
 
 // Not for variants.inc: functions here are shared by files compiled for different instruction sets.
@@ -11,12 +12,6 @@ namespace lathe::kernels {
 inline constexpr int64_t kNoRuns[] = {0};
 
 inline int64_t blocks(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
-// Results that no cache will keep are written past them. On a machine with 8 bytes/ns of memory, filling 75 MB took
-// a third of the time; below some 16 MB the next reader finds them in the third-level cache.
-inline bool streams(const float* results, int64_t row, int64_t count) {
-    return count >= 1 << 22 && row % 16 == 0 && reinterpret_cast<uintptr_t>(results) % 64 == 0;
-}
 
 // A bias [n] with zeros behind it, as panels read whole vectors; null stays null.
 struct PaddedBias : Workspace<float> {

@@ -5,46 +5,49 @@
 
 namespace lathe::kernels::portable {
 
-// Calls f(offset of the pixel, its place) for every pixel of the window.
+// Calls f(offset in the image, offset in the result, place) for every pixel of every window.
 template <class F>
-void for_each_pixel(const PoolWindow& w, F&& f) {
-    for (int64_t r = 0; r < w.rows; ++r)
-        for (int64_t s = 0; s < w.cols; ++s) f(r * w.x_row + s * w.channels, w.place + r * w.place_row + s);
+void for_each_pixel(const PoolWindows& w, F&& f) {
+    for (int64_t i = 0; i < w.count; ++i)
+        for (int64_t r = 0; r < w.rows; ++r)
+            for (int64_t s = 0; s < w.cols; ++s)
+                f(i * w.x_step + r * w.x_row + s * w.channels, i * w.channels, w.place + r * w.place_row + s);
 }
 
 template <class T, class Index>
 struct Pool2d {
-    static void max(const PoolWindow& w, const T* x, T* y, Index* index) {
-        for (int64_t c = 0; c < w.channels; ++c) {
-            T best = -std::numeric_limits<T>::infinity();
-            Index at = static_cast<Index>(w.place);
-            for_each_pixel(w, [&](int64_t offset, int64_t place) {
-                const T v = x[offset + c];
-                if (v > best || v != v) best = v, at = static_cast<Index>(place);
-            });
-            y[c] = best;
-            if (index) index[c] = at;
+    static void max(const PoolWindows& w, const T* x, T* y, Index* index) {
+        for (int64_t i = 0; i < w.count * w.channels; ++i) {
+            y[i] = -std::numeric_limits<T>::infinity();
+            if (index) index[i] = static_cast<Index>(w.place);
         }
-    }
-
-    static void max_backward(const PoolWindow& w, const T* dy, const Index* index, T* dx) {
-        for_each_pixel(w, [&](int64_t offset, int64_t place) {
-            for (int64_t c = 0; c < w.channels; ++c)
-                if (index[c] == place) dx[offset + c] += dy[c];
+        for_each_pixel(w, [&](int64_t from, int64_t to, int64_t place) {
+            for (int64_t c = 0; c < w.channels; ++c) {
+                const T v = x[from + c];
+                if (!(v > y[to + c] || v != v)) continue;
+                y[to + c] = v;
+                if (index) index[to + c] = static_cast<Index>(place);
+            }
         });
     }
 
-    static void mean(const PoolWindow& w, const T* x, T factor, T* y) {
-        for (int64_t c = 0; c < w.channels; ++c) {
-            T sum = 0;
-            for_each_pixel(w, [&](int64_t offset, int64_t) { sum += x[offset + c]; });
-            y[c] = factor * sum;
-        }
+    static void max_backward(const PoolWindows& w, const T* dy, const Index* index, T* dx) {
+        for_each_pixel(w, [&](int64_t to, int64_t from, int64_t place) {
+            for (int64_t c = 0; c < w.channels; ++c)
+                dx[to + c] = (w.add ? dx[to + c] : 0) + (index[from + c] == place ? dy[from + c] : 0);
+        });
     }
 
-    static void mean_backward(const PoolWindow& w, const T* dy, T factor, T* dx) {
-        for_each_pixel(w, [&](int64_t offset, int64_t) {
-            for (int64_t c = 0; c < w.channels; ++c) dx[offset + c] += factor * dy[c];
+    static void mean(const PoolWindows& w, const T* x, T factor, T* y) {
+        for (int64_t i = 0; i < w.count * w.channels; ++i) y[i] = 0;
+        for_each_pixel(w, [&](int64_t from, int64_t to, int64_t) {
+            for (int64_t c = 0; c < w.channels; ++c) y[to + c] += factor * x[from + c];
+        });
+    }
+
+    static void mean_backward(const PoolWindows& w, const T* dy, T factor, T* dx) {
+        for_each_pixel(w, [&](int64_t to, int64_t from, int64_t) {
+            for (int64_t c = 0; c < w.channels; ++c) dx[to + c] = (w.add ? dx[to + c] : 0) + factor * dy[from + c];
         });
     }
 };

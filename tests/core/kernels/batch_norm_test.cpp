@@ -61,8 +61,8 @@ TEST_CASE("batch norm kernels agree with the float64 reference on odd sizes") {
 
                     std::vector<float> y(rows * width), dx(rows * width);
                     std::vector<double> y64(rows * width), dx64(rows * width);
-                    kernels.forward(rows, width, a.x.data(), affine, y.data());
-                    Portable::forward(rows, width, b.x.data(), reference, y64.data());
+                    kernels.forward(rows, width, a.x.data(), affine, y.data(), false);
+                    Portable::forward(rows, width, b.x.data(), reference, y64.data(), false);
                     expect_near(y, y64, 1e-6);
                     kernels.backward(rows, width, a.x.data(), a.dy.data(), affine, a.gradient(), dx.data());
                     Portable::backward(rows, width, b.x.data(), b.dy.data(), reference, b.gradient(), dx64.data());

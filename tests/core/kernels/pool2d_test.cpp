@@ -38,32 +38,37 @@ TEST_CASE("pooling kernels agree with the reference on odd sizes, and write noth
             for (auto [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {2, 2}, {3, 2}, {1, 5}}) {
                 INFO(channels, " channels, ", rows, "x", cols);
                 const Pool2dTable& kernels = table().pool2d;
-                const PoolWindow window{channels, rows, cols, (cols + 2) * channels, 4, cols + 3};
-                const int64_t size = rows * window.x_row;
-                const auto x = coarse_values(size), dy = random_values<float>(channels, 2);
+                const int64_t count = 3, outputs = count * channels;
+                PoolWindows windows{.channels = channels, .rows = rows, .cols = cols, .x_row = (count * cols + 2) * channels,
+                                    .count = count, .x_step = cols * channels, .place = 4, .place_row = cols + 3};
+                const int64_t size = rows * windows.x_row;
+                const auto x = coarse_values(size), dy = random_values<float>(outputs, 2);
 
-                std::vector<float> y(channels + 1, kGuard), expected(channels + 1, kGuard);
-                std::vector<uint8_t> index(channels + 1, 99), expected_index(channels + 1, 99);
-                kernels.max(window, x.data(), y.data(), index.data());
-                Portable::max(window, x.data(), expected.data(), expected_index.data());
+                std::vector<float> y(outputs + 1, kGuard), expected(outputs + 1, kGuard);
+                std::vector<uint8_t> index(outputs + 1, 99), expected_index(outputs + 1, 99);
+                kernels.max(windows, x.data(), y.data(), index.data());
+                Portable::max(windows, x.data(), expected.data(), expected_index.data());
                 CHECK(same(y, expected));
                 CHECK(index == expected_index);
                 std::fill(y.begin(), y.end(), kGuard);
-                kernels.max(window, x.data(), y.data(), nullptr);
+                kernels.max(windows, x.data(), y.data(), nullptr);
                 CHECK(same(y, expected));
 
-                auto dx = random_values<float>(size, 3), expected_dx = dx;
-                kernels.max_backward(window, dy.data(), index.data(), dx.data());
-                Portable::max_backward(window, dy.data(), index.data(), expected_dx.data());
-                CHECK(dx == expected_dx);
-
                 const auto smooth = random_values<float>(size, 4);
-                kernels.mean(window, smooth.data(), 0.25f, y.data());
-                Portable::mean(window, smooth.data(), 0.25f, expected.data());
-                for (int64_t c = 0; c <= channels; ++c) CHECK(y[c] == doctest::Approx(expected[c]).epsilon(1e-6));
-                kernels.mean_backward(window, dy.data(), 0.25f, dx.data());
-                Portable::mean_backward(window, dy.data(), 0.25f, expected_dx.data());
-                CHECK(dx == expected_dx);
+                kernels.mean(windows, smooth.data(), 0.25f, y.data());
+                Portable::mean(windows, smooth.data(), 0.25f, expected.data());
+                for (int64_t i = 0; i <= outputs; ++i) CHECK(y[i] == doctest::Approx(expected[i]).epsilon(1e-6));
+
+                for (bool add : {true, false}) {
+                    windows.add = add;
+                    auto dx = random_values<float>(size, 3), expected_dx = dx;
+                    kernels.max_backward(windows, dy.data(), index.data(), dx.data());
+                    Portable::max_backward(windows, dy.data(), index.data(), expected_dx.data());
+                    CHECK(dx == expected_dx);
+                    kernels.mean_backward(windows, dy.data(), 0.25f, dx.data());
+                    Portable::mean_backward(windows, dy.data(), 0.25f, expected_dx.data());
+                    CHECK(dx == expected_dx);
+                }
             }
     });
 }
