@@ -176,8 +176,8 @@ size_t physical() {
 
 #ifdef LATHE_PLAIN_MALLOC
 void* allocate(size_t bytes) {
-    void* block = std::aligned_alloc(kAlignment, rounded(bytes));
-    check(block != nullptr, "memory: cannot allocate ", bytes, " bytes");
+    void* block = bytes <= physical() ? std::aligned_alloc(kAlignment, rounded(bytes)) : nullptr;  // the sanitizer would abort
+    check(block != nullptr, "memory: cannot allocate ", bytes, " bytes: the machine has ", physical());
     return block;
 }
 void release(void* block, size_t) noexcept { std::free(block); }
