@@ -1,5 +1,7 @@
 #include "lathe/core/activation.h"
 
+#include "lathe/core/error.h"
+
 namespace lathe {
 
 const char* name_of(Activation activation) {
@@ -14,6 +16,12 @@ const char* name_of(Activation activation) {
         case Activation::gelu: return "gelu";
     }
     return "?";
+}
+
+Activation activation_named(const std::string& name) {
+    for (int i = 0; i <= static_cast<int>(Activation::gelu); ++i)
+        if (const auto activation = static_cast<Activation>(i); name == name_of(activation)) return activation;
+    fail("activation: unknown '", name, "'");
 }
 
 }  // namespace lathe

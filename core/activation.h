@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <string>
 
 namespace lathe {
 
@@ -14,5 +15,6 @@ namespace lathe {
 enum class Activation : uint8_t { none, relu, relu6, hard_swish, hard_sigmoid, sigmoid, tanh, gelu };
 
 const char* name_of(Activation activation);  // "relu6", …: also the name of its op
+Activation activation_named(const std::string& name);  // Error: unknown
 
 }  // namespace lathe

@@ -12,6 +12,15 @@ const Attribute* Attributes::find(const std::string& name) const {
     return nullptr;
 }
 
+void Attributes::set(const std::string& name, Attribute value) {
+    for (auto& [key, present] : items_)
+        if (key == name) {
+            present = std::move(value);
+            return;
+        }
+    add(name, std::move(value));
+}
+
 template <class T>
 const T& Attributes::get(const std::string& name) const {
     const Attribute* attribute = find(name);

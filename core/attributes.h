@@ -16,6 +16,7 @@ public:
     Attributes(std::initializer_list<std::pair<std::string, Attribute>> items) : items_(items) {}
 
     void add(std::string name, Attribute value) { items_.emplace_back(std::move(name), std::move(value)); }
+    void set(const std::string& name, Attribute value);  // replaces or adds
     bool has(const std::string& name) const { return find(name) != nullptr; }
     // Error: no attribute of that name and type.
     int64_t integer(const std::string& name) const;

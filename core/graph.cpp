@@ -49,8 +49,7 @@ const GraphNode* Graph::parameter(const GraphNode& node, size_t input) const {
     while (at >= 0) {
         const GraphNode& source = nodes[at];
         if (source.op == "parameter") return &source;
-        at = source.is_op() && !source.inputs.empty() ? source.inputs[0] : -1;
-        if (at == this->input) return nullptr;
+        at = source.is_op() && !source.activation && !source.inputs.empty() ? source.inputs[0] : -1;
     }
     return nullptr;
 }
@@ -84,7 +83,11 @@ bool tracing() { return active != nullptr; }
 void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes) {
     const auto now = Clock::now();
     GraphNode node{.op = op, .path = current_path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
-    for (size_t i = 0; i < inputs.size(); ++i) node.inputs.push_back(active->find(*inputs[i]));
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        node.inputs.push_back(active->find(*inputs[i]));
+        node.activation |= node.inputs.back() >= 0 && active->graph.nodes[node.inputs.back()].activation;
+    }
+    if (!node.activation) node.value = y.value();
     node.seconds = std::chrono::duration<double>(now - active->last).count();
     active->graph.output = active->add(std::move(node), y.value());
     active->last = Clock::now();
@@ -97,7 +100,7 @@ Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& inp
     NoGrad no_grad;
     Trace trace;
     trace.names = &names;
-    trace.graph.input = trace.add({.op = "input", .shape = input.shape(), .dtype = input.dtype()}, input);
+    trace.graph.input = trace.add({.op = "input", .shape = input.shape(), .dtype = input.dtype(), .activation = true}, input);
     Trace* const before = std::exchange(active, &trace);
     struct Restore {
         Trace* before;

@@ -16,7 +16,8 @@ struct GraphNode {
     std::vector<int> inputs{}; // indices of the nodes that made the inputs; -1 for an absent one (no bias)
     Shape shape{};
     DType dtype = DType::f32;
-    Tensor value{};          // what came out: kept for parameters, buffers and constants, empty for activations
+    bool activation = false; // the network's input, or what depends on it
+    Tensor value{};          // what came out: kept for weights and what was made of them, empty for activations
     double seconds = 0;      // time from the end of the op before to the end of this one
 
     bool is_op() const;

@@ -40,6 +40,7 @@ public:
     Workspace& operator=(const Workspace&) = delete;
 
     T* data() { return data_; }
+    const T* data() const { return data_; }
     T& operator[](size_t i) { return data_[i]; }
 
 private:

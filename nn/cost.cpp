@@ -7,16 +7,6 @@ namespace lathe::nn {
 
 namespace {
 
-// Which nodes are activations: the input and what depends on it.
-std::vector<bool> find_activations(const Graph& graph) {
-    std::vector<bool> active(graph.nodes.size(), false);
-    active.at(static_cast<size_t>(graph.input)) = true;
-    for (size_t i = 0; i < graph.nodes.size(); ++i)
-        for (int input : graph.nodes[i].inputs)
-            if (input >= 0 && active[static_cast<size_t>(input)]) active[i] = true;
-    return active;
-}
-
 bool is_view(const GraphNode& node) { return node.op == "reshape" || node.op == "flatten"; }
 
 }  // namespace
@@ -34,14 +24,13 @@ int64_t macs(const Graph& graph) {
 }
 
 int64_t parameter_count(const Graph& graph, const GraphNode& node) {
-    const std::vector<bool> active = find_activations(graph);
     std::set<int> seen;
     std::vector<int> left = node.inputs;
     int64_t count = 0;
     while (!left.empty()) {
         const int at = left.back();
         left.pop_back();
-        if (at < 0 || active[static_cast<size_t>(at)] || !seen.insert(at).second) continue;
+        if (at < 0 || graph.nodes[static_cast<size_t>(at)].activation || !seen.insert(at).second) continue;
         const GraphNode& source = graph.nodes[static_cast<size_t>(at)];
         if (source.op == "parameter") count += source.shape.numel();
         left.insert(left.end(), source.inputs.begin(), source.inputs.end());
@@ -50,11 +39,10 @@ int64_t parameter_count(const Graph& graph, const GraphNode& node) {
 }
 
 std::vector<int64_t> activation_bytes(const Graph& graph) {
-    const std::vector<bool> active = find_activations(graph);
     std::vector<int64_t> bytes(graph.nodes.size(), 0);
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
         const GraphNode& node = graph.nodes[i];
-        if (active[i] && !is_view(node)) bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
+        if (node.activation && !is_view(node)) bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
     }
     return bytes;
 }

@@ -2,6 +2,7 @@
 
 #include "lathe/core/kernels/conv2d_depthwise.h"
 #include "lathe/core/kernels/conv2d_direct.h"
+#include "lathe/core/kernels/conv2d_im2col.h"
 #include "lathe/core/kernels/conv2d_portable.h"
 #include "lathe/core/kernels/conv2d_winograd.h"
 #include "lathe/core/kernels/gemm.h"
@@ -14,18 +15,33 @@ bool pointwise(const Conv2dShape& g) {
            g.pad_left == 0 && g.out_h == g.in_h && g.out_w == g.in_w && g.groups == 1;
 }
 
+// A 1x1 convolution is a matrix product over the pixels.
+class Pointwise final : public Conv2dFilter {
+public:
+    Pointwise(const Conv2dShape& g, const float* weight)
+        : pixels_(g.out_h * g.out_w), in_c_(g.in_c), out_c_(g.out_c), weight_(Trans::yes, g.in_c, g.out_c, weight, g.in_c) {}
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        weight_.multiply(batch * pixels_, x, in_c_, y, out_c_, epilogue);
+    }
+    int64_t bytes() const override { return weight_.bytes(); }
+
+private:
+    int64_t pixels_, in_c_, out_c_;
+    PackedMatrix weight_;
+};
+
 }  // namespace
 
+std::unique_ptr<Conv2dFilter> conv2d_pack(const Conv2dShape& g, const float* weight) {
+    if (g.depthwise()) return depthwise::pack(g, weight);
+    if (pointwise(g)) return std::make_unique<Pointwise>(g, weight);
+    if (im2col::suits(g)) return im2col::pack(g, weight);
+    if (winograd::suits(g)) return winograd::pack(g, weight);
+    return direct::pack(g, weight);
+}
+
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
-    if (g.depthwise())
-        depthwise::forward(g, x, weight, epilogue, y);
-    else if (pointwise(g))
-        gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, g.in_c, x, g.in_c, weight, g.in_c, y, g.out_c,
-             false, epilogue);
-    else if (winograd::suits(g))
-        winograd::forward(g, x, weight, epilogue, y);
-    else
-        direct::forward(g, x, weight, epilogue, y);
+    conv2d_pack(g, weight)->forward(g.batch, x, epilogue, y);
 }
 
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
@@ -55,7 +71,10 @@ void conv2d_backward_weight(const Conv2dShape& g, const float* x, const float* d
 }
 
 const char* conv2d_algorithm(const Conv2dShape& g) {
-    return g.depthwise() ? "depthwise" : pointwise(g) ? "gemm1x1" : winograd::suits(g) ? "winograd4" : "direct";
+    if (g.depthwise()) return "depthwise";
+    if (pointwise(g)) return "gemm1x1";
+    if (im2col::suits(g)) return "im2col";
+    return winograd::suits(g) ? "winograd4" : "direct";
 }
 
 void conv2d_forward(const Conv2dShape& g, const double* x, const double* weight, const double* bias, double* y) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include "lathe/core/kernels/epilogue.h"
 
@@ -35,6 +36,15 @@ void conv2d_backward_input(const Conv2dShape& shape, const double* dy, const dou
 // dweight [K, R, S, C/G] from x and dy.
 void conv2d_backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 void conv2d_backward_weight(const Conv2dShape& shape, const double* x, const double* dy, double* dweight);
+
+// Weights arranged once for the kernel that conv2d_forward takes for a shape: for many forwards, of any batch size.
+class Conv2dFilter {
+public:
+    virtual ~Conv2dFilter() = default;
+    virtual void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const = 0;
+    virtual int64_t bytes() const = 0;  // that the arranged weights take
+};
+std::unique_ptr<Conv2dFilter> conv2d_pack(const Conv2dShape& shape, const float* weight);
 
 // The name of the algorithm that conv2d_forward takes for this shape ("winograd4", "gemm1x1", "depthwise", …).
 const char* conv2d_algorithm(const Conv2dShape& shape);

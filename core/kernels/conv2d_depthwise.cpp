@@ -33,7 +33,7 @@ void for_each_stretch(const Axis& h, const Axis& w, const Map& in, const Map& ou
                               .x_row = h.in_tap * in.w * in.c, .x_step = w.in_step * in.c, .x_tap = w.in_tap * in.c,
                               .weight = nullptr, .weight_row = w.taps * in.c, .bias = nullptr,
                               .y = y + ((h.out_first + p * h.out_step) * out.w + w.out_first + q * w.out_step) * in.c,
-                              .y_step = w.out_step * in.c, .stream = false, .low = -INFINITY, .high = INFINITY},
+                              .y_step = w.out_step * in.c, .accumulate = false, .stream = false, .low = -INFINITY, .high = INFINITY},
                  (rows.first * w.taps + taps.first) * in.c);
         }
     }
@@ -51,28 +51,47 @@ void taps_first(const Axis& h, const Axis& w, int64_t channels, int64_t kernel_h
 
 constexpr int64_t kBandRows = 8;
 
+class Filter final : public Conv2dFilter {
+public:
+    Filter(const Conv2dShape& shape, const float* weight)
+        : g_(shape),
+          h_(forward_axis(g_.out_h, g_.kernel_h, g_.stride_h, g_.pad_top, g_.dilation_h)),
+          w_(forward_axis(g_.out_w, g_.kernel_w, g_.stride_w, g_.pad_left, g_.dilation_w)),
+          taps_(static_cast<size_t>(g_.kernel_h * g_.kernel_w * g_.in_c)) {
+        taps_first(h_, w_, g_.in_c, g_.kernel_h, g_.kernel_w, weight, taps_.data());
+    }
+
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        const Map in{g_.in_h, g_.in_w, g_.in_c}, out{g_.out_h, g_.out_w, g_.out_c};
+        const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
+        const int64_t bands = blocks(out.h, kBandRows);
+        parallel_tasks(batch * bands, [&](int64_t task) {
+            const int64_t n = task / bands, first = task % bands * kBandRows;
+            for_each_stretch(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c,
+                             y + n * out.h * out.w * out.c, [&](DepthwiseRow row, int64_t tap) {
+                                 row.weight = taps_.data() + tap;
+                                 row.bias = epilogue.bias;
+                                 row.low = epilogue.low;
+                                 row.high = epilogue.high;
+                                 row.accumulate = epilogue.accumulate;
+                                 row.stream = stream;
+                                 table().depthwise.correlate(row);
+                             });
+        });
+    }
+
+    int64_t bytes() const override { return g_.kernel_h * g_.kernel_w * g_.in_c * static_cast<int64_t>(sizeof(float)); }
+
+private:
+    Conv2dShape g_;
+    Axis h_, w_;
+    Workspace<float> taps_;  // [R, S, C]
+};
+
 }  // namespace
 
-void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
-    const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
-    const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
-    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
-    Workspace<float> taps(static_cast<size_t>(g.kernel_h * g.kernel_w * g.in_c));
-    taps_first(h, w, g.in_c, g.kernel_h, g.kernel_w, weight, taps.data());
-    const bool stream = streams(y, g.out_c, g.batch * g.out_h * g.out_w * g.out_c);
-    const int64_t bands = (g.out_h + kBandRows - 1) / kBandRows;
-    parallel_tasks(g.batch * bands, [&](int64_t task) {
-        const int64_t n = task / bands, first = task % bands * kBandRows;
-        for_each_stretch(h, w, in, out, first, std::min(first + kBandRows, g.out_h), x + n * in.h * in.w * in.c,
-                         y + n * out.h * out.w * out.c, [&](DepthwiseRow row, int64_t tap) {
-                             row.weight = taps.data() + tap;
-                             row.bias = epilogue.bias;
-                             row.low = epilogue.low;
-                             row.high = epilogue.high;
-                             row.stream = stream;
-                             table().depthwise.correlate(row);
-                         });
-    });
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<Filter>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {

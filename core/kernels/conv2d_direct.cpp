@@ -9,6 +9,7 @@
 namespace lathe::kernels::direct {
 namespace {
 
+constexpr int64_t kTasks = 16;
 constexpr int64_t kBandFloats = 16384;  // 64 KiB: a band, its results and a panel of weights share the second-level cache
 
 struct Map {
@@ -91,7 +92,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
         Workspace<float> biases(static_cast<size_t>(bias ? kernels.columns : 0));
         widen(h, w, wide, in.c, out.c, kernels.columns, packed, panel.data());
         for (int64_t i = 0; bias && i < kernels.columns; ++i) biases[i] = i < together * out.c ? bias[i % out.c] : 0;
-        const Epilogue repeated{biases.data(), epilogue.low, epilogue.high};
+        Epilogue repeated = epilogue;
+        repeated.bias = biases.data();
         return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated, y);
     }
     const Band band(h, w, in.c);
@@ -114,12 +116,17 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
     shared.c_row = w.out_step * out.c;
     shared.low = epilogue.low;
     shared.high = epilogue.high;
+    shared.accumulate = epilogue.accumulate;
 
-    parallel_tasks(batch * bands, [&](int64_t task) {
-        const int64_t n = task / bands, first = task % bands * band.rows, results = std::min(band.rows, h.count - first);
+    // Few bands, as at batch 1, are each shared by several tasks, which copy it anew.
+    const int64_t all = groups * panels, tasks = batch * bands;
+    const int64_t shares = std::clamp<int64_t>(kTasks / tasks, 1, blocks(all, 2));
+    parallel_tasks(tasks * shares, [&](int64_t task) {
+        const int64_t share = task % shares, n = task / shares / bands, first = task / shares % bands * band.rows;
+        const int64_t results = std::min(band.rows, h.count - first);
         Workspace<float> buffer(static_cast<size_t>(band.floats));
         copy_band(h, w, in, x + n * in.h * in.w * in.c, first, results, band, buffer.data());
-        for (int64_t i = 0; i < groups * panels; ++i) {
+        for (int64_t i = all * share / shares; i < all * (share + 1) / shares; ++i) {
             const int64_t group = i / panels, column = i % panels * kernels.columns;
             const int64_t channel = group * out_group + column;
             for (int64_t row = 0; row < results; ++row) {
@@ -134,20 +141,41 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
     });
 }
 
+class Filter final : public Conv2dFilter {
+public:
+    Filter(const Conv2dShape& shape, const float* weight)
+        : g_(shape),
+          h_(forward_axis(g_.out_h, g_.kernel_h, g_.stride_h, g_.pad_top, g_.dilation_h)),
+          w_(forward_axis(g_.out_w, g_.kernel_w, g_.stride_w, g_.pad_left, g_.dilation_w)),
+          floats_(g_.groups * blocks(g_.out_c / g_.groups, table().gemm.columns) * panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
+          packed_(static_cast<size_t>(floats_)) {
+        const GemmTable& kernels = table().gemm;
+        const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups, depth = g_.kernel_h * g_.kernel_w * c_group;
+        for (int64_t group = 0; group < g_.groups; ++group)
+            kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth, packed_.data() + group * (floats_ / g_.groups),
+                         panel_size(h_, w_, c_group, kernels));
+    }
+
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        PaddedBias bias(epilogue.bias, g_.out_c, table().gemm.columns);
+        Epilogue padded = epilogue;
+        padded.bias = bias.data();
+        correlate(batch, h_, w_, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.groups, x, packed_.data(), padded, y);
+    }
+
+    int64_t bytes() const override { return floats_ * static_cast<int64_t>(sizeof(float)); }
+
+private:
+    Conv2dShape g_;
+    Axis h_, w_;
+    int64_t floats_;
+    Workspace<float> packed_;
+};
+
 }  // namespace
 
-void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
-    const GemmTable& kernels = table().gemm;
-    const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
-    const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
-    const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, depth = g.kernel_h * g.kernel_w * c_group;
-    const int64_t size = panel_size(h, w, c_group, kernels), panels = blocks(k_group, kernels.columns);
-    Workspace<float> packed(static_cast<size_t>(g.groups * panels * size));
-    for (int64_t group = 0; group < g.groups; ++group)
-        kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth, packed.data() + group * panels * size, size);
-    PaddedBias bias(epilogue.bias, g.out_c, kernels.columns);
-    correlate(g.batch, h, w, {g.in_h, g.in_w, g.in_c}, {g.out_h, g.out_w, g.out_c}, g.groups, x, packed.data(),
-              {bias.data(), epilogue.low, epilogue.high}, y);
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<Filter>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
@@ -181,7 +209,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     const Band band(h, w, g.in_c);
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
     const int64_t size = g.out_c * filter, bands = blocks(g.out_h, band.rows), units = g.batch * bands;
-    constexpr int64_t kTasks = 16, kPartialFloats = 1 << 22;
+    constexpr int64_t kPartialFloats = 1 << 22;
     const int64_t partials = std::clamp<int64_t>(kPartialFloats / size, 1, std::min(units, kTasks));
     const int64_t k_blocks = std::min(kTasks / partials, blocks(k_group, 64)), k_rows = blocks(k_group, k_blocks);
     const bool one = joined(w, g.groups);

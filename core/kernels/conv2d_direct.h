@@ -6,7 +6,7 @@
 // C channels are neighbours in memory, so a patch is R stretches of S * C floats. Any shape, groups included.
 namespace lathe::kernels::direct {
 
-void forward(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& epilogue, float* y);
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 

@@ -110,11 +110,11 @@ struct Blocking {
 };
 
 // y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
-void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, Panels& panels,
+void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
               const Epilogue& epilogue, float* y) {
     const Tiles tiles(batch, out);
     const Blocking blocking(tiles.count, in.c, out.c, 448);
-    const bool stream = streams(y, out.c, batch * out.h * out.w * out.c);
+    const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
     Workspace<float> zeros(static_cast<size_t>(in.c));
     std::fill(zeros.data(), zeros.data() + in.c, 0.0f);
 
@@ -161,6 +161,21 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
         for (int64_t i = 0; i < count; ++i) block(i * blocking.tiles);
 }
 
+class Filter final : public Conv2dFilter {
+public:
+    Filter(const Conv2dShape& shape, const float* weight) : g_(shape), panels_(g_.in_c, g_.out_c) {
+        fill_forward(g_, weight, panels_);
+    }
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        convolve(batch, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
+    }
+    int64_t bytes() const override { return kPoints * panels_.step * static_cast<int64_t>(sizeof(float)); }
+
+private:
+    Conv2dShape g_;
+    Panels panels_;
+};
+
 }  // namespace
 
 bool suits(const Conv2dShape& g) {
@@ -171,10 +186,8 @@ bool suits(const Conv2dShape& g) {
            tiles * kPoints * 2 <= g.out_h * g.out_w * 9;
 }
 
-void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
-    Panels panels(g.in_c, g.out_c);
-    fill_forward(g, weight, panels);
-    convolve(g.batch, {g.in_h, g.in_w, g.in_c}, {g.out_h, g.out_w, g.out_c}, g.pad_top, g.pad_left, x, panels, epilogue, y);
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<Filter>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {

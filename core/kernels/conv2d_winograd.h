@@ -10,7 +10,7 @@ namespace lathe::kernels::winograd {
 // no the functions below must not be called.
 bool suits(const Conv2dShape& shape);
 
-void forward(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& epilogue, float* y);
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 

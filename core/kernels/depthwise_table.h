@@ -15,7 +15,8 @@ struct DepthwiseRow {
     const float* bias;  // may be null
     float* y;
     int64_t y_step;
-    bool stream;  // y is written past the caches
+    bool accumulate;  // adds what y held
+    bool stream;      // y is written past the caches
     float low, high;  // y is clamped to this range
 };
 

@@ -18,6 +18,28 @@ struct Matrix {
     int64_t row, column;  // distance between neighbours; one of them is 1
 };
 
+Matrix stored(Trans trans, const float* data, int64_t ld) {
+    return trans == Trans::no ? Matrix{data, ld, 1} : Matrix{data, 1, ld};
+}
+
+// Floats of B [k, n] in panels; the kernel may read a vector beyond the last.
+size_t packed_floats(const GemmTable& kernels, int64_t k, int64_t n) {
+    return static_cast<size_t>(blocks(n, kernels.columns) * std::max<int64_t>(k, 1) * kernels.columns + kernels.columns);
+}
+
+void pack_panels(const GemmTable& kernels, int64_t k, int64_t n, const Matrix& b, int64_t first, float* packed) {
+    const int64_t panel_size = std::max<int64_t>(k, 1) * kernels.columns;
+    parallel_for(blocks(n, kernels.columns) - first, blocks(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
+        const int64_t column = (first + begin) * kernels.columns;
+        kernels.pack(k, std::min(n, (first + end) * kernels.columns) - column, b.data + column * b.column, b.row, b.column,
+                     packed + begin * panel_size, panel_size);
+    });
+}
+
+bool may_stream(int64_t m, int64_t n, int64_t k, const float* c, int64_t ldc, const Epilogue& epilogue) {
+    return k <= kDepth && !epilogue.accumulate && ldc % 16 == 0 && n % 16 == 0 && streams(c, ldc, m * n);
+}
+
 struct Product {
     const GemmTable& kernels;
     int64_t m, n, k;
@@ -47,18 +69,19 @@ struct Product {
         kernels.panel(rows, p);
     }
 
-    // Many rows: B is packed once, tasks take blocks of rows and, when those are few, of panels.
-    void by_rows(float* c, int64_t ldc, bool accumulate) const {
+    // B is packed, then tasks take blocks of rows. Packing pays when every value is used by several tiles; a narrow last
+    // panel must be padded anyway.
+    void pack_and_multiply(float* c, int64_t ldc) const {
+        const int64_t first_packed = b.column == 1 && m <= 32 ? n / kernels.columns : 0;
+        Workspace<float> packed(packed_floats(kernels, k, n - first_packed * kernels.columns));
+        pack_panels(kernels, k, n, b, first_packed, packed.data());
+        by_rows(packed.data(), first_packed, c, ldc);
+    }
+
+    // Many rows: tasks take blocks of rows and, when those are few, of panels. The panels of B before `first_packed` are read
+    // in their own place.
+    void by_rows(const float* packed, int64_t first_packed, float* c, int64_t ldc) const {
         const int64_t panels = blocks(n, kernels.columns), panel_size = std::max<int64_t>(k, 1) * kernels.columns;
-        // Packing pays when every value is used by several tiles; a narrow last panel must be padded anyway.
-        const bool in_place = b.column == 1 && m <= 32;
-        const int64_t first_packed = in_place ? n / kernels.columns : 0;
-        Workspace<float> packed(static_cast<size_t>((panels - first_packed) * panel_size + kernels.columns));
-        parallel_for(panels - first_packed, blocks(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
-            const int64_t column = (first_packed + begin) * kernels.columns;
-            kernels.pack(k, std::min(n, (first_packed + end) * kernels.columns) - column, b.data + column * b.column, b.row,
-                         b.column, packed.data() + begin * panel_size, panel_size);
-        });
         const bool serial = m * n * k < kSerialMacs;
         const int64_t rows = serial ? m : kRowsPerTask, row_blocks = blocks(m, rows);
         const int64_t task_panels = serial ? panels : std::max<int64_t>(blocks(panels * row_blocks, kTasks) / row_blocks,
@@ -71,7 +94,7 @@ struct Product {
                 for (int64_t i = begin; i < last; ++i) {
                     const bool direct = i < first_packed;
                     const float* columns = direct ? b.data + first * b.row + i * kernels.columns
-                                                  : packed.data() + (i - first_packed) * panel_size + first * kernels.columns;
+                                                  : packed + (i - first_packed) * panel_size + first * kernels.columns;
                     const Matrix from = {a.data + row * a.row + first * a.column, a.row, a.column};
                     Epilogue end;
                     if (first == 0 && epilogue.bias) end.bias = epilogue.bias + i * kernels.columns;
@@ -79,7 +102,7 @@ struct Product {
                     const bool fetch = i == begin && a.row == k && k <= kDepth && m - row > kernels.rows;
                     panel(from, std::min(rows, m - row), std::min(kDepth, k - first), columns,
                           direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
-                          std::min<int64_t>(kernels.columns, n - i * kernels.columns), accumulate || first > 0,
+                          std::min<int64_t>(kernels.columns, n - i * kernels.columns), epilogue.accumulate || first > 0,
                           stream, end, fetch ? from.data + kernels.rows * k : nullptr);
                 }
         });
@@ -87,7 +110,7 @@ struct Product {
 
     // A long k: tasks take stretches of it, each into its own C; those are added in order. Both A and B are copied, a block of
     // k that fits the caches at a time; in their own places neighbours in k may be too far apart for prefetchers and cache sets.
-    void by_depth(int64_t tasks, float* c, int64_t ldc, bool accumulate) const {
+    void by_depth(int64_t tasks, float* c, int64_t ldc) const {
         constexpr int64_t kStep = 128;
         const int64_t panels = blocks(n, kernels.columns), columns = panels * kernels.columns;
         const int64_t a_step = blocks(m, 32) * 32 + 16;
@@ -115,9 +138,10 @@ struct Product {
         parallel_for(m, blocks(1 << 14, n * tasks), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i)
                 for (int64_t j = 0; j < n; ++j) {
-                    float total = accumulate ? c[i * ldc + j] : 0;
+                    float total = epilogue.accumulate ? c[i * ldc + j] : 0;
+                    if (epilogue.bias) total += epilogue.bias[j];
                     for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>((task * m + i) * columns + j)];
-                    c[i * ldc + j] = total;
+                    c[i * ldc + j] = std::clamp(total, epilogue.low, epilogue.high);
                 }
         });
     }
@@ -126,22 +150,33 @@ struct Product {
 }  // namespace
 
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
-          int64_t ldb, float* c, int64_t ldc, bool accumulate, const Epilogue& epilogue) {
+          int64_t ldb, float* c, int64_t ldc, const Epilogue& epilogue) {
     if (m == 0 || n == 0) return;
-    const auto matrix = [](Trans trans, const float* data, int64_t ld) {
-        return trans == Trans::no ? Matrix{data, ld, 1} : Matrix{data, 1, ld};
-    };
-    const bool stream = k <= kDepth && !accumulate && ldc % 16 == 0 && n % 16 == 0 && streams(c, ldc, m * n);
     const GemmTable& kernels = table().gemm;
     PaddedBias bias(epilogue.bias, n, kernels.columns);
-    const Product product{kernels, m, n, k, matrix(a_trans, a, lda), matrix(b_trans, b, ldb), stream,
-                          {bias.data(), epilogue.low, epilogue.high}};
+    Epilogue padded = epilogue;
+    padded.bias = bias.data();
+    const Product product{kernels, m, n, k, stored(a_trans, a, lda), stored(b_trans, b, ldb), may_stream(m, n, k, c, ldc, epilogue), padded};
     const int64_t depth_tasks = std::min(kTasks, k / kDepth);
     // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
-    if (depth_tasks > 1 && epilogue.empty() && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
-        product.by_depth(depth_tasks, c, ldc, accumulate);
+    if (depth_tasks > 1 && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
+        product.by_depth(depth_tasks, c, ldc);
     else
-        product.by_rows(c, ldc, accumulate);
+        product.pack_and_multiply(c, ldc);
+}
+
+PackedMatrix::PackedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb)
+    : k_(k), n_(n), bytes_(static_cast<int64_t>(packed_floats(table().gemm, k, n) * sizeof(float))), panels_(packed_floats(table().gemm, k, n)) {
+    pack_panels(table().gemm, k, n, stored(trans, b, ldb), 0, panels_.data());
+}
+
+void PackedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const Epilogue& epilogue) const {
+    if (m == 0 || n_ == 0) return;
+    const GemmTable& kernels = table().gemm;
+    PaddedBias bias(epilogue.bias, n_, kernels.columns);
+    Epilogue padded = epilogue;
+    padded.bias = bias.data();
+    Product{kernels, m, n_, k_, {a, lda, 1}, {}, may_stream(m, n_, k_, c, ldc, epilogue), padded}.by_rows(panels_.data(), 0, c, ldc);
 }
 
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b,

@@ -9,7 +9,7 @@ namespace {
 
 // y [outer, inner] = the sum of x [outer, n, inner] along its middle axis, divided by n for a mean.
 Variable reduce(const char* op, const Variable& x, int64_t outer, int64_t n, int64_t inner, const Shape& shape, bool mean,
-                int axis) {
+                int axis = -1, bool keep_axis = false) {
     check(!mean || n > 0, op, ": expected at least one element, got ", x.shape());
     Tensor y(shape, x.dtype());
     with_float(y, [&](auto zero) {
@@ -28,7 +28,7 @@ Variable reduce(const char* op, const Variable& x, int64_t outer, int64_t n, int
         });
         return Gradients{dx};
     };
-    auto attributes = [&] { return axis < 0 ? Attributes{} : Attributes{{"axis", int64_t{axis}}}; };
+    auto attributes = [&] { return axis < 0 ? Attributes{} : Attributes{{"axis", int64_t{axis}}, {"keep_axis", int64_t{keep_axis}}}; };
     return record(op, {&x}, std::move(y), std::move(backward), attributes);
 }
 
@@ -42,13 +42,13 @@ Variable reduce_axis(const char* op, const Variable& x, int axis, bool keep_axis
         if (i < axis) outer *= x.dim(i);
         if (i > axis) inner *= x.dim(i);
     }
-    return reduce(op, x, outer, x.dim(axis), inner, shape, mean, axis);
+    return reduce(op, x, outer, x.dim(axis), inner, shape, mean, axis, keep_axis);
 }
 
 }  // namespace
 
-Variable sum(const Variable& x) { return reduce("sum", x, 1, x.value().numel(), 1, {}, false, -1); }
-Variable mean(const Variable& x) { return reduce("mean", x, 1, x.value().numel(), 1, {}, true, -1); }
+Variable sum(const Variable& x) { return reduce("sum", x, 1, x.value().numel(), 1, {}, false); }
+Variable mean(const Variable& x) { return reduce("mean", x, 1, x.value().numel(), 1, {}, true); }
 Variable sum(const Variable& x, int axis, bool keep_axis) { return reduce_axis("sum", x, axis, keep_axis, false); }
 Variable mean(const Variable& x, int axis, bool keep_axis) { return reduce_axis("mean", x, axis, keep_axis, true); }
 

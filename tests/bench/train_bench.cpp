@@ -18,6 +18,7 @@
 #include "lathe/core/ops/sum.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/cost.h"
+#include "lathe/nn/inference.h"
 #include "lathe/nn/layers/activation.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/sequential.h"
@@ -77,11 +78,8 @@ std::function<void()> training_step(Subject& s, bool classify) {
 }
 
 std::function<void()> inference_step(Subject& s) {
-    s.net->eval();
-    return [&s] {
-        NoGrad no_grad;
-        (*s.net)(s.x);
-    };
+    const auto run = std::make_shared<const nn::Inference>(*s.net, s.x);
+    return [&s, run] { (*run)(s.x); };
 }
 
 int64_t page_faults() {

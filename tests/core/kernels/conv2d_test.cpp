@@ -43,6 +43,8 @@ const Conv2dShape kShapes[] = {
     {3, 18, 12, 48, 16, 12, 16, 3, 3, 1, 1, 0, 1},
     {40, 8, 8, 32, 8, 8, 48, 3, 3, 1, 1, 1, 1},               // several blocks of tiles
     {7, 32, 32, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1},
+    {1, 4, 4, 70, 4, 4, 80, 3, 3, 1, 1, 1, 1},                // few pixels, many weights
+    {3, 6, 5, 64, 3, 3, 65, 5, 3, 2, 2, 2, 1, 1, 1},
 };
 
 int64_t x_size(const Conv2dShape& g) { return g.batch * g.in_h * g.in_w * g.in_c; }
@@ -94,6 +96,16 @@ TEST_CASE("convolutions agree with the float64 reference") {
             conv2d_forward(g, x32.data(), weight32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
             for (float& v : y32_biased) v = std::clamp(v, -0.5f, 1.5f);
             CHECK(clamped == y32_biased);
+
+            // Packed once, for another batch, on top of what y held.
+            const auto filter = conv2d_pack(g, weight32.data());
+            std::vector<float> sum(y32.size(), 1), first(y32.size() / g.batch, 1);
+            filter->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
+            filter->forward(1, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, first.data());
+            for (float& v : sum) v -= 1;
+            for (float& v : first) v -= 1;
+            CHECK(relative_error(sum, y_biased, y_scale) < tolerance(g) + 2);
+            CHECK(relative_error(first, {y_biased.begin(), y_biased.begin() + first.size()}, y_scale) < tolerance(g) + 2);
             conv2d_backward_input(g, dy32.data(), weight32.data(), dx32.data());
             CHECK(relative_error(dx32, dx, dx_scale) < tolerance(g));
             conv2d_backward_weight(g, x32.data(), dy32.data(), dweight32.data());

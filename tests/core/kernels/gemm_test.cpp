@@ -28,7 +28,7 @@ void compare(const Case& size, Trans a_trans, Trans b_trans, bool accumulate) {
     auto c = random_values<double>(m * ldc, 3);
     auto c32 = random_values<float>(m * ldc, 3);
     auto bound = magnitudes(c);
-    gemm(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, c32.data(), ldc, accumulate);
+    gemm(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, c32.data(), ldc, Epilogue{.accumulate = accumulate});
     gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), ldc, accumulate);
     gemm(a_trans, b_trans, m, n, k, magnitudes(a).data(), lda, magnitudes(b).data(), ldb, bound.data(), ldc, accumulate);
     INFO(m, " ", n, " ", k, " ", int(a_trans), int(b_trans), int(accumulate));
@@ -54,12 +54,15 @@ TEST_CASE("gemm adds a bias and clamps") {
             const auto [m, n, k] = size;
             const auto a = random_values<float>(m * k, 1), b = random_values<float>(n * k, 2), bias = random_values<float>(n, 4);
             auto c = random_values<float>(m * n, 3), plain = c;
-            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, plain.data(), n, true);
-            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, c.data(), n, true, {bias.data(), 0.0f, 6.0f});
+            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, plain.data(), n, Epilogue{.accumulate = true});
+            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, c.data(), n, {bias.data(), 0.0f, 6.0f, true});
+            auto packed = random_values<float>(m * n, 3);
+            PackedMatrix(Trans::yes, k, n, b.data(), k).multiply(m, a.data(), k, packed.data(), n, {bias.data(), 0.0f, 6.0f, true});
             int64_t wrong = 0;
             for (int64_t i = 0; i < m * n; ++i) {
                 const float want = std::clamp(plain[i] + bias[i % n], 0.0f, 6.0f);
-                wrong += !(std::abs(c[i] - want) <= 1e-6f * static_cast<float>(8 + k));
+                const float tolerance = 1e-6f * static_cast<float>(8 + k);
+                wrong += !(std::abs(c[i] - want) <= tolerance) + !(std::abs(packed[i] - want) <= tolerance);
             }
             CHECK(wrong == 0);
         }

@@ -1,0 +1,146 @@
+#include "lathe/nn/inference.h"
+
+#include <chrono>
+
+#include "lathe/core/kernels/conv2d.h"
+#include "lathe/core/kernels/gemm.h"
+#include "lathe/core/replay.h"
+#include "lathe/nn/fold.h"
+
+namespace lathe::nn {
+
+using kernels::Epilogue;
+
+namespace {
+
+using Step = std::function<Tensor(std::vector<Tensor>& inputs)>;
+using Clock = std::chrono::steady_clock;
+
+Epilogue epilogue(const GraphNode& node, const std::vector<Tensor>& inputs) {
+    const std::string& activation = node.attributes.text("activation");
+    Epilogue end{.bias = inputs[2] ? inputs[2].data<float>() : nullptr, .accumulate = node.inputs[3] >= 0};
+    if (activation != "none") end.low = 0;
+    if (activation == "relu6") end.high = 6;
+    return end;
+}
+
+// Where a result goes: onto the addend, when there is one; onto a copy where others read that, too.
+Tensor result(const Shape& shape, Tensor& addend) {
+    if (!addend) return Tensor(shape);
+    return addend.unique() ? std::move(addend) : addend.clone();
+}
+
+kernels::Conv2dShape geometry(const Graph& graph, const GraphNode& node) {
+    const Shape& x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
+    const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
+    const auto& stride = node.attributes.integers("stride");
+    const auto& padding = node.attributes.integers("padding");
+    const auto& dilation = node.attributes.integers("dilation");
+    return {.batch = x[0], .in_h = x[1], .in_w = x[2], .in_c = x[3], .out_h = node.shape[1], .out_w = node.shape[2],
+            .out_c = node.shape[3], .kernel_h = weight[1], .kernel_w = weight[2], .stride_h = stride[0], .stride_w = stride[1],
+            .pad_top = padding[0], .pad_left = padding[2], .dilation_h = dilation[0], .dilation_w = dilation[1],
+            .groups = node.attributes.integer("groups")};
+}
+
+// The constant weight of a convolution or linear layer; empty for other ops.
+Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
+    if (node.op != "conv2d" && node.op != "linear") return {};
+    return graph.nodes[static_cast<size_t>(node.inputs[1])].value;
+}
+
+Step conv2d_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
+    const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::conv2d_pack(geometry(graph, node), weight.data<float>());
+    return [filter, node](std::vector<Tensor>& x) {
+        Tensor y = result({x[0].dim(0), node.shape[1], node.shape[2], node.shape[3]}, x[3]);
+        filter->forward(x[0].dim(0), x[0].data<float>(), epilogue(node, x), y.mutable_data<float>());
+        return y;
+    };
+}
+
+Step linear_step(const GraphNode& node, const Tensor& weight) {
+    const int64_t out = weight.dim(0), in = weight.dim(1);
+    const auto packed = std::make_shared<const kernels::PackedMatrix>(kernels::Trans::yes, in, out, weight.data<float>(), in);
+    return [packed, node, out, in](std::vector<Tensor>& x) {
+        Shape shape = x[0].shape();
+        shape[shape.rank() - 1] = out;
+        Tensor y = result(shape, x[3]);
+        packed->multiply(x[0].numel() / in, x[0].data<float>(), in, y.mutable_data<float>(), out, epilogue(node, x));
+        return y;
+    };
+}
+
+}  // namespace
+
+Inference::Inference(Module& module, const Tensor& example) : graph_(fold(trace(module, example))) {
+    steps_.resize(graph_.nodes.size());
+    last_reader_.assign(graph_.nodes.size(), -1);
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+        const GraphNode& node = graph_.nodes[i];
+        if (!node.activation || !node.is_op()) continue;
+        steps_[i] = step_for(node);
+        for (int input : node.inputs)
+            if (input >= 0) last_reader_[static_cast<size_t>(input)] = static_cast<int>(i);
+    }
+    last_reader_[static_cast<size_t>(graph_.output)] = static_cast<int>(graph_.nodes.size());
+    keep_weights();
+}
+
+// What steps read beside arranged weights is copied, for the module may train on; the rest is let go.
+void Inference::keep_weights() {
+    std::vector<bool> read(graph_.nodes.size(), false);
+    for (const GraphNode& node : graph_.nodes)
+        for (size_t k = 0; k < node.inputs.size(); ++k)
+            if (node.inputs[k] >= 0 && !(k == 1 && arranged_weight(graph_, node))) read[static_cast<size_t>(node.inputs[k])] = true;
+    for (size_t i = 0; i < graph_.nodes.size(); ++i)
+        if (Tensor& value = graph_.nodes[i].value; value) value = read[i] ? value.clone() : Tensor{};
+}
+
+Inference::Step Inference::step_for(const GraphNode& node) const {
+    if (const Tensor weight = arranged_weight(graph_, node))
+        return node.op == "conv2d" ? conv2d_step(graph_, node, weight) : linear_step(node, weight);
+    GraphNode copy = node;
+    if (node.op == "reshape" || node.op == "flatten") {  // the batch may have another size than the traced one
+        std::vector<int64_t> shape = node.attributes.integers("shape");
+        if (!shape.empty() && shape[0] == graph_.nodes[static_cast<size_t>(graph_.input)].shape[0]) shape[0] = -1;
+        copy.attributes.set("shape", shape);
+    }
+    return [copy = std::move(copy)](std::vector<Tensor>& x) { return replay(copy, {x.begin(), x.end()}).value(); };
+}
+
+Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
+    const Shape& traced = graph_.nodes[static_cast<size_t>(graph_.input)].shape;
+    Shape expected = traced;
+    if (x.rank() == traced.rank() && traced.rank() > 0) expected[0] = x.dim(0);
+    check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
+          name_of(x.dtype()), " ", x.shape());
+    const NoGrad no_grad;
+    std::vector<Tensor> values(graph_.nodes.size()), inputs;
+    values[static_cast<size_t>(graph_.input)] = x;
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+        if (!steps_[i]) continue;
+        const auto start = Clock::now();
+        inputs.clear();
+        for (int from : graph_.nodes[i].inputs) {
+            const auto at = static_cast<size_t>(from);
+            if (from < 0) inputs.emplace_back();
+            else inputs.push_back(graph_.nodes[at].activation ? values[at] : graph_.nodes[at].value);
+        }
+        for (int from : graph_.nodes[i].inputs)
+            if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) values[static_cast<size_t>(from)] = {};
+        values[i] = steps_[i](inputs);
+        if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    return values[static_cast<size_t>(graph_.output)];
+}
+
+Tensor Inference::operator()(const Tensor& x) const { return run(x, nullptr); }
+
+Graph Inference::timed(const Tensor& x) const {
+    std::vector<double> seconds(graph_.nodes.size(), 0);
+    run(x, &seconds);
+    Graph graph = graph_;
+    for (size_t i = 0; i < seconds.size(); ++i) graph.nodes[i].seconds = seconds[i];
+    return graph;
+}
+
+}  // namespace lathe::nn

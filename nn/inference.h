@@ -1,0 +1,41 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "lathe/nn/module.h"
+
+namespace lathe::nn {
+
+// A network made ready to run: its graph is folded (fold.h), weights are arranged for the kernels once, activations are
+// freed after their last reader. It keeps the weights that the module had when it was made.
+//
+//     const nn::Inference run(model, batch.x);
+//     Tensor logits = run(batch.x);
+//
+// Threads may call one Inference at the same time.
+class Inference {
+public:
+    // Traces the module in evaluation mode. `example` [N, ...] says how large inputs are and which batch size the kernels are
+    // chosen for. Error: an op that cannot run again, weights that are not float32.
+    Inference(Module& module, const Tensor& example);
+
+    // x [any N, ...] of the example's other extents. Error: another shape or type.
+    Tensor operator()(const Tensor& x) const;
+
+    // What runs, in order; timed: with the seconds that each op took in one run on x.
+    const Graph& graph() const { return graph_; }
+    Graph timed(const Tensor& x) const;
+
+private:
+    // Makes a node's value from those of its inputs, which it may take.
+    using Step = std::function<Tensor(std::vector<Tensor>& inputs)>;
+    Step step_for(const GraphNode& node) const;
+    void keep_weights();
+    Tensor run(const Tensor& x, std::vector<double>* seconds) const;
+
+    Graph graph_;
+    std::vector<Step> steps_;       // of each node; none for the input and for weights
+    std::vector<int> last_reader_;  // the node after which a value is freed
+};
+
+}  // namespace lathe::nn

@@ -1,0 +1,162 @@
+#include "lathe/nn/inference.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lathe/core/ops/activation.h"
+#include "lathe/core/ops/add.h"
+#include "lathe/core/parallel.h"
+#include "lathe/core/random.h"
+#include "lathe/nn/layers/basic_block.h"
+#include "lathe/nn/layers/inverted_residual.h"
+#include "lathe/nn/layers/linear.h"
+#include "lathe/nn/layers/sequential.h"
+#include "lathe/nn/mask.h"
+#include "lathe/nn/zoo.h"
+
+using namespace lathe;
+using namespace lathe::nn;
+
+namespace {
+
+Tensor normal(const Shape& shape, uint64_t seed) {
+    Random random(seed);
+    Tensor x(shape);
+    float* to = x.mutable_data<float>();
+    for (int64_t i = 0; i < x.numel(); ++i) to[i] = static_cast<float>(random.normal());
+    return x;
+}
+
+// Batch norms as after some training.
+void settle(Module& module) {
+    Random random(11);
+    for (auto& [name, buffer] : module.named_buffers()) {
+        float* to = buffer->mutable_data<float>();
+        for (int64_t i = 0; i < buffer->numel(); ++i)
+            to[i] = name.ends_with("var") ? 0.5f + static_cast<float>(random.uniform()) : 0.3f * static_cast<float>(random.normal());
+    }
+    for (auto& [name, parameter] : module.named_parameters())
+        if (parameter->shape().rank() == 1) {
+            float* to = parameter->value().mutable_data<float>();
+            for (int64_t i = 0; i < parameter->value().numel(); ++i) to[i] += 0.3f * static_cast<float>(random.normal());
+        }
+}
+
+// Largest difference between the two results over the largest value.
+double difference(const Tensor& a, const Tensor& b) {
+    REQUIRE(a.shape() == b.shape());
+    double apart = 0, largest = 0;
+    for (int64_t i = 0; i < a.numel(); ++i) {
+        apart = std::max(apart, std::abs(a.at(i) - b.at(i)));
+        largest = std::max(largest, std::abs(b.at(i)));
+    }
+    return apart / largest;
+}
+
+Tensor evaluated(Module& module, const Tensor& x) {
+    const ModeScope eval(module, false);
+    const NoGrad no_grad;
+    return module(x).value();
+}
+
+int count(const Graph& graph, const std::string& op) {
+    return static_cast<int>(std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op; }));
+}
+
+Shape batched(int64_t n, const Shape& shape) {
+    Shape batch{n};
+    for (int64_t extent : shape) batch.push_back(extent);
+    return batch;
+}
+
+}  // namespace
+
+TEST_CASE("every network of the zoo infers what it computes in evaluation mode, at any batch size") {
+    for (const std::string& name : model_names()) {
+        INFO(name);
+        seed(5);
+        ModelOptions options{.width = name == "vgg-cifar" ? 0.25 : 1.0};
+        if (name == "mobilenetv2") options.input = {32, 32, 3};
+        const auto model = make_model(name, options);
+        settle(*model);
+        const Tensor x = normal(batched(3, model->input_shape()), 1);
+        const Inference run(*model, x);
+        CHECK(count(run.graph(), "batch_norm") == 0);
+        CHECK(count(run.graph(), "relu") + count(run.graph(), "relu6") == 0);
+        CHECK(difference(run(x), evaluated(*model, x)) < 2e-5);
+        const Tensor one = x.rows(1, 1);
+        CHECK(difference(run(one), evaluated(*model, one)) < 2e-5);
+        CHECK(model->training());
+    }
+}
+
+TEST_CASE("residual additions become part of the convolution before them") {
+    const auto model = make_model("resnet20");
+    const Inference run(*model, normal({1, 32, 32, 3}, 1));
+    CHECK(count(run.graph(), "add") == 0);
+    CHECK(count(run.graph(), "conv2d") == 19);
+    BasicBlock block({.in = 8, .out = 8});
+    settle(block);
+    const Tensor x = normal({2, 9, 7, 8}, 3), before = x.clone();
+    const Inference of_block(block, x);
+    CHECK(difference(of_block(x), evaluated(block, x)) < 1e-5);
+    CHECK(std::memcmp(x.raw(), before.raw(), x.bytes()) == 0);  // the caller's tensor is the addend, and stays
+}
+
+TEST_CASE("a value that others read is not folded away") {
+    struct Shared : Module {
+        Conv2d conv{{.in = 4, .out = 4, .kernel = 3, .padding = 1}};
+        BatchNorm bn{{.channels = 4}};
+        Shared() { child("conv", conv), child("bn", bn); }
+        Variable forward(const Variable& x) override {
+            const Variable y = conv(x);
+            return ops::add(ops::relu(bn(y)), ops::add(y, y));
+        }
+    } shared;
+    settle(shared);
+    const Tensor x = normal({2, 5, 5, 4}, 1);
+    const Inference run(shared, x);
+    CHECK(count(run.graph(), "batch_norm") == 1);
+    CHECK(difference(run(x), evaluated(shared, x)) < 1e-5);
+}
+
+TEST_CASE("masks, squeeze-and-excite and hard-swish are inferred, too") {
+    InvertedResidual block({.in = 8, .out = 8, .expanded = 24, .activation = Activation::hard_swish, .squeezed = 8});
+    settle(block);
+    for (auto& [name, parameter] : block.named_parameters())
+        if (parameter->shape().rank() == 4) {
+            Tensor mask = Tensor::full(parameter->shape(), 1, DType::u8);
+            for (int64_t i = 0; i < mask.numel(); i += 3) mask.mutable_data<uint8_t>()[i] = 0;
+            parameter->add_transform(std::make_unique<Mask>(mask));
+        }
+    const Tensor x = normal({2, 6, 6, 8}, 1);
+    const Inference run(block, x);
+    CHECK(difference(run(x), evaluated(block, x)) < 1e-5);
+}
+
+TEST_CASE("inference gives the same bits for one and two threads, and keeps the weights it was made with") {
+    const int before = threads();
+    const auto model = make_model("resnet20");
+    const Tensor x = normal({2, 32, 32, 3}, 1);
+    const Inference run(*model, x);
+    set_threads(1);
+    const Tensor one = run(x);
+    set_threads(2);
+    for (auto& [name, parameter] : model->named_parameters()) parameter->value().fill_(0);
+    const Tensor two = run(x);
+    set_threads(before);
+    CHECK(std::memcmp(one.raw(), two.raw(), one.bytes()) == 0);
+}
+
+TEST_CASE("inference refuses inputs of another shape or type") {
+    const auto model = make_model("lenet5");
+    const Inference run(*model, normal({4, 28, 28, 1}, 1));
+    CHECK_THROWS_WITH(run(normal({4, 27, 28, 1}, 1)), "inference: expected an input like [4, 28, 28, 1] of type f32, got f32 [4, 27, 28, 1]");
+    CHECK_THROWS_AS(run(Tensor::zeros({4, 28, 28, 1}, DType::f64)), Error);
+    const Graph timed = run.timed(normal({2, 28, 28, 1}, 1));
+    CHECK(timed.nodes.size() == run.graph().nodes.size());
+    CHECK(std::any_of(timed.nodes.begin(), timed.nodes.end(), [](const GraphNode& node) { return node.seconds > 0; }));
+}
