@@ -7,15 +7,16 @@
 
 namespace lathe::optim {
 
-Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options) {
-    const nn::ModeScope mode(module, false);
+namespace {
+
+Evaluation evaluate(const std::function<Variable(const Tensor&)>& classify, const data::Dataset& dataset, const EvaluateOptions& options) {
     const NoGrad no_grad;
     data::Loader loader(dataset, {.batch = options.batch, .workers = options.workers});
     loader.start(0);
     Evaluation result;
     data::Batch batch;
     while (loader.next(batch)) {
-        const Variable logits = module(batch.x);
+        const Variable logits = classify(batch.x);
         const std::vector<int64_t> predicted = predictions(logits.value());
         const auto images = static_cast<int64_t>(predicted.size());
         result.loss += ops::cross_entropy(logits, batch.labels).value().item() * static_cast<double>(images);
@@ -32,6 +33,17 @@ Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const Eval
     }
     result.loss /= static_cast<double>(std::max<int64_t>(1, result.total));
     return result;
+}
+
+}  // namespace
+
+Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options) {
+    const nn::ModeScope mode(module, false);
+    return evaluate([&](const Tensor& x) { return module(x); }, dataset, options);
+}
+
+Evaluation evaluate(const nn::Inference& inference, const data::Dataset& dataset, const EvaluateOptions& options) {
+    return evaluate([&](const Tensor& x) { return Variable(inference(x)); }, dataset, options);
 }
 
 std::vector<int64_t> predictions(const Tensor& logits) {

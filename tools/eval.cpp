@@ -57,7 +57,9 @@ void eval(EvalOptions& o) {
     check(model->classes() == classes, "eval: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
 
     Progress progress("eval", dataset.size(), !o.json);
-    const optim::Evaluation result = optim::evaluate(*model, dataset, {.batch = o.batch, .workers = o.data.workers,
+    const Shape image = dataset.image_shape();
+    const nn::Inference inference(*model, Tensor::zeros({std::min(o.batch, dataset.size()), image[0], image[1], image[2]}));
+    const optim::Evaluation result = optim::evaluate(inference, dataset, {.batch = o.batch, .workers = o.data.workers,
         .go_on = [&](int64_t done, int64_t) { return progress.update(done), true; }});
     progress.clear();
     o.json ? print_json(result, dataset) : print_table(result, dataset);

@@ -9,7 +9,8 @@ namespace lathe::kernels::winograd {
 namespace {
 
 constexpr int64_t kPoints = 36;
-constexpr int64_t kPad = 16;  // floats between rows and points, or their power-of-two distances would share a cache set
+constexpr int64_t kVector = 16;  // floats in the widest vector: points are kept in whole ones
+constexpr int64_t kPad = 16;     // floats between rows and points, or their power-of-two distances would share a cache set
 constexpr int64_t kTasks = 16;
 
 struct Map {
@@ -33,13 +34,15 @@ struct Tiles {
     }
 };
 
+int64_t whole_vectors(int64_t floats) { return blocks(floats, kVector) * kVector; }
+
 // A matrix [rows, columns] for each of the 36 points.
 struct Points {
-    int64_t columns, row, step;
+    int64_t row, step;
     Workspace<float> data;
 
     Points(int64_t rows, int64_t columns)
-        : columns(columns), row(columns + kPad), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
+        : row(whole_vectors(columns) + kPad), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
     float* at(int64_t i, int64_t point = 0) { return data.data() + point * step + i * row; }
 };
 
@@ -141,7 +144,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 p.ahead = k == 0 ? inputs.at(panels.kernels.rows, point) : nullptr;
                 p.ahead_step = panels.kernels.rows + 1;
                 add_columns(p, panels.data.data() + point * panels.step + k / columns * panels.size,
-                            products.at(0, point) + k, std::min<int64_t>(columns, out.c - k), panels.kernels.lanes);
+                            products.at(0, point) + k, std::min<int64_t>(columns, whole_vectors(out.c - k)), panels.kernels.lanes);
                 panels.kernels.panel(count, p);
             }
         });
@@ -182,7 +185,7 @@ bool suits(const Conv2dShape& g) {
     const Map out{g.out_h, g.out_w, g.out_c}, in{g.in_h, g.in_w, g.in_c};
     const int64_t tiles = std::max(Tiles(1, out).count, Tiles(1, in).count);
     return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
-           g.dilation_w == 1 && g.groups == 1 && g.in_c % 16 == 0 && g.out_c % 16 == 0 &&
+           g.dilation_w == 1 && g.groups == 1 && g.in_c >= kVector && g.out_c >= kVector &&
            tiles * kPoints * 2 <= g.out_h * g.out_w * 9;
 }
 
@@ -206,7 +209,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     Workspace<float> zeros(static_cast<size_t>(std::max(in.c, out.c)));
     std::fill(zeros.data(), zeros.data() + std::max(in.c, out.c), 0.0f);
 
-    const int64_t point_size = g.out_c * g.in_c + kPad, sum_size = kPoints * point_size;
+    const int64_t row = whole_vectors(in.c), point_size = g.out_c * row + kPad, sum_size = kPoints * point_size;
     Workspace<float> sums(static_cast<size_t>(parts * sum_size));
     const auto part = [&](int64_t index) {
         float* sum = sums.data() + index * sum_size;
@@ -231,10 +234,10 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                     p.a_row = 1;
                     p.a_step = gradients.row;
                     p.b_step = inputs.row;
-                    p.c_row = in.c;
+                    p.c_row = row;
                     p.accumulate = first > begin;
                     add_columns(p, inputs.at(0, point) + c, sum + point * point_size + c,
-                                std::min<int64_t>(kernels.columns, in.c - c), kernels.lanes);
+                                std::min<int64_t>(kernels.columns, row - c), kernels.lanes);
                     kernels.panel(out.c, p);
                 }
             });
@@ -248,12 +251,12 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         for (int64_t point = 0; parts > 1 && point < kPoints; ++point) {
             float* total = sums.data() + point * point_size;
             for (int64_t index = 1; index < parts; ++index)
-                for (int64_t i = begin * in.c; i < end * in.c; ++i) total[i] += total[index * sum_size + i];
+                for (int64_t i = begin * row; i < end * row; ++i) total[i] += total[index * sum_size + i];
         }
         for (int64_t k = begin; k < end; ++k) {
             float* taps[9];
             for (int i = 0; i < 9; ++i) taps[i] = dweight + (k * 9 + i) * in.c;
-            table().winograd.filter_gradient(in.c, sums.data() + k * in.c, point_size, {}, taps, false);
+            table().winograd.filter_gradient(in.c, sums.data() + k * row, point_size, {}, taps, false);
         }
     });
 }

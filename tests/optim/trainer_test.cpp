@@ -384,3 +384,13 @@ TEST_CASE("evaluate: counts by class and stops when told") {
     CHECK(optim::evaluate(module, stripes(31), {.batch = 8, .go_on = [](int64_t done, int64_t) { return done < 16; }}).total == 16);
     CHECK_THROWS_AS(optim::predictions(Tensor::zeros({3})), Error);
 }
+
+TEST_CASE("evaluate: a network made ready to run gives the module's results") {
+    const auto net = toy_net();
+    const data::Dataset images = stripes(31, 2);
+    const optim::Evaluation one = optim::evaluate(*net, images, {.batch = 8});
+    const optim::Evaluation two = optim::evaluate(nn::Inference(*net, Tensor::zeros({8, 8, 8, 1})), images, {.batch = 8});
+    CHECK(two.correct == one.correct);
+    CHECK(two.total == 31);
+    CHECK(two.loss == doctest::Approx(one.loss).epsilon(1e-5));
+}
