@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kPoints = 36;
 constexpr int64_t kVector = 16;  // floats in the widest vector: points are kept in whole ones
-constexpr int64_t kPad = 16;     // floats between rows and points, or their power-of-two distances would share a cache set
+constexpr int64_t kPad = 16;     // floats between points and long rows, or their power-of-two distances would share a cache set
 constexpr int64_t kTasks = 16;
 
 struct Map {
@@ -23,14 +23,18 @@ struct Tiles {
 
     Tiles(int64_t batch, const Map& map) : down(blocks(map.h, 4)), across(blocks(map.w, 4)), count(batch * down * across) {}
 
-    // Addresses of `size` x `size` pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
-    template <class T>
-    void pixels(int64_t tile, const Map& map, int size, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
+    // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
+    template <int kSize, class T>
+    void pixels(int64_t tile, const Map& map, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
         const int64_t n = tile / (down * across);
         const int64_t top = tile / across % down * 4 - shift_h, left = tile % across * 4 - shift_w;
-        for (int64_t h = top; h < top + size; ++h)
-            for (int64_t w = left; w < left + size; ++w)
-                *to++ = h >= 0 && h < map.h && w >= 0 && w < map.w ? image + ((n * map.h + h) * map.w + w) * map.c : outside;
+        T* row = image + ((n * map.h + top) * map.w + left) * map.c;
+        const bool inside = left >= 0 && left + kSize <= map.w;
+        for (int64_t h = 0; h < kSize; ++h, row += map.w * map.c, to += kSize) {
+            const bool above = top + h < 0 || top + h >= map.h;
+            for (int64_t w = 0; w < kSize; ++w)
+                to[w] = above || (!inside && (left + w < 0 || left + w >= map.w)) ? outside : row + w * map.c;
+        }
     }
 };
 
@@ -42,7 +46,7 @@ struct Points {
     Workspace<float> data;
 
     Points(int64_t rows, int64_t columns)
-        : row(whole_vectors(columns) + kPad), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
+        : row(whole_vectors(columns) + (columns % 128 ? 0 : kPad)), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
     float* at(int64_t i, int64_t point = 0) { return data.data() + point * step + i * row; }
 };
 
@@ -104,8 +108,8 @@ struct Blocking {
     bool tasks;
 
     Blocking(int64_t count, int64_t c, int64_t k, int64_t large) {
-        constexpr int64_t kCacheFloats = 3 << 17;  // 1.5 MiB
-        tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 28, 112);
+        constexpr int64_t kCacheFloats = 1 << 17;  // 1.5 MiB
+        tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 14, 112);
         tasks = kPoints * c * k <= kCacheFloats && blocks(count, tiles) >= kTasks;
         if (!tasks) tiles = large;
         tiles = std::min(tiles, count);
@@ -127,7 +131,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
         parallel_for(count, 8, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const float* pixels[36];
-                tiles.pixels<const float>(first + i, in, 6, pad_h, pad_w, x, zeros.data(), pixels);
+                tiles.pixels<6, const float>(first + i, in, pad_h, pad_w, x, zeros.data(), pixels);
                 table().winograd.input(in.c, pixels, inputs.at(i), inputs.step);
             }
         });
@@ -152,7 +156,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
             Workspace<float> outside(static_cast<size_t>(out.c));
             for (int64_t i = begin; i < end; ++i) {
                 float* pixels[16];
-                tiles.pixels<float>(first + i, out, 4, 0, 0, y, outside.data(), pixels);
+                tiles.pixels<4, float>(first + i, out, 0, 0, y, outside.data(), pixels);
                 table().winograd.output(out.c, products.at(i), products.step, epilogue, pixels, stream);
             }
         });
@@ -220,9 +224,9 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
             parallel_for(count, 8, [&](int64_t from, int64_t to) {
                 for (int64_t i = from; i < to; ++i) {
                     const float* pixels[36];
-                    tiles.pixels<const float>(first + i, in, 6, g.pad_top, g.pad_left, x, zeros.data(), pixels);
+                    tiles.pixels<6, const float>(first + i, in, g.pad_top, g.pad_left, x, zeros.data(), pixels);
                     table().winograd.input(in.c, pixels, inputs.at(i), inputs.step);
-                    tiles.pixels<const float>(first + i, out, 4, 0, 0, dy, zeros.data(), pixels);
+                    tiles.pixels<4, const float>(first + i, out, 0, 0, dy, zeros.data(), pixels);
                     table().winograd.gradient(out.c, pixels, gradients.at(i), gradients.step);
                 }
             });
