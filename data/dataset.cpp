@@ -58,13 +58,14 @@ Image Dataset::image(int64_t i, Random& random) const {
 Batch Dataset::batch(const std::vector<int64_t>& indices, uint64_t seed) const {
     const auto count = static_cast<int64_t>(indices.size());
     Batch batch{Tensor({count, shape_[0], shape_[1], shape_[2]}), Tensor({count}, DType::i32)};
+    const std::vector<float> table = normalization_.table(shape_[2]);
     float* x = batch.x.mutable_data<float>();
     int32_t* labels = batch.labels.mutable_data<int32_t>();
     for (int64_t index : indices) {
         Random random(seed, static_cast<uint64_t>(index));
         const Image image = this->image(index, random);
         check(image.shape() == shape_, source_->info().name, ": expected images of ", shape_, ", got ", image.shape());
-        normalization_.apply(image, x);
+        normalize(image, table, x);
         x += shape_.numel();
         *labels++ = static_cast<int32_t>(label(index));
     }

@@ -54,17 +54,14 @@ void Normalization::check_channels(int64_t channels) const {
     }
 }
 
-void Normalization::apply(const Image& image, float* out) const {
-    const auto channels = static_cast<size_t>(image.channels);
-    std::vector<float> table(256 * channels);  // [pixel value, channel]: the same float32 steps as PyTorch's transforms
-    for (size_t c = 0; c < channels; ++c) {
+std::vector<float> Normalization::table(int64_t channels) const {
+    const auto count = static_cast<size_t>(channels);
+    std::vector<float> table(256 * count);  // the same float32 steps as PyTorch's transforms
+    for (size_t c = 0; c < count; ++c) {
         const float m = value_for(mean, static_cast<int64_t>(c), 0), s = value_for(std, static_cast<int64_t>(c), 1);
-        for (size_t value = 0; value < 256; ++value)
-            table[value * channels + c] = (static_cast<float>(value) / 255.0f - m) / s;
+        for (size_t value = 0; value < 256; ++value) table[value * count + c] = (static_cast<float>(value) / 255.0f - m) / s;
     }
-    const uint8_t* in = image.pixels.data();
-    for (size_t pixel = 0; pixel < image.pixels.size() / channels; ++pixel)
-        for (size_t c = 0; c < channels; ++c) *out++ = table[*in++ * channels + c];
+    return table;
 }
 
 std::string Normalization::mean_text() const { return text_of(mean); }
@@ -74,10 +71,17 @@ Normalization parse_normalization(const std::string& mean, const std::string& st
     return {parse_values("mean", mean), parse_values("std", std)};
 }
 
+void normalize(const Image& image, const std::vector<float>& table, float* out) {
+    const auto channels = static_cast<size_t>(image.channels);
+    const uint8_t* in = image.pixels.data();
+    for (size_t pixel = 0; pixel < image.pixels.size() / channels; ++pixel)
+        for (size_t c = 0; c < channels; ++c) *out++ = table[*in++ * channels + c];
+}
+
 Tensor to_tensor(const Image& image, const Normalization& normalization) {
     normalization.check_channels(image.channels);
     Tensor tensor({1, image.height, image.width, image.channels});
-    normalization.apply(image, tensor.mutable_data<float>());
+    normalize(image, normalization.table(image.channels), tensor.mutable_data<float>());
     return tensor;
 }
 

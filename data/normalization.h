@@ -14,8 +14,8 @@ struct Normalization {
 
     // Error: not as many values as channels (or one), a value that is not finite, a std that is not positive.
     void check_channels(int64_t channels) const;
-    // Writes the normalised pixels of the image to out [height, width, channels].
-    void apply(const Image& image, float* out) const;
+    // What every pixel value becomes, [256, channels]: made once for many images.
+    std::vector<float> table(int64_t channels) const;
 
     std::string mean_text() const;  // "0.4914,0.4822,0.4465", or "none" when empty
     std::string std_text() const;
@@ -24,6 +24,9 @@ struct Normalization {
 
 // From "a,b,c" or "none" each. Error: not numbers.
 Normalization parse_normalization(const std::string& mean, const std::string& std);
+
+// Writes the image's pixels to out [height, width, channels], each as the table has it.
+void normalize(const Image& image, const std::vector<float>& table, float* out);
 
 // One image as a batch: [1, height, width, channels].
 Tensor to_tensor(const Image& image, const Normalization& normalization);
