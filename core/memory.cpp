@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -26,33 +27,69 @@ namespace lathe::memory {
 
 namespace {
 
-constexpr size_t kSmall = 1024;            // blocks up to here come from per-size free lists
 constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t rounded(size_t bytes) { return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment; }
 
+// Small blocks come in a few sizes: multiples of the alignment up to kFine, then powers of two up to kSmall.
+constexpr size_t kFine = 1024, kSmall = 16 << 10;
+constexpr size_t kFineClasses = kFine / kAlignment, kClasses = kFineClasses + 4;
+constexpr size_t kSlab = 64 << 10;  // small blocks are cut from stretches of this size
+
+size_t class_of(size_t size) { return size <= kFine ? size / kAlignment - 1 : kFineClasses - 1 + std::bit_width((size - 1) / kFine); }
+size_t class_size(size_t c) { return c < kFineClasses ? (c + 1) * kAlignment : kFine << (c - kFineClasses + 1); }
+static_assert(kFine << (kClasses - kFineClasses) == kSmall);
+
+// Free blocks of one size, linked through their first bytes.
+struct FreeList {
+    void* first = nullptr;
+    size_t count = 0;
+
+    void push(void* block) {
+        *static_cast<void**>(block) = first;
+        first = block;
+        ++count;
+    }
+    void* pop() {
+        void* block = first;
+        first = *static_cast<void**>(block);
+        --count;
+        return block;
+    }
+};
+
 class Arena {
 public:
-    void* allocate(size_t bytes) {
-        const size_t size = rounded(bytes);
+    void* allocate(size_t size) {
         std::lock_guard lock(mutex_);
-        void* block = size <= kSmall ? take_small(size) : take(size);
-        stats_.in_use += size;
-        stats_.peak = std::max(stats_.peak, stats_.in_use);
+        void* block = take(size);
+        count_use(size);
         return block;
     }
 
-    void release(void* block, size_t bytes) noexcept {
-        const size_t size = rounded(bytes);
+    void release(void* block, size_t size) noexcept {
         std::lock_guard lock(mutex_);
         stats_.in_use -= size;
-        if (size <= kSmall) {
-            auto& list = small_[size / kAlignment];
-            *static_cast<void**>(block) = list;
-            list = block;
-        } else {
-            give(block, size);
+        give(block, size);
+    }
+
+    // Moves blocks of a class between the arena and a thread's list.
+    void allocate_small(size_t c, size_t count, FreeList& to) {
+        std::lock_guard lock(mutex_);
+        FreeList& list = small_[c];
+        const size_t size = class_size(c);
+        if (list.count < count) {
+            char* slab = static_cast<char*>(take(kSlab));
+            for (size_t at = 0; at + size <= kSlab; at += size) list.push(slab + at);
         }
+        for (size_t i = 0; i < count; ++i) to.push(list.pop());
+        count_use(count * size);
+    }
+
+    void release_small(size_t c, size_t count, FreeList& from) noexcept {
+        std::lock_guard lock(mutex_);
+        for (size_t i = 0; i < count; ++i) small_[c].push(from.pop());
+        stats_.in_use -= count * class_size(c);
     }
 
     Stats stats() {
@@ -68,19 +105,9 @@ public:
 private:
     using Free = std::pair<size_t, char*>;  // (size, start): the smallest that fits, the lowest address among equals
 
-    void* take_small(size_t size) {
-        void*& list = small_[size / kAlignment];
-        if (!list) {
-            constexpr size_t kSlab = 64 * kSmall;
-            char* slab = static_cast<char*>(take(kSlab));
-            for (size_t at = 0; at + size <= kSlab; at += size) {
-                *reinterpret_cast<void**>(slab + at) = list;
-                list = slab + at;
-            }
-        }
-        void* block = list;
-        list = *static_cast<void**>(block);
-        return block;
+    void count_use(size_t size) {
+        stats_.in_use += size;
+        stats_.peak = std::max(stats_.peak, stats_.in_use);
     }
 
     void* take(size_t size) {
@@ -158,13 +185,59 @@ private:
     size_t reserved_ = 0;
     std::map<char*, size_t> by_start_;
     std::set<Free> by_size_;
-    void* small_[kSmall / kAlignment + 1] = {};
+    FreeList small_[kClasses];
     Stats stats_;
 };
 
 [[maybe_unused]] Arena& arena() {
     static Arena* arena = new Arena;  // never destroyed: static tensors may outlive main
     return *arena;
+}
+
+// The small blocks that a thread keeps for its next requests, which then need no lock. It holds no more than half a slab
+// of a class: what one thread allocates and another releases goes back through the arena.
+struct ThreadCache {
+    enum State : uint8_t { fresh, open, closed } state = fresh;  // closed: the thread is ending
+    FreeList lists[kClasses];
+
+    void* allocate(size_t c) {
+        FreeList& list = lists[c];
+        if (list.count == 0) [[unlikely]] refill(c);
+        return list.pop();
+    }
+
+    void release(void* block, size_t c) noexcept {
+        FreeList& list = lists[c];
+        list.push(block);
+        if (list.count > most(c) || state != open) [[unlikely]] spill(c);
+    }
+
+    static size_t most(size_t c) { return kSlab / 2 / class_size(c); }
+    void refill(size_t c);
+    void spill(size_t c) noexcept;
+};
+
+constinit thread_local ThreadCache cache;
+
+// Gives the thread's blocks back when it ends; static tensors may be released even later, past the cache.
+struct CloseCache {
+    void open() { cache.state = ThreadCache::open; }
+    ~CloseCache() {
+        for (size_t c = 0; c < kClasses; ++c) arena().release_small(c, cache.lists[c].count, cache.lists[c]);
+        cache.state = ThreadCache::closed;
+    }
+};
+thread_local CloseCache close_cache;
+
+void ThreadCache::refill(size_t c) {
+    if (state == fresh) close_cache.open();
+    arena().allocate_small(c, state == open ? std::max<size_t>(1, most(c) / 2) : 1, lists[c]);
+}
+
+void ThreadCache::spill(size_t c) noexcept {
+    if (state == fresh) close_cache.open();
+    if (state == closed) arena().release_small(c, lists[c].count, lists[c]);
+    else if (lists[c].count > most(c)) arena().release_small(c, lists[c].count / 2, lists[c]);
 }
 
 }  // namespace
@@ -184,8 +257,14 @@ void release(void* block, size_t) noexcept { std::free(block); }
 Stats stats() { return {}; }
 void reset_peak() {}
 #else
-void* allocate(size_t bytes) { return arena().allocate(bytes); }
-void release(void* block, size_t bytes) noexcept { arena().release(block, bytes); }
+void* allocate(size_t bytes) {
+    const size_t size = rounded(bytes);
+    return size <= kSmall ? cache.allocate(class_of(size)) : arena().allocate(size);
+}
+void release(void* block, size_t bytes) noexcept {
+    const size_t size = rounded(bytes);
+    size <= kSmall ? cache.release(block, class_of(size)) : arena().release(block, size);
+}
 Stats stats() { return arena().stats(); }
 void reset_peak() { arena().reset_peak(); }
 #endif

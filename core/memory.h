@@ -17,7 +17,7 @@ void* allocate(size_t bytes);
 void release(void* block, size_t bytes) noexcept;
 
 struct Stats {
-    size_t in_use = 0;  // bytes handed out now
+    size_t in_use = 0;  // bytes handed out now, small free blocks included that a thread keeps for its next requests
     size_t peak = 0;    // the most that was handed out at once since the last reset_peak
     size_t mapped = 0;  // bytes of the stretch ever touched
 };
