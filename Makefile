@@ -4,7 +4,8 @@
 # make test       every quick test
 # make asan       the same tests under the address and undefined-behaviour sanitizers
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
-# make bench      training speed and memory, beside PyTorch where it is installed
+# make bench      training and inference speed and memory, beside PyTorch and onnxruntime where they are installed
+# make roofline   the layers that make bench measured, under the roofline of the machine (gnuplot)
 # make parity     resnet20 on CIFAR-10 step by step beside PyTorch (LATHE_DATA says where the images are)
 # make install    PREFIX=/usr/local DESTDIR=   headers, libraries, command, pkg-config file
 # make uninstall  take them away again
@@ -60,7 +61,7 @@ TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test check-headers asan fuzz bench parity install uninstall clean help
+.PHONY: all deps demo test check-headers asan fuzz bench roofline parity install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
@@ -86,6 +87,9 @@ TORCH_PYTHON = $(shell for p in $(PYTHON) python3 /usr/bin/python3; do $$p -c 'i
 bench: $(BIN)/train-bench
 	$(TORCH_PYTHON) tests/bench/bench.py --worker $< $(if $(BENCH),--nets "$(BENCH)") $(if $(BATCH),--batch "$(BATCH)") \
 	    $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
+
+roofline:
+	$(TORCH_PYTHON) tests/bench/roofline.py build/bench.json
 
 # The first epochs and a checkpoint of resnet20 on CIFAR-10 beside PyTorch: tests/parity/parity.py.
 parity: $(BIN)/train-stream $(BIN)/lathe

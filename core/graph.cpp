@@ -17,8 +17,9 @@ Key key(const Tensor& value) { return {value.raw(), {value.shape().begin(), valu
 
 struct Trace {
     Graph graph;
-    const std::map<const void*, std::pair<std::string, std::string>>* names;
+    const TraceNames* names;
     std::map<Key, int> index;
+    std::map<const Node*, int> made_by;  // the op of a node of the tape
     std::vector<Tensor> alive;
     Clock::time_point last = Clock::now();
 
@@ -90,25 +91,51 @@ void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attribute
     if (!node.activation) node.value = y.value();
     node.seconds = std::chrono::duration<double>(now - active->last).count();
     active->graph.output = active->add(std::move(node), y.value());
+    if (y.node()) active->made_by[y.node().get()] = active->graph.output;
+    active->last = Clock::now();
+}
+
+void trace_backward(const Node& node) {
+    const auto now = Clock::now();
+    if (const auto op = active->made_by.find(&node); op != active->made_by.end())
+        active->graph.nodes[static_cast<size_t>(op->second)].backward_seconds = std::chrono::duration<double>(now - active->last).count();
     active->last = Clock::now();
 }
 
 }  // namespace detail
 
-Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input,
-            const std::map<const void*, std::pair<std::string, std::string>>& names) {
-    NoGrad no_grad;
+namespace {
+
+// Runs f(input) with every op recorded in the trace, then `finish` on what came out.
+template <class Finish>
+Graph run_traced(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names, Finish&& finish) {
     Trace trace;
     trace.names = &names;
     trace.graph.input = trace.add({.op = "input", .shape = input.shape(), .dtype = input.dtype(), .activation = true}, input);
-    Trace* const before = std::exchange(active, &trace);
     struct Restore {
         Trace* before;
         ~Restore() { active = before; }
-    } restore{before};
+    } restore{std::exchange(active, &trace)};
     const Variable output = f(input);
     trace.graph.output = trace.find(output);
+    finish(trace, output);
     return std::move(trace.graph);
+}
+
+}  // namespace
+
+Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names) {
+    NoGrad no_grad;
+    return run_traced(f, input, names, [](Trace&, const Variable&) {});
+}
+
+Graph trace_backward(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names) {
+    return run_traced(f, input, names, [](Trace& trace, const Variable& output) {
+        trace.alive.clear();
+        Tensor ones = Tensor::full(output.shape(), 1.0, output.dtype());
+        trace.last = Clock::now();
+        backward(output, std::move(ones));
+    });
 }
 
 }  // namespace lathe

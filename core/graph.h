@@ -19,6 +19,7 @@ struct GraphNode {
     bool activation = false; // the network's input, or what depends on it
     Tensor value{};          // what came out: kept for weights and what was made of them, empty for activations
     double seconds = 0;      // time from the end of the op before to the end of this one
+    double backward_seconds = 0;  // of its backward, when that was traced, too
 
     bool is_op() const;
 };
@@ -38,7 +39,10 @@ struct Graph {
 
 // Runs f(input) once without gradients and returns the graph of the ops it recorded. `names` gives parameters and
 // buffers their names by the address of their elements.
-Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input,
-            const std::map<const void*, std::pair<std::string, std::string>>& names = {});
+using TraceNames = std::map<const void*, std::pair<std::string, std::string>>;
+Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names = {});
+
+// The same with gradients: runs backward from the output, given ones for its gradient, and takes the time of each op's.
+Graph trace_backward(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names = {});
 
 }  // namespace lathe

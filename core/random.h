@@ -30,6 +30,18 @@ private:
 void seed(uint64_t value);
 Random& global_random();
 
+// Puts global_random() back at the end of a scope to where it was before.
+class KeepGlobalRandom {
+public:
+    KeepGlobalRandom() : before_(global_random()) {}
+    ~KeepGlobalRandom() { global_random() = before_; }
+    KeepGlobalRandom(const KeepGlobalRandom&) = delete;
+    KeepGlobalRandom& operator=(const KeepGlobalRandom&) = delete;
+
+private:
+    Random before_;
+};
+
 // Mixes several numbers into one well-spread seed or stream.
 uint64_t mix(uint64_t a, uint64_t b, uint64_t c = 0);
 

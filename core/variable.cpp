@@ -10,7 +10,7 @@ namespace lathe {
 
 namespace {
 
-thread_local bool recording = true;
+thread_local detail::Recording recording;
 std::atomic<uint64_t> next_sequence{1};
 
 bool is_leaf(const Node& node) { return node.inputs.empty(); }
@@ -34,6 +34,8 @@ std::vector<Node*> reachable(Node* root) {
     for (size_t i = 0; i < found.size(); ++i) {
         const Node& node = *found[i];
         check(!node.used, node.op, " backward: this part of the tape was walked before and is freed");
+        check(node.sequence > recording.tape || is_leaf(node), "checkpoint: expected a function of its argument and of leaves, "
+              "got one that uses another variable, made by ", node.op);
         for (size_t k = 0; k < node.inputs.size(); ++k) {
             Node* input = node.inputs[k].get();
             if (input && input->visited != mark) {
@@ -96,17 +98,24 @@ void backward(const Variable& output, Tensor dy) {
               " gradients, got ", gradients.size());
         for (size_t i = 0; i < gradients.size(); ++i)
             if (node->inputs[i] && gradients[i]) receive(*node->inputs[i], std::move(gradients[i]), node->op);
+        if (detail::tracing()) [[unlikely]]
+            detail::trace_backward(*node);
     }
 }
 
-NoGrad::NoGrad() : before_(recording) { recording = false; }
-NoGrad::~NoGrad() { recording = before_; }
-bool grad_enabled() { return recording; }
+NoGrad::NoGrad() : before_(std::exchange(recording.on, false)) {}
+NoGrad::~NoGrad() { recording.on = before_; }
+bool grad_enabled() { return recording.on; }
+bool recomputing() { return recording.again; }
 
 namespace detail {
 
+TapeScope::TapeScope(bool again) : before_(recording) { recording = {true, before_.again || again, next_sequence++}; }
+TapeScope::~TapeScope() { recording = before_; }
+uint64_t tape() { return recording.tape; }
+
 bool wants_node(const Inputs& inputs) {
-    if (!recording) return false;
+    if (!recording.on) return false;
     for (size_t i = 0; i < inputs.size(); ++i)
         if (inputs[i]->requires_grad()) return true;
     return false;

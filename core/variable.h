@@ -80,6 +80,10 @@ private:
 };
 bool grad_enabled();
 
+// Backward is running a function again whose values forward did not keep (ops::checkpoint). What changes state when it
+// runs, such as running statistics, leaves it alone then: that was done the first time.
+bool recomputing();
+
 // A value that an op's backward needs. Reading it after the value was overwritten in place is an Error. Kept only when
 // `keep`: pass the condition under which backward will read it.
 class Saved {
@@ -105,8 +109,30 @@ namespace detail {
 using Inputs = SmallVector<const Variable*, 6>;
 bool wants_node(const Inputs& inputs);
 bool tracing();
+
+// What a thread records on.
+struct Recording {
+    bool on = true;
+    bool again = false;  // recomputing()
+    uint64_t tape = 0;   // tells tapes apart; the nodes of this one have higher sequence numbers
+};
+uint64_t tape();
+
+// While it lives, this thread records on a tape of its own, which shares nothing but leaves with the one outside.
+class TapeScope {
+public:
+    explicit TapeScope(bool again);
+    ~TapeScope();
+    TapeScope(const TapeScope&) = delete;
+    TapeScope& operator=(const TapeScope&) = delete;
+
+private:
+    Recording before_;
+};
+
 void connect(Node& node, const char* op, const Inputs& inputs, const Shape& shape);
 void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes);
+void trace_backward(const Node& node);
 
 // A recorded op with its backward, which goes once it has run, and with it the values that it saved.
 template <class Backward>

@@ -34,6 +34,7 @@ public:
     const Shape& input_shape() const { return options_.input; }
     int64_t classes() const { return options_.classes; }
     Module& net() { return *net_; }
+    std::vector<Module*> pieces() override { return net_->pieces(); }
 
     // Fresh weights for the last linear layer, for another number of classes; forgets the class names.
     // Error: the network does not end in a linear layer with an output for each class.

@@ -62,14 +62,26 @@ std::vector<std::pair<std::string, Module*>> Module::named_modules() {
     return found;
 }
 
+void Module::collect(std::vector<Parameter*>& found) {
+    for (const auto& [name, parameter] : parameters_)
+        if (*parameter) found.push_back(parameter);
+    for (const auto& [name, child] : children_) child->collect(found);
+}
+
+std::vector<Parameter*> Module::parameters() {
+    std::vector<Parameter*> found;
+    collect(found);
+    return found;
+}
+
 int64_t Module::parameter_count() {
     int64_t count = 0;
-    for (const auto& [name, parameter] : named_parameters()) count += parameter->value().numel();
+    for (const Parameter* parameter : parameters()) count += parameter->value().numel();
     return count;
 }
 
 void Module::zero_grad() {
-    for (const auto& [name, parameter] : named_parameters()) parameter->zero_grad();
+    for (Parameter* parameter : parameters()) parameter->zero_grad();
 }
 
 void Module::train(bool on) {
@@ -177,12 +189,28 @@ void Module::child(const std::string& name, Module& child) {
     children_.emplace_back(name, &child);
 }
 
-Graph trace(Module& module, const Tensor& x) {
-    std::map<const void*, std::pair<std::string, std::string>> names;
+namespace {
+
+TraceNames names_of(Module& module) {
+    TraceNames names;
     for (const auto& [name, parameter] : module.named_parameters()) names[parameter->value().raw()] = {"parameter", name};
     for (const auto& [name, buffer] : module.named_buffers()) names[buffer->raw()] = {"buffer", name};
-    ModeScope eval(module, false);
-    return lathe::trace([&](const Variable& input) { return module(input); }, x, names);
+    return names;
+}
+
+}  // namespace
+
+Graph trace(Module& module, const Tensor& x) {
+    const ModeScope eval(module, false);
+    return lathe::trace([&](const Variable& input) { return module(input); }, x, names_of(module));
+}
+
+Graph trace_backward(Module& module, const Tensor& x) {
+    const ModeScope training(module, true);
+    module.zero_grad();
+    Graph graph = lathe::trace_backward([&](const Variable& input) { return module(input); }, x, names_of(module));
+    module.zero_grad();
+    return graph;
 }
 
 }  // namespace lathe::nn

@@ -32,8 +32,12 @@ public:
     std::vector<std::pair<std::string, Parameter*>> named_parameters();
     std::vector<std::pair<std::string, Tensor*>> named_buffers();
     std::vector<std::pair<std::string, Module*>> named_modules();  // itself first, named ""
+    std::vector<Parameter*> parameters();                          // the same without the names, which cost time to make
     int64_t parameter_count();
     void zero_grad();
+
+    // The modules that forward applies one after the other, when it does nothing else; by default itself alone.
+    virtual std::vector<Module*> pieces() { return {this}; }
 
     // Training mode (batch statistics, dropout) or evaluation; a new module is in training mode.
     void train(bool on = true);
@@ -67,6 +71,7 @@ protected:
 
 private:
     void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
+    void collect(std::vector<Parameter*>& found);
     void check_free(const std::string& name) const;
 
     std::string name_;  // within the parent
@@ -78,6 +83,9 @@ private:
 
 // The graph of one forward of the module on x, in evaluation mode, with parameters and buffers under their names.
 Graph trace(Module& module, const Tensor& x);
+// The same in training mode and with backward, for their times. Like a training step it moves running statistics and draws
+// random numbers, but it leaves no gradients.
+Graph trace_backward(Module& module, const Tensor& x);
 
 // Puts a module in training or evaluation mode for the length of a scope.
 class ModeScope {

@@ -34,7 +34,7 @@ Tensor FileLayout::from_file(const Tensor& stored) const {
 
 Variable Parameter::effective() {
     if (transforms_.empty()) return dense_;
-    std::vector<uint64_t> key{value().version(), grad_enabled()};
+    std::vector<uint64_t> key{value().version(), grad_enabled(), detail::tape()};
     for (const auto& transform : transforms_) key.push_back(transform->version());
     const bool walked = cached_.node() && cached_.node()->used;
     if (!cached_ || walked || detail::tracing() || key != cached_key_) {

@@ -27,7 +27,7 @@ void prepare_slots(nn::Parameter& parameter, const std::vector<std::string>& nam
 // Calls f(elements, count) with the elements of every gradient, for reading.
 template <class F>
 void for_each_gradient(nn::Module& module, F&& f) {
-    for (const auto& [name, parameter] : module.named_parameters())
+    for (nn::Parameter* parameter : module.parameters())
         if (wants_update(*parameter))
             with_float(parameter->grad(), [&](auto zero) {
                 f(parameter->grad().template data<decltype(zero)>(), parameter->grad().numel());
@@ -38,7 +38,7 @@ void for_each_gradient(nn::Module& module, F&& f) {
 // the parameter's own first.
 template <class F>
 void change_gradients(nn::Module& module, F&& change) {
-    for (const auto& [name, parameter] : module.named_parameters()) {
+    for (nn::Parameter* parameter : module.parameters()) {
         if (!wants_update(*parameter)) continue;
         Tensor grad = parameter->grad();
         parameter->zero_grad();
@@ -61,7 +61,7 @@ Optimizer::Optimizer(double lr) : lr(lr) {
 
 void Optimizer::step(nn::Module& module, double scale) {
     const std::vector<std::string> slots = slot_names();
-    for (const auto& [name, parameter] : module.named_parameters()) {
+    for (nn::Parameter* parameter : module.parameters()) {
         if (!wants_update(*parameter)) continue;
         prepare_slots(*parameter, slots);
         ++parameter->updates();

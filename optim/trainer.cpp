@@ -6,6 +6,7 @@
 
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/random.h"
+#include "lathe/nn/checkpointed.h"
 
 namespace lathe::optim {
 
@@ -30,17 +31,6 @@ size_t best_epoch(const std::vector<EpochReport>& epochs) {
 // Each step draws from a generator of its own, so what it draws follows from the seed and the step alone and needs no
 // place in checkpoints. After the run the generator goes on where it was.
 constexpr uint64_t kSteps = 1;  // keeps the steps' generators apart from those of the loader's epochs
-
-class KeepGlobalRandom {
-public:
-    KeepGlobalRandom() : before_(global_random()) {}
-    ~KeepGlobalRandom() { global_random() = before_; }
-    KeepGlobalRandom(const KeepGlobalRandom&) = delete;
-    KeepGlobalRandom& operator=(const KeepGlobalRandom&) = delete;
-
-private:
-    Random before_;
-};
 
 void check_options(const FitOptions& o) {
     check(o.epochs >= 1, "fit: expected at least 1 epoch, got ", o.epochs);
@@ -135,9 +125,15 @@ private:
         return true;
     }
 
+    Variable forward(const Tensor& x) {
+        if (!options_.checkpoint_activations) return module_(x);
+        if (!checkpointed_) checkpointed_.emplace(module_, x);
+        return (*checkpointed_)(x);
+    }
+
     void step(const data::Batch& batch) {
         seed(mix(options_.seed, static_cast<uint64_t>(steps()), kSteps));
-        const Variable output = module_(batch.x);
+        const Variable output = forward(batch.x);
         const Variable loss = options_.loss ? options_.loss(output, batch)
                                             : ops::cross_entropy(output, batch.labels, {.label_smoothing = options_.label_smoothing});
         const double value = loss.value().item();
@@ -214,6 +210,7 @@ private:
             .accuracy = 100 * mean(static_cast<double>(progress_.correct)),
             .lr = optimizer_.lr * rate(steps() - 1),
             .images_per_second = static_cast<double>(progress_.images) / progress_.seconds,
+            .wait = progress_.waited / progress_.seconds,
             .testing = testing,
         });
     }
@@ -238,6 +235,7 @@ private:
     const data::Dataset& test_set_;
     data::Loader loader_;
     int64_t images_;
+    std::optional<nn::Checkpointed> checkpointed_;
     std::optional<Ema> ema_;
     Progress progress_;
 };

@@ -22,6 +22,7 @@ struct BatchReport {
     double loss = 0, accuracy = 0;   // accuracy in percent
     double lr = 0;                   // of this step
     double images_per_second = 0;
+    double wait = 0;                 // share of the epoch's time so far spent waiting for data
     bool testing = false;            // the epoch's training is over: batches of the test set
 };
 
@@ -41,6 +42,7 @@ struct FitOptions {
     double clip_norm = 0;  // greatest L2 norm of all gradients together; 0: any
     double clip_value = 0; // greatest magnitude of a gradient's element; 0: any
     double ema = 0;        // decay of the moving average of weights; 0: none. The run ends with the averages in the module
+    bool checkpoint_activations = false;  // less memory for about a third more compute, the same bits (nn::Checkpointed)
     int64_t patience = 0;  // stop after so many epochs without a better test result; 0: never
 
     std::string out{};     // folder for last.safetensors, best.safetensors and log.csv; empty: nothing is written

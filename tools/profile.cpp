@@ -1,10 +1,10 @@
-#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/parallel.h"
+#include "lathe/core/peak.h"
 #include "lathe/core/random.h"
-#include "lathe/nn/cost.h"
+#include "lathe/nn/profile.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
@@ -17,33 +17,73 @@ namespace {
 struct ProfileOptions {
     ModelOptions model;
     std::string input = "auto";
+    int64_t batch = 1;
     int runs = 20, threads = 0;
-    bool json = false;
+    bool backward = false, json = false;
 };
 
-// The traced graph with each op's median time over several runs.
-Graph timed_trace(nn::Module& module, const Tensor& x, int runs) {
-    Graph graph = nn::trace(module, x);  // the first run only warms up
-    std::vector<std::vector<double>> seconds(graph.nodes.size());
-    for (int run = 0; run < runs; ++run) {
-        const Graph again = nn::trace(module, x);
-        for (size_t i = 0; i < seconds.size(); ++i) seconds[i].push_back(again.nodes[i].seconds);
-    }
-    for (size_t i = 0; i < seconds.size(); ++i) {
-        std::nth_element(seconds[i].begin(), seconds[i].begin() + runs / 2, seconds[i].end());
-        graph.nodes[i].seconds = seconds[i][static_cast<size_t>(runs / 2)];
-    }
-    return graph;
+Tensor random_inputs(int64_t batch, const Shape& one) {
+    Shape shape{batch};
+    for (int64_t extent : one) shape.push_back(extent);
+    Tensor x(shape);
+    Random random(0);
+    float* values = x.mutable_data<float>();
+    for (int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<float>(random.normal());
+    return x;
 }
 
-int64_t parameters_of(const Graph& graph, const GraphNode& node) {
-    int64_t count = 0;
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-        if (const GraphNode* parameter = graph.parameter(node, i)) count += parameter->shape.numel();
-    return count;
+// Of the peak of fused multiply-adds, in percent; 0 where there are none. Winograd's shortcut can bring it above 100.
+double share_of(double peak_gflops, int64_t flop, double seconds) {
+    return flop > 0 && seconds > 0 ? static_cast<double>(flop) / seconds * 1e-7 / peak_gflops : 0;
+}
+std::string percent(double share) { return share > 0 ? format("%.0f%%", share) : ""; }
+std::string count(int64_t number) { return number ? with_commas(number) : ""; }
+std::string milliseconds(double seconds) { return format("%.3f ms", 1e3 * seconds); }
+
+nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
+    nn::LayerProfile total{.name = "total"};
+    for (const nn::LayerProfile& layer : layers) {
+        total.params += layer.params;
+        total.macs += layer.macs;
+        total.seconds += layer.seconds;
+        total.backward_seconds += layer.backward_seconds;
+    }
+    return total;
 }
 
-std::string kernel_of(const GraphNode& node) { return node.attributes.has("kernel") ? node.attributes.text("kernel") : ""; }
+void print_table(const nn::NetworkProfile& result, const nn::LayerProfile& total, double peak, bool backward) {
+    std::vector<std::string> header{"layer", "op", "output", "params", "MACs", "activation", "time", "of peak"};
+    if (backward) header.insert(header.end(), {"backward", "of peak"});
+    header.push_back("kernel");
+    Table table(header);
+    const auto add = [&](const nn::LayerProfile& layer, const std::string& output, const std::string& activation) {
+        std::vector<std::string> row{layer.name, layer.op, output, count(layer.params), count(layer.macs), activation,
+                                     milliseconds(layer.seconds), percent(share_of(peak, layer.forward_flop(), layer.seconds))};
+        if (backward) {
+            row.push_back(milliseconds(layer.backward_seconds));
+            row.push_back(percent(share_of(peak, layer.backward_flop(), layer.backward_seconds)));
+        }
+        row.push_back(layer.kernel);
+        table.add(row);
+    };
+    for (const nn::LayerProfile& layer : result.layers) add(layer, layer.output.str(), human_bytes(layer.activation_bytes));
+    table.add_rule();
+    add(total, "", "");
+    std::printf("%s", table.str().c_str());
+}
+
+nlohmann::ordered_json json_of(const nn::LayerProfile& layer, double peak, bool backward) {
+    nlohmann::ordered_json out{{"name", layer.name}, {"op", layer.op},
+                               {"output", std::vector<int64_t>(layer.output.begin(), layer.output.end())},
+                               {"params", layer.params}, {"macs", layer.macs}, {"activation_bytes", layer.activation_bytes},
+                               {"seconds", layer.seconds}, {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100},
+                               {"kernel", layer.kernel}};
+    if (backward) {
+        out["backward_seconds"] = layer.backward_seconds;
+        out["backward_of_peak"] = share_of(peak, layer.backward_flop(), layer.backward_seconds) / 100;
+    }
+    return out;
+}
 
 void profile(ProfileOptions& o) {
     if (o.threads > 0) set_threads(o.threads);
@@ -51,48 +91,35 @@ void profile(ProfileOptions& o) {
     if (o.input != "auto") usual.input = parse_input(o.input);
     const auto model = o.model.make(usual);
     const Shape in = o.input == "auto" ? model->input_shape() : usual.input;
-    Tensor x({1, in[0], in[1], in[2]});
-    Random random(0);
-    float* pixels = x.mutable_data<float>();
-    for (int64_t i = 0; i < x.numel(); ++i) pixels[i] = static_cast<float>(random.normal());
 
-    const Graph graph = timed_trace(*model, x, o.runs);
-    const int64_t params = model->parameter_count(), peak = nn::peak_activation_bytes(graph);
-    int64_t macs = 0;
-    double seconds = 0;
-    Table table({"layer", "op", "output", "params", "MACs", "activation", "time", "kernel"});
-    nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-    for (const GraphNode& node : graph.nodes) {
-        if (!node.is_op()) continue;
-        const int64_t node_macs = nn::macs(graph, node), node_params = parameters_of(graph, node);
-        const auto bytes = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
-        macs += node_macs;
-        seconds += node.seconds;
-        table.add({node.path, node.op, node.shape.str(), node_params ? with_commas(node_params) : "", node_macs ? with_commas(node_macs) : "",
-                   human_bytes(bytes), format("%.3f ms", 1e3 * node.seconds), kernel_of(node)});
-        layers.push_back({{"name", node.path}, {"op", node.op}, {"output", std::vector<int64_t>(node.shape.begin(), node.shape.end())},
-                          {"params", node_params}, {"macs", node_macs}, {"activation_bytes", bytes}, {"seconds", node.seconds},
-                          {"kernel", kernel_of(node)}});
-    }
+    const nn::NetworkProfile result = nn::profile(*model, random_inputs(o.batch, in), {.runs = o.runs, .backward = o.backward});
+    const double peak = peak_gflops();
+    nn::LayerProfile total = sum_of(result.layers);
+    total.params = model->parameter_count();  // each once, also those that several layers share
     if (o.json) {
-        const nlohmann::ordered_json out{{"model", model->architecture()}, {"params", params}, {"macs", macs},
-                                         {"peak_activation_bytes", peak}, {"seconds", seconds}, {"layers", layers}};
+        nlohmann::ordered_json out{{"model", model->architecture()}, {"batch", o.batch}, {"threads", threads()}, {"params", total.params},
+                                   {"macs", total.macs}, {"peak_activation_bytes", result.peak_activation_bytes},
+                                   {"peak_gflops", peak}, {"seconds", total.seconds}};
+        if (o.backward) out["backward_seconds"] = total.backward_seconds;
+        for (const nn::LayerProfile& layer : result.layers) out["layers"].push_back(json_of(layer, peak, o.backward));
         std::printf("%s\n", out.dump().c_str());
         return;
     }
-    table.add_rule();
-    table.add({"total", "", "", with_commas(params), with_commas(macs), "", format("%.3f ms", 1e3 * seconds), ""});
-    std::printf("%s%s, input %s, batch 1, %d thread%s: peak activation memory %s\n", table.str().c_str(), model->architecture().c_str(),
-                in.str().c_str(), threads(), threads() == 1 ? "" : "s", human_bytes(peak).c_str());
+    print_table(result, total, peak, o.backward);
+    std::printf("%s, input %s, batch %lld, %d thread%s at %.0f GFLOP/s: peak activation memory %s\n", model->architecture().c_str(),
+                in.str().c_str(), static_cast<long long>(o.batch), threads(), threads() == 1 ? "" : "s", peak,
+                human_bytes(result.peak_activation_bytes).c_str());
 }
 
 }  // namespace
 
 void add_profile(CLI::App& app) {
     auto o = std::make_shared<ProfileOptions>();
-    CLI::App& c = *app.add_subcommand("profile", "Show parameters, MACs, memory and time of each layer");
+    CLI::App& c = *app.add_subcommand("profile", "Show parameters, MACs, memory, time and share of the machine's peak of each layer");
     o->model.add_to(c);
     c.add_option("--input", o->input, "Image size HxWxC; auto: the model's")->capture_default_str();
+    c.add_option("--batch", o->batch, "Images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_flag("--backward", o->backward, "A training step: forward in training mode, and backward");
     c.add_option("--runs", o->runs, "Times are medians over so many runs")->check(CLI::Range(1, 100000))->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
     c.add_flag("--json", o->json, "Print one JSON object");

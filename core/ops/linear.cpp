@@ -46,7 +46,8 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
         });
         return gradients;
     };
-    return record("linear", {&x, &weight, &bias}, std::move(y), std::move(backward));
+    auto attributes = [] { return Attributes{{"kernel", std::string("gemm")}}; };
+    return record("linear", {&x, &weight, &bias}, std::move(y), std::move(backward), attributes);
 }
 
 }  // namespace lathe::ops

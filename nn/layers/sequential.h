@@ -30,6 +30,13 @@ public:
         return added;
     }
 
+    std::vector<Module*> pieces() override {
+        std::vector<Module*> pieces;
+        for (const auto& layer : layers_)
+            for (Module* piece : layer->pieces()) pieces.push_back(piece);
+        return pieces;
+    }
+
 private:
     Variable forward(const Variable& x) override {
         Variable y = x;

@@ -85,13 +85,17 @@ def lenet5():
                          nn.Linear(84, 10))
 
 
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
 def tape():
     """Ten ops on 1x8 tensors: what is measured is everything but arithmetic."""
     return nn.Sequential(*[layer for _ in range(5) for layer in (nn.Linear(8, 8), nn.ReLU())])
 
 
-NETS = {"vgg-cifar": Vgg, "resnet20": ResNet20, "mobilenetv2": mobilenetv2, "lenet5": lenet5, "tape": tape}
+NETS = {"vgg-cifar": Vgg, "resnet20": ResNet20, "mobilenetv2": mobilenetv2, "lenet5": lenet5, "mlp": mlp, "tape": tape}
 
 
 def input_shape(net, batch):
-    return {"lenet5": (batch, 1, 28, 28), "tape": (batch, 8)}.get(net, (batch, 3, 32, 32))
+    return {"lenet5": (batch, 1, 28, 28), "mlp": (batch, 1, 28, 28), "tape": (batch, 8)}.get(net, (batch, 3, 32, 32))

@@ -1,11 +1,15 @@
-// Measures one network in one process, for bench.py:  build/train-bench train|infer NET BATCH THREADS
+// Measures one network in one process, for bench.py:  build/train-bench train|checkpointed|infer|layers NET BATCH THREADS
 //
 // Prints {"params": …, "macs": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that
 // long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …, "peak_gflops": …}.
-// torch_worker.py speaks the same. A training step is forward, cross entropy, backward and SGD with momentum and weight
-// decay on fixed random data. NET is one of the zoo, or `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
+// torch_worker.py and ort_worker.mjs speak the same. A training step is forward, cross entropy, backward and SGD with momentum
+// and weight decay on fixed random data; `checkpointed` is the same with activation checkpointing. `layers` prints for each
+// line what a training step costs layer by layer and, as "bandwidth", what memory gives. NET is one of the zoo, `mlp`, or
+// `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -14,17 +18,22 @@
 #include <string>
 #include <vector>
 
+#include "lathe/core/kernels/dispatch.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/sum.h"
+#include "lathe/core/parallel.h"
+#include "lathe/core/peak.h"
 #include "lathe/core/random.h"
+#include "lathe/nn/checkpointed.h"
 #include "lathe/nn/cost.h"
 #include "lathe/nn/inference.h"
 #include "lathe/nn/layers/activation.h"
+#include "lathe/nn/layers/flatten.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/sequential.h"
+#include "lathe/nn/profile.h"
 #include "lathe/nn/zoo.h"
 #include "lathe/optim/optimizer.h"
-#include "lathe/tests/bench/peak.h"
 
 using namespace lathe;
 using nlohmann::json;
@@ -40,6 +49,17 @@ std::unique_ptr<nn::Module> ten_ops() {
     return net;
 }
 
+std::unique_ptr<nn::Module> mlp() {
+    auto net = std::make_unique<nn::Sequential>();
+    net->add<nn::Flatten>("flatten");
+    net->add<nn::Linear>("fc1", {.in = 784, .out = 128});
+    net->add<nn::ReLU>("relu1");
+    net->add<nn::Linear>("fc2", {.in = 128, .out = 64});
+    net->add<nn::ReLU>("relu2");
+    net->add<nn::Linear>("fc3", {.in = 64, .out = 10});
+    return net;
+}
+
 struct Subject {
     std::unique_ptr<nn::Module> net;
     Tensor x, labels;
@@ -50,6 +70,9 @@ Subject make_subject(const std::string& net, int64_t batch) {
     Shape shape{batch, 8};
     if (net == "tape") {
         subject.net = ten_ops();
+    } else if (net == "mlp") {
+        subject.net = mlp();
+        shape = Shape{batch, 28, 28, 1};
     } else {
         nn::ModelOptions options;
         if (net == "mobilenetv2") options.input = {32, 32, 3}, options.classes = 10;
@@ -67,11 +90,12 @@ Subject make_subject(const std::string& net, int64_t batch) {
     return subject;
 }
 
-std::function<void()> training_step(Subject& s, bool classify) {
+std::function<void()> training_step(Subject& s, bool classify, bool checkpointed) {
     std::shared_ptr<optim::Optimizer> sgd = optim::sgd({.lr = 1e-3, .momentum = 0.9, .weight_decay = 5e-4});
-    return [&s, sgd, classify] {
+    const auto segments = checkpointed ? std::make_shared<nn::Checkpointed>(*s.net, s.x) : nullptr;
+    return [&s, sgd, classify, segments] {
         s.net->zero_grad();
-        const Variable logits = (*s.net)(s.x);
+        const Variable logits = segments ? (*segments)(s.x) : (*s.net)(s.x);
         backward(classify ? ops::cross_entropy(logits, s.labels) : ops::sum(logits));
         sgd->step(*s.net);
     };
@@ -95,34 +119,51 @@ int64_t peak_bytes() {
     return 0;
 }
 
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 json run_block(const std::function<void()>& step, double length) {
-    const double peak = bench::peak_gflops(), end = bench::seconds() + length;
+    const double peak = peak_gflops(), end = seconds() + length;
     std::vector<double> times;
     std::vector<int64_t> faults;
-    while (times.empty() || bench::seconds() < end) {
+    while (times.empty() || seconds() < end) {
         const int64_t faults_before = page_faults();
-        const double start = bench::seconds();
+        const double start = seconds();
         step();
-        times.push_back(bench::seconds() - start);
+        times.push_back(seconds() - start);
         faults.push_back(page_faults() - faults_before);
     }
     return {{"seconds", times}, {"faults", faults}, {"peak_bytes", peak_bytes()}, {"peak_gflops", peak}};
 }
 
+// Every layer's times, medians over as many steps as fit into the time given.
+json profile_layers(Subject& s, double length) {
+    const double start = seconds();
+    nn::profile(*s.net, s.x, {.runs = 1, .backward = true});
+    const int runs = std::clamp(static_cast<int>(2 * length / (seconds() - start)), 3, 1000);
+    json out = {{"peak_gflops", peak_gflops()}, {"bandwidth", peak_bandwidth()}};
+    for (const nn::LayerProfile& layer : nn::profile(*s.net, s.x, {.runs = runs, .backward = true}).layers)
+        out["layers"].push_back({{"name", layer.name}, {"op", layer.op}, {"kernel", layer.kernel}, {"output", layer.output.str()},
+                                 {"forward", {{"seconds", layer.seconds}, {"flop", layer.forward_flop()}, {"bytes", layer.forward_bytes}}},
+                                 {"backward", {{"seconds", layer.backward_seconds}, {"flop", layer.backward_flop()}, {"bytes", layer.backward_bytes}}}});
+    return out;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5) {
-        std::cerr << "usage: train-bench train|infer NET BATCH THREADS\n";
+    const std::string mode = argc == 5 ? argv[1] : "";
+    if (mode != "train" && mode != "checkpointed" && mode != "infer" && mode != "layers") {
+        std::cerr << "usage: train-bench train|checkpointed|infer|layers NET BATCH THREADS\n";
         return 2;
     }
-    const std::string mode = argv[1], net = argv[2];
+    const std::string net = argv[2];
     set_threads(std::stoi(argv[4]));
     Subject subject = make_subject(net, std::stoll(argv[3]));
     const json hello = {{"params", subject.net->parameter_count()}, {"macs", nn::macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
                         {"isa", kernels::name_of(kernels::active_isa())}};
-    const auto step = mode == "train" ? training_step(subject, net != "tape") : inference_step(subject);
+    const auto step = mode == "infer" ? inference_step(subject) : training_step(subject, net != "tape", mode == "checkpointed");
     for (int i = 0; i < 3; ++i) step();
     std::cout << hello << std::endl;
-    for (std::string line; std::getline(std::cin, line);) std::cout << run_block(step, std::stod(line)) << std::endl;
+    for (std::string line; std::getline(std::cin, line);)
+        std::cout << (mode == "layers" ? profile_layers(subject, std::stod(line)) : run_block(step, std::stod(line))) << std::endl;
 }

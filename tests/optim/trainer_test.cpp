@@ -329,6 +329,32 @@ TEST_CASE("trainer: bad options and folders are refused before training") {
     CHECK(refused({.out = "/proc/none"}));
 }
 
+TEST_CASE("trainer: with activation checkpointing the same bits") {
+    auto net = toy_net();
+    auto trainer = make_trainer(*net);
+    auto options = everything();
+    options.checkpoint_activations = true;
+    const optim::History history = trainer.fit(training_set(), stripes(30, 2), options);
+    CHECK(same_bits(*net, *uninterrupted().net));
+    CHECK(history.epochs.back().train_loss == uninterrupted().history.epochs.back().train_loss);
+}
+
+TEST_CASE("trainer: reports the share of time that it waits for data") {
+    const auto slow = [](data::Image image, Random&) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(4));
+        return image;
+    };
+    auto net = toy_net();
+    auto trainer = make_trainer(*net);
+    optim::FitOptions options{.epochs = 1, .batch = 10};
+    double wait = 0;
+    options.on_batch = [&](const optim::BatchReport& report) { wait = report.wait; };
+    const optim::History history = trainer.fit(stripes(40).augmented(slow), stripes(10, 2), options);
+    CHECK(wait > 0.5);
+    CHECK(wait <= 1);
+    CHECK(history.epochs[0].wait == wait);
+}
+
 TEST_CASE("trainer: after the first epoch no step asks the system for memory") {
     auto net = toy_net();
     auto trainer = make_trainer(*net);
