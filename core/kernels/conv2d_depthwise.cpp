@@ -51,6 +51,54 @@ void taps_first(const Axis& h, const Axis& w, int64_t channels, int64_t kernel_h
 
 constexpr int64_t kBandRows = 8;
 
+// Whether results along both axes are those of a sliding 3x3 window.
+bool slides(const Axis& h, const Axis& w) {
+    const auto dense = [](const Axis& axis) {
+        return axis.taps == 3 && axis.in_tap == 1 && axis.out_step == 1 && axis.in_step <= 2;
+    };
+    return dense(h) && dense(w);
+}
+
+// Calls body(row) for the rows [begin, end) of h, where `slides` holds. `zeros` [W, C] stands for rows outside the image.
+template <class Body>
+void for_each_row(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x, float* y,
+                  const float* zeros, const Body& body) {
+    for (int64_t p = begin; p < end; ++p) {
+        Depthwise3x3 row{.channels = in.c, .in_w = in.w, .out_w = w.count, .first = w.in_first, .step = w.in_step, .x = {},
+                         .weight = nullptr, .bias = nullptr, .y = y + (p * out.w) * in.c, .accumulate = false, .stream = false,
+                         .low = -INFINITY, .high = INFINITY};
+        for (int64_t r = 0; r < 3; ++r) {
+            const int64_t at = h.in_first + p * h.in_step + r;
+            row.x[r] = at >= 0 && at < in.h ? x + at * in.w * in.c : zeros;
+        }
+        body(row);
+    }
+}
+
+struct Zeros : Workspace<float> {
+    explicit Zeros(int64_t count) : Workspace(static_cast<size_t>(count)) { std::fill_n(data(), count, 0.0f); }
+};
+
+// Rows [begin, end) of the results of one image.
+void correlate(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x,
+               const float* zeros, const float* taps, const Epilogue& epilogue, bool stream, float* y) {
+    const auto finish = [&](auto row, int64_t tap) {
+        row.weight = taps + tap;
+        row.bias = epilogue.bias;
+        row.low = epilogue.low;
+        row.high = epilogue.high;
+        row.accumulate = epilogue.accumulate;
+        row.stream = stream;
+        return row;
+    };
+    if (slides(h, w))
+        for_each_row(h, w, in, out, begin, end, x, y, zeros,
+                     [&](const Depthwise3x3& row) { table().depthwise.correlate_3x3(finish(row, 0)); });
+    else
+        for_each_stretch(h, w, in, out, begin, end, x, y,
+                         [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.correlate(finish(row, tap)); });
+}
+
 class Filter final : public Conv2dFilter {
 public:
     Filter(const Conv2dShape& shape, const float* weight)
@@ -65,18 +113,11 @@ public:
         const Map in{g_.in_h, g_.in_w, g_.in_c}, out{g_.out_h, g_.out_w, g_.out_c};
         const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
         const int64_t bands = blocks(out.h, kBandRows);
+        Zeros zeros(in.w * in.c);
         parallel_tasks(batch * bands, [&](int64_t task) {
             const int64_t n = task / bands, first = task % bands * kBandRows;
-            for_each_stretch(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c,
-                             y + n * out.h * out.w * out.c, [&](DepthwiseRow row, int64_t tap) {
-                                 row.weight = taps_.data() + tap;
-                                 row.bias = epilogue.bias;
-                                 row.low = epilogue.low;
-                                 row.high = epilogue.high;
-                                 row.accumulate = epilogue.accumulate;
-                                 row.stream = stream;
-                                 table().depthwise.correlate(row);
-                             });
+            correlate(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c, zeros.data(), taps_.data(),
+                      epilogue, stream, y + n * out.h * out.w * out.c);
         });
     }
 
@@ -107,15 +148,12 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
     for (int64_t phase = 0; phase < phases; ++phase)
         taps_first(axis_h(phase), axis_w(phase), g.in_c, g.kernel_h, g.kernel_w, weight, taps.data() + phase * size);
     const bool stream = streams(dx, g.in_c, g.batch * g.in_h * g.in_w * g.in_c);
+    Zeros zeros(in.w * in.c);
     parallel_tasks(g.batch, [&](int64_t n) {
         for (int64_t phase = 0; phase < phases; ++phase) {
-            const Axis h = axis_h(phase), w = axis_w(phase);
-            for_each_stretch(h, w, in, out, 0, h.count, dy + n * in.h * in.w * in.c, dx + n * out.h * out.w * out.c,
-                             [&](DepthwiseRow row, int64_t tap) {
-                                 row.weight = taps.data() + phase * size + tap;
-                                 row.stream = stream;
-                                 table().depthwise.correlate(row);
-                             });
+            const Axis h = axis_h(phase);
+            correlate(h, axis_w(phase), in, out, 0, h.count, dy + n * in.h * in.w * in.c, zeros.data(), taps.data() + phase * size, {},
+                      stream, dx + n * out.h * out.w * out.c);
         }
     });
 }
@@ -126,12 +164,20 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
     const int64_t taps = g.kernel_h * g.kernel_w, size = taps * g.in_c, tasks = std::min<int64_t>(g.batch, 16);
     Workspace<float> sums(static_cast<size_t>(tasks * size));  // [tasks, R, S, C]
+    Zeros zeros(in.w * in.c);
     parallel_tasks(tasks, [&](int64_t task) {
         float* sum = sums.data() + task * size;
         std::fill(sum, sum + size, 0.0f);
-        for (int64_t n = g.batch * task / tasks; n < g.batch * (task + 1) / tasks; ++n)
-            for_each_stretch(h, w, in, out, 0, g.out_h, x + n * in.h * in.w * in.c, const_cast<float*>(dy) + n * out.h * out.w * out.c,
-                             [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.weight_gradient(row, sum + tap); });
+        for (int64_t n = g.batch * task / tasks; n < g.batch * (task + 1) / tasks; ++n) {
+            const float* image = x + n * in.h * in.w * in.c;
+            float* gradient = const_cast<float*>(dy) + n * out.h * out.w * out.c;  // only read
+            if (slides(h, w))
+                for_each_row(h, w, in, out, 0, g.out_h, image, gradient, zeros.data(),
+                             [&](const Depthwise3x3& row) { table().depthwise.weight_gradient_3x3(row, sum); });
+            else
+                for_each_stretch(h, w, in, out, 0, g.out_h, image, gradient,
+                                 [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.weight_gradient(row, sum + tap); });
+        }
     });
     for (int64_t i = 0; i < size; ++i) {
         float total = 0;

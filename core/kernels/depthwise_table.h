@@ -20,11 +20,27 @@ struct DepthwiseRow {
     float low, high;  // y is clamped to this range
 };
 
+// A row of results of a 3x3 depthwise correlation of stride 1 or 2, edges included:
+//   y[i][c] = bias[c] + sum over r, s < 3 of x[r][first + i * step + s][c] * weight[r][s][c]
+// Pixels outside [0, in_w) are zeros; a row outside the image is one of zeros.
+struct Depthwise3x3 {
+    int64_t channels, in_w, out_w, first, step;
+    const float* x[3];
+    const float* weight;
+    const float* bias;  // may be null
+    float* y;
+    bool accumulate, stream;
+    float low, high;
+};
+
 struct DepthwiseTable {
     void (*correlate)(const DepthwiseRow& row);
     // weight[r][s][c] += sum over i of x[...] * y[i][c], with `weight` and `y` of the row swapped in their roles:
     // y is read, sums are written.
     void (*weight_gradient)(const DepthwiseRow& row, float* sums);
+    // The same for 3x3.
+    void (*correlate_3x3)(const Depthwise3x3& row);
+    void (*weight_gradient_3x3)(const Depthwise3x3& row, float* sums);
 };
 
 }  // namespace lathe::kernels
