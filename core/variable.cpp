@@ -53,8 +53,10 @@ std::vector<Node*> reachable(Node* root) {
 Node::~Node() {
     std::vector<std::shared_ptr<Node>> chain;
     const auto take_inputs = [&chain](Node& node) {
-        for (size_t i = 0; i < node.inputs.size(); ++i)
-            if (node.inputs[i].use_count() == 1 && !is_leaf(*node.inputs[i])) chain.push_back(std::move(node.inputs[i]));
+        for (size_t i = 0; i < node.inputs.size(); ++i) {
+            std::shared_ptr<Node> input = std::move(node.inputs[i]);  // an op may have the same input twice
+            if (input.use_count() == 1 && !is_leaf(*input)) chain.push_back(std::move(input));
+        }
     };
     take_inputs(*this);
     while (!chain.empty()) {
