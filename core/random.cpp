@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "lathe/core/error.h"
+
 namespace lathe {
 
 uint32_t Random::bits() {
@@ -29,8 +31,10 @@ double Random::normal() {
 }
 
 int64_t Random::below(int64_t count) {
+    constexpr int64_t kMost = int64_t{1} << 32;
+    check(count >= 1 && count <= kMost, "random: expected a count from 1 to ", kMost, ", got ", count);
     const auto range = static_cast<uint64_t>(count);
-    const uint64_t limit = (uint64_t{1} << 32) / range * range;  // counts above 2^32 are not needed here
+    const uint64_t limit = kMost / range * range;  // draws from here on would favour small results
     uint64_t draw;
     do draw = bits();
     while (draw >= limit);
@@ -48,8 +52,8 @@ void seed(uint64_t value) { global() = Random(value); }
 Random& global_random() { return global(); }
 
 uint64_t mix(uint64_t a, uint64_t b, uint64_t c) {
-    uint64_t x = a;
-    for (uint64_t next : {b, c}) {  // splitmix64's finaliser over each word
+    uint64_t x = 0;
+    for (uint64_t next : {a, b, c}) {  // splitmix64's finaliser over each word
         x += 0x9e3779b97f4a7c15u + next;
         x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
         x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;

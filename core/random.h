@@ -14,7 +14,7 @@ public:
     double uniform();                       // [0, 1), 32 bits of it
     double uniform(double low, double high) { return low + (high - low) * uniform(); }
     double normal();                        // mean 0, standard deviation 1
-    int64_t below(int64_t count);           // an integer in [0, count), unbiased
+    int64_t below(int64_t count);           // an integer in [0, count), unbiased. Error: count is not in [1, 2^32]
 
     uint64_t position() const { return position_; }     // 32-bit numbers drawn so far
     void seek(uint64_t position) { position_ = position; block_ = ~uint64_t{0}; }
@@ -42,7 +42,7 @@ private:
     Random before_;
 };
 
-// Mixes several numbers into one well-spread seed or stream.
+// Mixes several numbers, in their order, into one well-spread seed or stream.
 uint64_t mix(uint64_t a, uint64_t b, uint64_t c = 0);
 
 }  // namespace lathe
