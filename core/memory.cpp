@@ -258,6 +258,7 @@ Stats stats() { return {}; }
 void reset_peak() {}
 #else
 void* allocate(size_t bytes) {
+    check(bytes <= physical(), "memory: cannot allocate ", bytes, " bytes: the machine has ", physical());
     const size_t size = rounded(bytes);
     return size <= kSmall ? cache.allocate(class_of(size)) : arena().allocate(size);
 }

@@ -6,6 +6,10 @@
 
 namespace lathe {
 
+namespace {
+constexpr int64_t kMaxElements = int64_t{1} << 60;  // their bytes can still be counted
+}
+
 Shape::Shape(std::initializer_list<int64_t> dims) {
     for (int64_t extent : dims) push_back(extent);
 }
@@ -16,7 +20,9 @@ Shape::Shape(const std::vector<int64_t>& dims) {
 
 int64_t Shape::numel() const {
     int64_t product = 1;
-    for (int64_t extent : *this) product *= extent;
+    for (int64_t extent : *this)
+        check(!__builtin_mul_overflow(product, extent, &product) && product <= kMaxElements, "shape: ", *this,
+              " has more elements than any memory");
     return product;
 }
 

@@ -23,7 +23,7 @@ public:
     int64_t back() const { return dims_[rank_ - 1]; }
     const int64_t* begin() const { return dims_.data(); }
     const int64_t* end() const { return dims_.data() + rank_; }
-    int64_t numel() const;  // product of the extents; 1 for rank 0
+    int64_t numel() const;  // product of the extents; 1 for rank 0. Error: above 2^60
     bool operator==(const Shape& other) const;
 
     void push_back(int64_t extent);

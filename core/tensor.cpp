@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
+#include <utility>
 
 #include "lathe/core/memory.h"
 
@@ -112,7 +112,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::rows(int64_t start, int64_t count) const {
-    check(rank() > 0 && start >= 0 && count >= 0 && start + count <= shape_[0], "rows: expected a range inside ", shape_,
+    check(rank() > 0 && start >= 0 && count >= 0 && count <= shape_[0] - start, "rows: expected a range inside ", shape_,
           ", got ", start, " and ", count, " more");
     Tensor view = *this;
     view.shape_[0] = count;
@@ -123,14 +123,17 @@ Tensor Tensor::rows(int64_t start, int64_t count) const {
 }
 
 Tensor Tensor::permute(const std::vector<int>& axes) const {
+    constexpr int64_t kTaken = -1;
     const int rank = shape_.rank();
     check(static_cast<int>(axes.size()) == rank, "permute: expected ", rank, " axes for ", shape_, ", got ", axes.size());
     Shape shape;
     std::vector<int64_t> source_stride(rank, 1), stride(rank);
     for (int i = rank - 2; i >= 0; --i) source_stride[i] = source_stride[i + 1] * shape_[i + 1];
     for (int i = 0; i < rank; ++i) {
-        shape.push_back(shape_[shape_.axis(axes[i])]);
-        stride[i] = source_stride[shape_.axis(axes[i])];
+        const int axis = shape_.axis(axes[i]);
+        shape.push_back(shape_[axis]);
+        stride[i] = std::exchange(source_stride[axis], kTaken);
+        check(stride[i] != kTaken, "permute: expected every axis of ", shape_, " once, got axis ", axis, " again");
     }
     Tensor out(shape, dtype_);
     visit_dtype(dtype_, [&](auto zero) {

@@ -64,7 +64,7 @@ public:
     Tensor to(DType dtype) const;                // converted copy; the same handle when already of that type
     Tensor reshape(const Shape& shape) const;    // the same elements. Error: another count
     Tensor rows(int64_t start, int64_t count) const;  // a view of [start, start + count) along axis 0
-    Tensor permute(const std::vector<int>& axes) const;  // copy with axes reordered
+    Tensor permute(const std::vector<int>& axes) const;  // copy with axes reordered. Error: an axis twice
     Tensor select(int axis, const std::vector<int64_t>& indices) const;  // copy of the named slices along the axis
 
     void fill_(double value);
