@@ -1,0 +1,122 @@
+#include "lathe/core/parallel.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <mutex>
+#include <numeric>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "lathe/core/error.h"
+
+using namespace lathe;
+
+namespace {
+
+class Threads {
+public:
+    explicit Threads(int count) : before_(threads()) { set_threads(count); }
+    ~Threads() { set_threads(before_); }
+
+private:
+    int before_;
+};
+
+using Ranges = std::set<std::pair<int64_t, int64_t>>;
+
+Ranges ranges_of(int64_t count, int64_t grain, int threads) {
+    const Threads scope(threads);
+    Ranges ranges;
+    std::mutex mutex;
+    parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+        const std::lock_guard lock(mutex);
+        ranges.insert({begin, end});
+    });
+    return ranges;
+}
+
+}  // namespace
+
+TEST_CASE("parallel_for visits every index once") {
+    for (int count : {1, 2, 3, 8})
+        for (int64_t items : {1, 2, 7, 64, 1001})
+            for (int64_t grain : {0, 1, 5, 64, 2000}) {
+                const Threads scope(count);
+                std::vector<std::atomic<int>> visits(static_cast<size_t>(items));
+                parallel_for(items, grain, [&](int64_t begin, int64_t end) {
+                    for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+                });
+                for (const auto& n : visits) REQUIRE(n == 1);
+            }
+    bool called = false;
+    parallel_for(0, 4, [&](int64_t, int64_t) { called = true; });
+    parallel_for(-3, 4, [&](int64_t, int64_t) { called = true; });
+    parallel_tasks(0, [&](int64_t) { called = true; });
+    CHECK_FALSE(called);
+}
+
+TEST_CASE("the split follows from count and grain alone") {
+    CHECK(ranges_of(10, 4, 1) == Ranges{{0, 4}, {4, 8}, {8, 10}});
+    CHECK(ranges_of(4, 4, 3) == Ranges{{0, 4}});
+    for (int count : {2, 3, 16}) CHECK(ranges_of(1001, 13, count) == ranges_of(1001, 13, 1));
+}
+
+TEST_CASE("a region inside a region runs on the thread that it is in") {
+    const Threads scope(3);
+    std::atomic<int> strangers{0}, total{0};
+    CHECK_FALSE(in_parallel());
+    parallel_tasks(20, [&](int64_t) {
+        const auto here = std::this_thread::get_id();
+        if (!in_parallel()) ++strangers;
+        parallel_tasks(10, [&](int64_t) {
+            if (std::this_thread::get_id() != here || !in_parallel()) ++strangers;
+            ++total;
+        });
+    });
+    CHECK(strangers == 0);
+    CHECK(total == 200);
+    CHECK_FALSE(in_parallel());
+}
+
+TEST_CASE("an exception of a task reaches the caller, and the threads go on working") {
+    for (int count : {1, 2, 4}) {
+        const Threads scope(count);
+        for (int round = 0; round < 20; ++round) {
+            CHECK_THROWS_WITH_AS(parallel_tasks(50, [](int64_t task) { check(task != 31, "task ", task, " failed"); }),
+                                 "task 31 failed", Error);
+            CHECK_FALSE(in_parallel());
+            std::atomic<int64_t> sum{0};
+            parallel_tasks(50, [&](int64_t task) { sum += task; });
+            CHECK(sum == 49 * 50 / 2);
+        }
+        CHECK_THROWS_AS(parallel_tasks(9, [](int64_t) { throw 3; }), int);  // any type, from every task
+        CHECK_THROWS_AS(parallel_tasks(4, [](int64_t) { parallel_tasks(4, [](int64_t) { fail("within"); }); }), Error);
+    }
+}
+
+TEST_CASE("several threads may have regions at the same time") {
+    const Threads scope(2);
+    std::vector<int64_t> sums(4);
+    std::vector<std::thread> callers;
+    for (int64_t& sum : sums)
+        callers.emplace_back([&sum] {
+            for (int round = 0; round < 50; ++round) {
+                std::vector<int64_t> parts(30);
+                parallel_tasks(30, [&](int64_t task) { parts[static_cast<size_t>(task)] = task; });
+                sum += std::accumulate(parts.begin(), parts.end(), int64_t{0});
+            }
+        });
+    for (std::thread& caller : callers) caller.join();
+    for (int64_t sum : sums) CHECK(sum == 50 * 435);
+}
+
+TEST_CASE("set_threads") {
+    const Threads scope(1);
+    std::set<std::thread::id> ids;
+    parallel_tasks(20, [&](int64_t) { ids.insert(std::this_thread::get_id()); });
+    CHECK(ids == std::set{std::this_thread::get_id()});
+    CHECK_THROWS_WITH_AS(set_threads(0), "threads: expected at least 1, got 0", Error);
+    CHECK(threads() == 1);
+}
