@@ -1,8 +1,6 @@
 // Networks and blocks against what PyTorch computed with the same weights (tests/fixtures/make_network_fixtures.py).
 #include <doctest/doctest.h>
 
-#include <cmath>
-
 #include "lathe/nn/layers/inverted_residual.h"
 #include "lathe/nn/layers/squeeze_excite.h"
 #include "lathe/nn/serialize.h"
@@ -11,7 +9,7 @@
 
 using namespace lathe;
 using namespace lathe::nn;
-using lathe::testing::relative_difference;
+using namespace lathe::testing;
 
 namespace {
 
@@ -22,12 +20,6 @@ TensorFile part(const TensorFile& file, const std::string& prefix) {
     TensorFile found;
     for (const auto& [name, tensor] : file.tensors)
         if (name.starts_with(prefix)) found.tensors[name.substr(prefix.size())] = tensor;
-    return found;
-}
-
-double largest(const Tensor& x) {
-    double found = 0;
-    for (int64_t i = 0; i < x.numel(); ++i) found = std::max(found, std::abs(x.at(i)));
     return found;
 }
 
@@ -50,7 +42,7 @@ void check_against(Module& module, const std::string& name) {
     for (const auto& [parameter_name, parameter] : module.named_parameters()) {
         CAPTURE(parameter_name);
         const Tensor expected = parameter->layout().from_file(file.tensors.at("grad." + parameter_name));
-        if (largest(expected) < 1e-12) continue;  // a bias in front of a batch norm: both sides are rounding errors
+        if (largest_magnitude(expected) < 1e-12) continue;  // a bias in front of a batch norm: both sides are rounding errors
         CHECK(relative_difference(parameter->grad(), expected) < 1e-6);
     }
     for (const auto& [buffer_name, buffer] : module.named_buffers()) {

@@ -33,6 +33,8 @@ inline bool register_recorded(const std::vector<RecordedCase>& cases) {
     return true;
 }
 
+double largest_magnitude(const Tensor& x);
+
 // The largest difference, divided by the largest magnitude of `expected`; infinite when shapes differ or a value is NaN.
 double relative_difference(const Tensor& got, const Tensor& expected);
 
