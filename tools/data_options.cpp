@@ -35,13 +35,14 @@ data::Dataset DataOptions::open(data::Split split, const Shape& size, const nn::
 Shape parse_input(const std::string& text) {
     Shape shape;
     const char* at = text.c_str();
-    for (int i = 0; i < 3; ++i) {
+    for (bool more = true; more; ++at) {
         char* end = nullptr;
         const long extent = std::strtol(at, &end, 10);
-        if (end == at || extent < 1 || extent > 1 << 16 || *end != (i < 2 ? 'x' : 0))
-            fail("--input: expected HEIGHTxWIDTHxCHANNELS such as 32x32x3, got '", text, "'");
+        more = *end == 'x' && shape.rank() < 2;
+        check(end != at && extent >= 1 && extent <= 1 << 16 && (more || (*end == 0 && shape.rank() != 1)),
+              "--input: expected HEIGHTxWIDTHxCHANNELS such as 32x32x3, or a number of features, got '", text, "'");
         shape.push_back(extent);
-        at = end + 1;
+        at = end;
     }
     return shape;
 }

@@ -23,7 +23,7 @@ struct DataOptions {
                        const std::string& augment = "none") const;
 };
 
-// "32x32x3" -> {32, 32, 3}. Error: not that form.
+// "32x32x3" -> {32, 32, 3}, "640" -> {640}. Error: neither form.
 Shape parse_input(const std::string& text);
 
 }  // namespace lathe::tools

@@ -21,7 +21,8 @@ void check_command(const CLI::App& app, const std::string& word) {
     std::vector<std::string> names;
     for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
     if (word.starts_with("-") || std::find(names.begin(), names.end(), word) != names.end()) return;
-    throw CLI::ValidationError("unknown command '" + word + "'; " + lathe::nearest_name(word, names));
+    const std::string hint = lathe::nearest_name(word, names);
+    throw CLI::ValidationError("unknown command '" + word + "'" + (hint.empty() ? "" : "; " + hint));
 }
 
 }  // namespace

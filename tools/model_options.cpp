@@ -13,6 +13,7 @@ void ModelOptions::add_to(CLI::App& command) {
     command.add_option("--model", model, "A saved .safetensors file, or the name of a network (lathe info lists them)")->required();
     command.add_option("--weights", weights, "Weights for the named network: a .safetensors file with PyTorch's names and order");
     command.add_option("--width", width, "Multiplies every channel count of the named network")->check(CLI::PositiveNumber)->capture_default_str();
+    command.add_option("--widths", widths, "Channel counts of the named network one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
     command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")->check(CLI::NonNegativeNumber)->capture_default_str();
 }
 
@@ -24,12 +25,16 @@ bool ModelOptions::is_file() const {
 std::unique_ptr<nn::Model> ModelOptions::make(nn::ModelOptions usual) const {
     std::unique_ptr<nn::Model> made;
     if (is_file()) {
-        check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network; ",
-              nearest_name(model, nn::model_names()));
+        const std::string hint = nearest_name(model, nn::model_names());
+        check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
+              hint.empty() ? "" : "; ", hint);
+        check(width == 1 && widths.empty() && !classes, "--width, --widths and --classes are for a network by its name; ", model,
+              " holds a network that has them already");
         made = nn::load(model);
     } else {
         if (classes) usual.classes = classes;
         usual.width = width;
+        usual.widths = widths;
         made = nn::make_model(model, usual);
     }
     if (!weights.empty()) nn::load_weights(*made, weights);

@@ -12,11 +12,13 @@ struct ModelOptions {
     std::string model;    // file or name
     std::string weights;
     double width = 1.0;
+    std::vector<int64_t> widths;
     int64_t classes = 0;
 
     void add_to(CLI::App& command);
     bool is_file() const;
-    // `usual` gives classes and input where the options do not. Error: neither a file nor a network's name.
+    // `usual` gives classes and input where the options do not. Error: neither a file nor a network's name, or a file
+    // and options of a network by name.
     std::unique_ptr<nn::Model> make(nn::ModelOptions usual = {}) const;
 };
 

@@ -12,7 +12,9 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 std::string name_of(const CLI::Option& option) { return option.get_single_name(); }
-bool is_setting(const CLI::Option& option) { return name_of(option) != "help" && name_of(option) != "resume"; }
+bool is_setting(const CLI::Option& option) {
+    return name_of(option) != "help" && name_of(option) != "resume" && name_of(option) != "force";
+}
 bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 bool is_list(const CLI::Option& option) { return option.get_items_expected_max() > 1; }
 

@@ -38,7 +38,7 @@ struct TrainOptions {
     uint64_t seed = 0;
     int threads = 0;
     std::string out;
-    bool resume = false;
+    bool resume = false, force = false;
 };
 
 optim::Trainer* running = nullptr;
@@ -73,13 +73,26 @@ std::unique_ptr<nn::Model> load_init(const TrainOptions& o) {
     auto model = nn::load(o.init);
     check(o.model.empty() || o.model == model->architecture(), "train: --model is ", o.model, " but ", o.init, " holds ",
           model->architecture());
+    check(o.width == 1 && o.widths.empty() && o.dropout < 0, "train: --width, --widths and --dropout are for a new network; ",
+          o.init, " has its own");
     return model;
 }
 
-// The model to train: `init` fitted to the classes, or a new one.
+// The same network with the same weights for images of another size.
+std::unique_ptr<nn::Model> for_input(std::unique_ptr<nn::Model> model, const Shape& input, const std::string& path) {
+    if (model->input_shape() == input) return model;
+    nn::ModelOptions options = model->options();
+    options.input = input;
+    auto fitted = nn::make_model(model->architecture(), options);
+    nn::load_weights(*fitted, nn::to_file(*model), path);
+    fitted->metadata = model->metadata;
+    return fitted;
+}
+
+// The model to train: `init` fitted to images and classes, or a new one.
 std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<nn::Model> init, const data::Dataset& train) {
     const auto classes = static_cast<int64_t>(train.classes().size());
-    auto model = init ? std::move(init)
+    auto model = init ? for_input(std::move(init), train.image_shape(), o.init)
                       : nn::make_model(o.model, {.classes = classes, .width = o.width, .widths = o.widths,
                                                  .input = train.image_shape(), .dropout = o.dropout});
     if (model->classes() != classes) model->replace_classifier(classes);
@@ -129,9 +142,24 @@ optim::History run(optim::Trainer& trainer, const data::Dataset& train, const da
     return trainer.fit(train, test, fit);
 }
 
+// A run is hours of work: another one takes its folder only when told to. Its checkpoint goes before its settings do, so
+// that the two never belong to different runs.
+void begin_run(const TrainOptions& o, const CLI::App& command) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    fs::create_directories(o.out, error);
+    check(!error, o.out, ": cannot make the folder: ", error.message());
+    for (const char* name : {"last.safetensors", "best.safetensors", "log.csv"}) {
+        fs::remove(o.out + "/" + name, error);
+        check(!error, o.out, ": cannot remove ", name, " of the run before: ", error.message());
+    }
+    write_file_atomically(o.out + "/config.json", settings_json(command));
+}
+
 void train_network(CLI::App& command, TrainOptions& o) {
-    const std::string config = o.out + "/config.json";
-    if (o.resume) restore_settings(command, config, {"out", "threads", "workers", "data-root", "checkpoint-activations"});
+    if (o.resume) restore_settings(command, o.out + "/config.json", {"out", "threads", "workers", "data-root", "checkpoint-activations"});
+    check(o.resume || o.force || !std::filesystem::exists(o.out + "/last.safetensors"), "train: ", o.out,
+          " holds a run; --resume goes on with it, --force replaces it, another --out keeps it");
     check(!o.data.data.empty(), "train: expected --data");
     if (o.threads > 0) set_threads(o.threads);
     seed(o.seed);
@@ -146,10 +174,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     const auto model = make_network(o, std::move(init), train);
     optim::Trainer trainer(*model, make_optimizer(o));
 
-    std::error_code error;
-    std::filesystem::create_directories(o.out, error);
-    check(!error, o.out, ": cannot make the folder: ", error.message());
-    if (!o.resume) write_file_atomically(config, settings_json(command));
+    if (!o.resume) begin_run(o, command);
 
     std::printf("%s\n%s\n%s: %s parameters, input %s, %s, %d thread%s, into %s\n", train.describe().c_str(), test.describe().c_str(),
                 model->architecture().c_str(), with_commas(model->parameter_count()).c_str(), model->input_shape().str().c_str(),
@@ -211,7 +236,8 @@ void add_train(CLI::App& app) {
     c.add_option("--seed", o->seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
     c.add_option("--out", o->out, "Folder for last.safetensors, best.safetensors, log.csv and config.json")->required();
-    c.add_flag("--resume", o->resume, "Go on from DIR/last.safetensors with the settings of DIR/config.json");
+    auto* resume = c.add_flag("--resume", o->resume, "Go on from OUT/last.safetensors with the settings of OUT/config.json");
+    c.add_flag("--force", o->force, "Replace the run that is in OUT")->excludes(resume);
     c.callback([&c, o] { train_network(c, *o); });
 }
 

@@ -119,7 +119,10 @@ TEST_CASE("bad input is one line and exit code 1") {
     check_fails(lathe("train --data shapes --out " + (folder / "a")), 1, "--model");
     check_fails(lathe("train --resume --out " + (folder / "empty")), 1, "config.json");
     check_fails(lathe("profile --model vgg-cifar --input 4x4x3"), 1, "4");
-    check_fails(lathe("profile --model vgg-cifar --input 32"), 1, "32x32x3");
+    check_fails(lathe("profile --model vgg-cifar --input 32x32"), 1, "32x32x3");
+    check_fails(lathe("profile --model vgg-cifar --input 32x32x3x1"), 1, "32x32x3");
+    check_fails(lathe("profile --model vgg-cifar --input 32"), 1, "[32, 32, 3]");
+    check_fails(lathe("train --model autoencoder --data shapes --out " + (folder / "a")), 1, "autoencoder");
     check_fails(lathe("eval --model " + (folder / "none.safetensors") + " --data shapes"), 1, "none.safetensors");
     std::ofstream(folder / "short.safetensors") << "abc";
     check_fails(lathe("eval --model " + (folder / "short.safetensors") + " --data shapes"), 1, "short.safetensors");
@@ -164,9 +167,31 @@ TEST_CASE("train, eval, predict and profile work on one saved file") {
 }
 
 TEST_CASE("profile counts what the course prints") {
-    const Json vgg = Json::parse(lathe("profile --json --runs 1 --model vgg-cifar").out);
+    const auto profile = [](const std::string& arguments) { return Json::parse(lathe("profile --json --runs 1 --model " + arguments).out); };
+    const Json vgg = profile("vgg-cifar");
     CHECK(vgg["params"] == 9228362);
     CHECK(vgg["macs"] == 605754368);
+    CHECK(profile("vgg-cifar --widths 45,90,179,179,358,358,358,512")["params"] == 5013666);
+    CHECK(profile("mobilenetv2 --input 32x32x3 --classes 10")["macs"] == 87976448);
+    CHECK(profile("autoencoder")["macs"] == 264192);
+    CHECK(profile("autoencoder --input 320")["params"].get<int64_t>() < 267928);
+}
+
+TEST_CASE("a run is replaced only when told to") {
+    const Folder folder;
+    const std::string run = folder / "run";
+    const std::string first = "train --model lenet5 --data shapes --limit 64 --epochs 1 --out " + run;
+    REQUIRE(lathe(first).code == 0);
+    const std::string last = text_of(run + "/last.safetensors"), settings = text_of(run + "/config.json");
+    check_fails(lathe(first + " --seed 5"), 1, run + " holds a run; --resume goes on with it, --force replaces it");
+    CHECK(text_of(run + "/last.safetensors") == last);
+    CHECK(text_of(run + "/config.json") == settings);
+    check_fails(lathe(first + " --force --resume"), 2, "--force");
+    CHECK(lathe(first + " --seed 5 --force").code == 0);
+    CHECK(text_of(run + "/last.safetensors") != last);
+    const Json now = Json::parse(text_of(run + "/config.json"));
+    CHECK(now["seed"] == 5);
+    CHECK_FALSE(now.contains("force"));
 }
 
 TEST_CASE("an interrupted run goes on to the same weights, for any number of threads") {
@@ -200,6 +225,26 @@ TEST_CASE("fine-tuning replaces the classifier when the classes differ, and free
     const Result result = lathe("eval --json --model " + (folder / "tuned/best.safetensors") + " --data folder:" + (folder / "images"));
     CHECK(Json::parse(result.out)["classes"].size() == 3);
     check_fails(lathe("eval --model " + (folder / "tuned/best.safetensors") + " --data shapes"), 1, "classes");
+}
+
+TEST_CASE("fine-tuning on images of another size makes a network for that size") {
+    const Folder folder;
+    REQUIRE(lathe("train --model resnet8 --width 0.25 --data shapes --limit 64 --epochs 1 --out " + (folder / "base")).code == 0);
+    for (const char* name : {"dark", "light"}) {
+        fs::create_directories(folder.path / "images" / name);
+        for (int i = 0; i < 8; ++i) write_bmp(folder / ("images/" + std::string(name) + "/" + std::to_string(i) + ".bmp"));
+    }
+    const std::string init = "train --init " + (folder / "base/last.safetensors") + " --data folder:" + (folder / "images") +
+                             " --epochs 1 --batch 4 --out " + (folder / "tuned");
+    const Result tuned = lathe(init + " --input 48x48x3");
+    INFO(tuned.err);
+    REQUIRE(tuned.code == 0);
+    const Json profile = Json::parse(lathe("profile --json --runs 1 --model " + (folder / "tuned/last.safetensors")).out);
+    CHECK(profile["layers"][0]["output"] == Json({1, 48, 48, 4}));
+
+    check_fails(lathe(init + " --force --width 2"), 1, "--width");
+    check_fails(lathe("profile --model " + (folder / "tuned/last.safetensors") + " --width 2"), 1, "--width");
+    check_fails(lathe("profile --model " + (folder / "tuned/last.safetensors") + " --classes 3"), 1, "--classes");
 }
 
 TEST_CASE("a loss that is no longer finite stops the run and leaves the last good checkpoint") {
