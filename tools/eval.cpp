@@ -4,6 +4,7 @@
 #include "lathe/core/parallel.h"
 #include "lathe/nn/zoo.h"
 #include "lathe/optim/evaluate.h"
+#include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
@@ -74,7 +75,7 @@ void add_eval(CLI::App& app) {
     o->data.add_to(c);
     c.add_option("--split", o->split, "test or train")->check(CLI::IsMember({"test", "train"}))->capture_default_str();
     c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")->capture_default_str();
-    c.add_option("--batch", o->batch, "Images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { eval(*o); });

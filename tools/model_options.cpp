@@ -6,15 +6,16 @@
 #include "lathe/core/error.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/nn/zoo.h"
+#include "lathe/tools/checks.h"
 
 namespace lathe::tools {
 
 void ModelOptions::add_to(CLI::App& command) {
     command.add_option("--model", model, "A saved .safetensors file, or the name of a network (lathe info lists them)")->required();
     command.add_option("--weights", weights, "Weights for the named network: a .safetensors file with PyTorch's names and order");
-    command.add_option("--width", width, "Multiplies every channel count of the named network")->check(CLI::PositiveNumber)->capture_default_str();
+    command.add_option("--width", width, "Multiplies every channel count of the named network")->check(PositiveNumber)->capture_default_str();
     command.add_option("--widths", widths, "Channel counts of the named network one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
-    command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")->check(CLI::NonNegativeNumber)->capture_default_str();
+    command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")->check(NonNegativeNumber)->capture_default_str();
 }
 
 bool ModelOptions::is_file() const {

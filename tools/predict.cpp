@@ -7,6 +7,7 @@
 #include "lathe/data/image.h"
 #include "lathe/data/transforms.h"
 #include "lathe/nn/serialize.h"
+#include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/table.h"
 
@@ -67,7 +68,7 @@ void add_predict(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("predict", "Name what is on image files");
     c.add_option("--model", o->model, "A saved .safetensors file")->required();
     c.add_option("images", o->images, "PNG, JPEG or BMP files")->required();
-    c.add_option("--top", o->top, "How many classes to print for each")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--top", o->top, "How many classes to print for each")->check(PositiveNumber)->capture_default_str();
     c.add_flag("--json", o->json, "Print one JSON array");
     c.callback([o] { predict(*o); });
 }

@@ -101,7 +101,9 @@ TEST_CASE("wrong usage is one line and exit code 2") {
     check_fails(lathe(""), 2, "A subcommand is required");
     check_fails(lathe("trian"), 2, "trian");
     check_fails(lathe("train --out x --frobnicate 3"), 2, "frobnicate");
-    check_fails(lathe("train --out x --epochs many"), 2, "epochs");
+    check_fails(lathe("train --out x --epochs many"), 2, "--epochs: expected a number above 0, got many");
+    check_fails(lathe("train --out x --epochs 0"), 2, "--epochs: expected a number above 0, got 0");
+    check_fails(lathe("train --out x --lr inf"), 2, "--lr: expected a number of 0 or more, got inf");
     check_fails(lathe("train --out x --optimizer sdg"), 2, "sdg");
     check_fails(lathe("eval --model x"), 2, "--data");
 }
