@@ -29,9 +29,9 @@ std::vector<int64_t> permutation(int64_t count, Random random) {
 }
 
 Dataset::Dataset(std::shared_ptr<const Source> source)
-    : source_(std::move(source)), normalization_(source_->info().normalization), shape_(source_->info().image_shape) {
-    normalization_.check_channels(shape_[2]);
-}
+    : source_(std::move(source)),
+      normalization_(source_->info().normalization.for_channels(source_->info().image_shape[2])),
+      shape_(source_->info().image_shape) {}
 
 int64_t Dataset::size() const { return indices_ ? static_cast<int64_t>(indices_->size()) : source_->size(); }
 
@@ -84,10 +84,9 @@ Dataset Dataset::augmented(const std::vector<Transform>& transforms) const {
     return result;
 }
 
-Dataset Dataset::with_normalization(Normalization normalization) const {
-    normalization.check_channels(shape_[2]);
+Dataset Dataset::with_normalization(const Normalization& normalization) const {
     Dataset result = *this;
-    result.normalization_ = std::move(normalization);
+    result.normalization_ = normalization.for_channels(shape_[2]);
     return result;
 }
 

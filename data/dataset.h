@@ -54,7 +54,7 @@ public:
     int64_t size() const;
     const Shape& image_shape() const { return shape_; }  // {height, width, channels} after augmentation
     const std::vector<std::string>& classes() const { return source_->info().classes; }
-    const Normalization& normalization() const { return normalization_; }
+    const Normalization& normalization() const { return normalization_; }  // one value for each channel, or none
     std::string describe() const;  // "cifar10 train: 30,000 images 32x32x3, 10 classes, from 3 of 5 batch files"
 
     int64_t label(int64_t i) const;
@@ -68,7 +68,7 @@ public:
     Dataset augmented(Transform first, Rest... rest) const {
         return augmented(std::vector<Transform>{std::move(first), Transform(std::move(rest))...});
     }
-    Dataset with_normalization(Normalization normalization) const;  // Error: another number of channels
+    Dataset with_normalization(const Normalization& normalization) const;  // Error: another number of channels
 
     Dataset take(int64_t begin, int64_t count) const;            // Error: not inside [0, size())
     Dataset sample(int64_t count = 256, uint64_t seed = 0) const;  // that many at random (all when there are fewer)

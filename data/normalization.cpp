@@ -54,6 +54,17 @@ void Normalization::check_channels(int64_t channels) const {
     }
 }
 
+Normalization Normalization::for_channels(int64_t channels) const {
+    check_channels(channels);
+    Normalization each;
+    if (mean.empty() && std.empty()) return each;
+    for (int64_t c = 0; c < channels; ++c) {
+        each.mean.push_back(value_for(mean, c, 0));
+        each.std.push_back(value_for(std, c, 1));
+    }
+    return each;
+}
+
 std::vector<float> Normalization::table(int64_t channels) const {
     const auto count = static_cast<size_t>(channels);
     std::vector<float> table(256 * count);  // the same float32 steps as PyTorch's transforms

@@ -14,6 +14,8 @@ struct Normalization {
 
     // Error: not as many values as channels (or one), a value that is not finite, a std that is not positive.
     void check_channels(int64_t channels) const;
+    // The same with a value for each channel, or none at all for pixels that are used as they are. Error: as above.
+    Normalization for_channels(int64_t channels) const;
     // What every pixel value becomes, [256, channels]: made once for many images.
     std::vector<float> table(int64_t channels) const;
 

@@ -74,6 +74,16 @@ ModelOptions read_options(const Metadata& metadata) {
             .dropout = real(member(options, "dropout", what), what)};
 }
 
+void check_scaling(const InputScaling& scaling, int64_t channels, const std::string& what) {
+    const auto fits = [&](const std::vector<float>& values) {
+        return (values.empty() || static_cast<int64_t>(values.size()) == channels) &&
+               std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+    };
+    check(fits(scaling.mean) && fits(scaling.std) && scaling.mean.size() == scaling.std.size() &&
+              std::all_of(scaling.std.begin(), scaling.std.end(), [](float value) { return value > 0; }),
+          what, ": expected no means and deviations or one of each for the ", channels, " channels, deviations above 0");
+}
+
 InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
     const std::string what = "lathe.scaling";
     const json scaling = parse(metadata, what);
@@ -81,14 +91,8 @@ InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
         const std::vector<double> values = list(member(scaling, name, what), what, real);
         return std::vector<float>(values.begin(), values.end());
     };
-    InputScaling found{.mean = read("mean"), .std = read("std")};
-    const auto fits = [&](const std::vector<float>& values) {
-        return (values.empty() || static_cast<int64_t>(values.size()) == channels) &&
-               std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
-    };
-    check(fits(found.mean) && fits(found.std) && found.mean.size() == found.std.size() &&
-              std::all_of(found.std.begin(), found.std.end(), [](float value) { return value > 0; }),
-          what, ": expected no means and deviations or one of each for the ", channels, " channels, deviations above 0");
+    const InputScaling found{.mean = read("mean"), .std = read("std")};
+    check_scaling(found, channels, what);
     return found;
 }
 
@@ -157,6 +161,9 @@ void set_weights(Module& module, const TensorFile& file) {
 TensorFile to_file(Model& model) {
     for (const auto& [key, value] : model.metadata)
         check(!is_reserved(key), "save: the metadata name '", key, "' is reserved");
+    check_scaling(model.scaling, model.input_shape().back(), "save: the scaling");
+    check(model.class_names.empty() || static_cast<int64_t>(model.class_names.size()) == model.classes(),
+          "save: expected no class names or ", model.classes(), ", got ", model.class_names.size());
     TensorFile file{.tensors = model.state(), .metadata = model.metadata};
     file.metadata["format"] = "pt";  // what other readers take for "names and order of PyTorch"
     file.metadata["lathe.version"] = kVersion;

@@ -17,7 +17,7 @@ namespace lathe::nn {
 //   lathe.sizes         "follow" when layers have other sizes than the architecture gave them, else "fixed"
 // and Model::metadata. Tensors named "optim.…" are a trainer's own and are passed over.
 
-// Error: as write_safetensors, or Model::metadata has a reserved name.
+// Error: as write_safetensors, or the model has a scaling, class names or metadata that load would refuse.
 void save(Model& model, const std::string& path);
 // Error: as read_safetensors, or the file is not a model: no or another version, an unknown architecture, options that the
 // architecture refuses, tensors missing, left over or of another shape or type. One line that names the file.

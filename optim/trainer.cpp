@@ -7,6 +7,7 @@
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/checkpointed.h"
+#include "lathe/nn/model.h"
 
 namespace lathe::optim {
 
@@ -39,6 +40,14 @@ void check_options(const FitOptions& o) {
           o.clip_value);
     check(o.patience >= 0, "fit: expected a patience of 0 epochs or more, got ", o.patience);
     check(!o.resume || !o.out.empty(), "fit: to resume, expected the folder of the run, got none");
+}
+
+// What a user of the trained model needs to run it on images.
+void describe_images(nn::Module& module, const data::Dataset& train) {
+    auto* model = dynamic_cast<nn::Model*>(&module);
+    if (!model || model->classes() != static_cast<int64_t>(train.classes().size())) return;
+    model->class_names = train.classes();
+    model->scaling = {.mean = train.normalization().mean, .std = train.normalization().std};
 }
 
 // One call of fit.
@@ -254,6 +263,7 @@ History Trainer::fit(const data::Dataset& train, const data::Dataset& test, cons
     if (options.lr > 0) optimizer_->lr = options.lr;
     const KeepGlobalRandom keep_random;
     const nn::ModeScope mode(module_, true);
+    describe_images(module_, train);
     History history = Run(module_, *optimizer_, train, test, options, stop_).go();
     stop_ = false;
     return history;

@@ -69,7 +69,8 @@ class Trainer {
 public:
     Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer);
 
-    // A module that is an nn::Model is written as a whole model, any other as its named weights.
+    // A module that is an nn::Model takes over the training set's class names and normalisation and is written as a whole
+    // model, any other as its named weights.
     // Error: options out of range; the loss or a weight is no longer finite (the last good checkpoint stays); a checkpoint
     // of another model or run; a file that cannot be written.
     History fit(const data::Dataset& train, const data::Dataset& test, const FitOptions& options = {});

@@ -8,6 +8,7 @@
 #include "lathe/nn/serialize.h"
 #include "lathe/nn/zoo.h"
 #include "lathe/optim/trainer.h"
+#include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/progress.h"
@@ -96,8 +97,6 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
                       : nn::make_model(o.model, {.classes = classes, .width = o.width, .widths = o.widths,
                                                  .input = train.image_shape(), .dropout = o.dropout});
     if (model->classes() != classes) model->replace_classifier(classes);
-    model->class_names = train.classes();
-    model->scaling = {train.normalization().mean, train.normalization().std};
     for (const std::string& pattern : o.freeze) model->freeze(pattern);
     return model;
 }
@@ -207,7 +206,7 @@ void add_train(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("train", "Train a network on images");
     c.add_option("--model", o->model, "lenet5, vgg-cifar, resnet20, mobilenetv2, resnet8, mobilenetv1-025, ds-cnn");
     c.add_option("--init", o->init, "Start from this saved model; its classifier is replaced when the classes differ");
-    c.add_option("--width", o->width, "Multiplies every channel count")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--width", o->width, "Multiplies every channel count")->check(PositiveNumber)->capture_default_str();
     c.add_option("--widths", o->widths, "Channel counts one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
     c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")->capture_default_str();
     c.add_option("--dropout", o->dropout, "Probability; -1: the network's usual one")->capture_default_str();
@@ -216,22 +215,22 @@ void add_train(CLI::App& app) {
     o->data.add_to(c);
     c.get_option("--data")->required(false);
     c.add_option("--augment", o->augment, "crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.25, none, or auto (what suits the data)")->capture_default_str();
-    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(NonNegativeNumber)->capture_default_str();
 
-    c.add_option("--epochs", o->fit.epochs, "Times through the training images")->check(CLI::PositiveNumber)->capture_default_str();
-    c.add_option("--batch", o->fit.batch, "Images per step")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--epochs", o->fit.epochs, "Times through the training images")->check(PositiveNumber)->capture_default_str();
+    c.add_option("--batch", o->fit.batch, "Images per step")->check(PositiveNumber)->capture_default_str();
     c.add_option("--optimizer", o->optimizer, "sgd, adam or adamw")->check(CLI::IsMember({"sgd", "adam", "adamw"}))->capture_default_str();
-    c.add_option("--lr", o->lr, "Learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--lr", o->lr, "Learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--momentum", o->momentum, "Of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_flag("--nesterov", o->nesterov, "Nesterov's momentum");
     c.add_option("--weight-decay", o->weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")->capture_default_str();
     c.add_flag("--decay-all", o->decay_all, "Decay biases and norms, too");
     c.add_option("--schedule", o->schedule, "constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; +warmup:EPOCHS behind it")->capture_default_str();
     c.add_option("--label-smoothing", o->fit.label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--clip", o->fit.clip_norm, "Greatest norm of all gradients together; 0: any")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--clip", o->fit.clip_norm, "Greatest norm of all gradients together; 0: any")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--ema", o->fit.ema, "Decay of the moving average of the weights; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_flag("--checkpoint-activations", o->fit.checkpoint_activations, "Less memory for about a third more compute, the same result");
-    c.add_option("--patience", o->fit.patience, "Stop after so many epochs without a better test result; 0: never")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--patience", o->fit.patience, "Stop after so many epochs without a better test result; 0: never")->check(NonNegativeNumber)->capture_default_str();
 
     c.add_option("--seed", o->seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();

@@ -66,6 +66,8 @@ TEST_CASE("dataset: normalisation per channel, one for all, none") {
     CHECK(normal[0] == doctest::Approx((5 / 255.0 - 0.1) / 0.5));
     CHECK(normal[1] == doctest::Approx((100 / 255.0 - 0.2) / 0.5));
     CHECK(normal[2] == doctest::Approx((200 / 255.0 - 0.3) / 0.5));
+    CHECK(all.with_normalization(parse_normalization("none", "0.5")).normalization() == Normalization{{0, 0, 0}, {0.5f, 0.5f, 0.5f}});
+    CHECK(all.with_normalization({}).normalization() == Normalization{});
     const Normalization parsed = parse_normalization("0.4914,0.4822,0.4465", "none");
     CHECK(parsed.mean_text() == "0.4914,0.4822,0.4465");
     CHECK(parsed.std_text() == "none");

@@ -76,6 +76,12 @@ TEST_CASE("class names, scaling, masks and further texts are kept") {
 
     model->metadata["lathe.version"] = "7";
     CHECK(message_of([&] { save(*model, path); }) == "save: the metadata name 'lathe.version' is reserved");
+    model->metadata.clear();
+    model->class_names.pop_back();
+    CHECK(message_of([&] { save(*model, path); }) == "save: expected no class names or 2, got 1");
+    model->scaling.std.clear();
+    CHECK(message_of([&] { save(*model, path); }).starts_with("save: the scaling: expected no means and deviations or one of each"));
+    CHECK(load(path)->class_names.size() == 2);
 }
 
 TEST_CASE("a pruned network keeps its sizes; others must have the architecture's") {

@@ -197,13 +197,14 @@ TEST_CASE("trainer: a finished run resumed does nothing, a longer one goes on") 
 TEST_CASE("trainer: the files of a model are whole models, with the averages in the best one") {
     const TemporaryFolder folder;
     auto model = nn::models::lenet5({.classes = 3, .widths = {2, 3, 8, 6}, .input = {12, 12, 1}});
-    model.class_names = {"left", "middle", "right"};
-    const auto train = stripes(48).augmented(data::resize(12, 12)), test = stripes(30, 2).augmented(data::resize(12, 12));
+    const auto train = stripes(48).augmented(data::resize(12, 12)).with_normalization({.mean = {}, .std = {0.25f}}), test = stripes(30, 2).augmented(data::resize(12, 12));
     optim::Trainer trainer(model, optim::sgd({.lr = 0.05}));
     trainer.fit(train, test, {.epochs = 1, .batch = 16, .ema = 0.9, .out = folder.path});
 
     auto best = nn::load(folder / "best.safetensors");
-    CHECK(best->class_names == model.class_names);
+    CHECK(best->class_names == std::vector<std::string>{"left", "middle", "right"});
+    CHECK(best->scaling.mean == std::vector<float>{0});
+    CHECK(best->scaling.std == std::vector<float>{0.25f});
     CHECK(same_bits(*best, model));
     auto last = nn::load(folder / "last.safetensors");
     CHECK(!same_bits(*last, model));
