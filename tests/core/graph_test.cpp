@@ -47,7 +47,7 @@ TEST_CASE("a graph has the values that enter and the ops in order of execution")
           "%1 = constant() [3]  \n"
           "%2 = add(%0, %1) [4, 3]  activation=none\n"
           "%3 = mul(%2, %0) [4, 3]  \n"
-          "%4 = sum(%3) [4]  axis=1\n");
+          "%4 = sum(%3) [4]  axis=1 keep_axis=0\n");
     CHECK(graph.input == 0);
     CHECK(graph.output == 4);
     CHECK(graph.consumers(0) == std::vector<int>{2, 3});
