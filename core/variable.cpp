@@ -29,7 +29,9 @@ void receive(Node& node, Tensor g, const char* from) {
 std::vector<Node*> reachable(Node* root) {
     static std::atomic<uint64_t> pass{0};
     const uint64_t mark = ++pass;
-    std::vector<Node*> found{root};
+    std::vector<Node*> found;
+    found.reserve(128);
+    found.push_back(root);
     root->visited = mark;
     for (size_t i = 0; i < found.size(); ++i) {
         const Node& node = *found[i];

@@ -62,26 +62,14 @@ std::vector<std::pair<std::string, Module*>> Module::named_modules() {
     return found;
 }
 
-void Module::collect(std::vector<Parameter*>& found) {
-    for (const auto& [name, parameter] : parameters_)
-        if (*parameter) found.push_back(parameter);
-    for (const auto& [name, child] : children_) child->collect(found);
-}
-
-std::vector<Parameter*> Module::parameters() {
-    std::vector<Parameter*> found;
-    collect(found);
-    return found;
-}
-
 int64_t Module::parameter_count() {
     int64_t count = 0;
-    for (const Parameter* parameter : parameters()) count += parameter->value().numel();
+    for_each_parameter([&](const Parameter& parameter) { count += parameter.value().numel(); });
     return count;
 }
 
 void Module::zero_grad() {
-    for (Parameter* parameter : parameters()) parameter->zero_grad();
+    for_each_parameter([](Parameter& parameter) { parameter.zero_grad(); });
 }
 
 void Module::train(bool on) {

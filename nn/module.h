@@ -32,9 +32,15 @@ public:
     std::vector<std::pair<std::string, Parameter*>> named_parameters();
     std::vector<std::pair<std::string, Tensor*>> named_buffers();
     std::vector<std::pair<std::string, Module*>> named_modules();  // itself first, named ""
-    std::vector<Parameter*> parameters();                          // the same without the names, which cost time to make
     int64_t parameter_count();
     void zero_grad();
+    // Calls f(parameter) for the parameters of named_parameters(), without making their names.
+    template <class F>
+    void for_each_parameter(F&& f) {
+        for (const auto& [name, parameter] : parameters_)
+            if (*parameter) f(*parameter);
+        for (const auto& [name, child] : children_) child->for_each_parameter(f);
+    }
 
     // The modules that forward applies one after the other, when it does nothing else; by default itself alone.
     virtual std::vector<Module*> pieces() { return {this}; }
@@ -71,7 +77,6 @@ protected:
 
 private:
     void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
-    void collect(std::vector<Parameter*>& found);
     void check_free(const std::string& name) const;
 
     std::string name_;  // within the parent

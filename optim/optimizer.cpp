@@ -27,21 +27,20 @@ void prepare_slots(nn::Parameter& parameter, const std::vector<std::string>& nam
 // Calls f(elements, count) with the elements of every gradient, for reading.
 template <class F>
 void for_each_gradient(nn::Module& module, F&& f) {
-    for (nn::Parameter* parameter : module.parameters())
-        if (wants_update(*parameter))
-            with_float(parameter->grad(), [&](auto zero) {
-                f(parameter->grad().template data<decltype(zero)>(), parameter->grad().numel());
-            });
+    module.for_each_parameter([&](const nn::Parameter& parameter) {
+        if (!wants_update(parameter)) return;
+        with_float(parameter.grad(), [&](auto zero) { f(parameter.grad().template data<decltype(zero)>(), parameter.grad().numel()); });
+    });
 }
 
 // Calls change(element) for every element of every gradient. Gradients may share storage with another's: each is made
 // the parameter's own first.
 template <class F>
 void change_gradients(nn::Module& module, F&& change) {
-    for (nn::Parameter* parameter : module.parameters()) {
-        if (!wants_update(*parameter)) continue;
-        Tensor grad = parameter->grad();
-        parameter->zero_grad();
+    module.for_each_parameter([&](nn::Parameter& parameter) {
+        if (!wants_update(parameter)) return;
+        Tensor grad = parameter.grad();
+        parameter.zero_grad();
         if (!grad.unique()) grad = grad.clone();
         with_float(grad, [&](auto zero) {
             auto* g = grad.mutable_data<decltype(zero)>();
@@ -49,8 +48,8 @@ void change_gradients(nn::Module& module, F&& change) {
                 for (int64_t i = begin; i < end; ++i) g[i] = change(g[i]);
             });
         });
-        parameter->set_grad(std::move(grad));
-    }
+        parameter.set_grad(std::move(grad));
+    });
 }
 
 }  // namespace
@@ -61,12 +60,12 @@ Optimizer::Optimizer(double lr) : lr(lr) {
 
 void Optimizer::step(nn::Module& module, double scale) {
     const std::vector<std::string> slots = slot_names();
-    for (nn::Parameter* parameter : module.parameters()) {
-        if (!wants_update(*parameter)) continue;
-        prepare_slots(*parameter, slots);
-        ++parameter->updates();
-        update(*parameter, lr * scale);
-    }
+    module.for_each_parameter([&](nn::Parameter& parameter) {
+        if (!wants_update(parameter)) return;
+        prepare_slots(parameter, slots);
+        ++parameter.updates();
+        update(parameter, lr * scale);
+    });
 }
 
 double gradient_norm(nn::Module& module) {

@@ -11,8 +11,8 @@ Variable activation(const Variable& x, Activation activation) {
         using T = decltype(zero);
         kernels::activation_forward(activation, y.numel(), x.value().data<T>(), y.mutable_data<T>());
     });
-    const Saved saved(kernels::derivative_needs_input(activation) ? x : Variable(y));
-    auto backward = [activation, saved](Tensor dy) {  // dx = dy activation'
+    Saved saved = kernels::derivative_needs_input(activation) ? Saved(x) : Saved(y);
+    auto backward = [activation, saved = std::move(saved)](Tensor dy) {  // dx = dy activation'
         Tensor dx = dy.unique() ? dy : Tensor(dy.shape(), dy.dtype());
         with_float(dy, [&](auto zero) {
             using T = decltype(zero);
@@ -20,7 +20,7 @@ Variable activation(const Variable& x, Activation activation) {
         });
         return Gradients{dx};
     };
-    return record(name_of(activation), {&x}, y, std::move(backward));
+    return record(name_of(activation), {&x}, std::move(y), std::move(backward));
 }
 
 Variable relu(const Variable& x) { return activation(x, Activation::relu); }
