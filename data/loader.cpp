@@ -7,15 +7,26 @@
 namespace lathe::data {
 
 namespace {
+
 constexpr uint64_t kOrderStream = ~uint64_t{0};  // images have the streams from 0 on
+
+// Batches that wait beside one for each worker.
+constexpr int64_t kMostAhead = 32, kBytesAhead = 16 << 20;
+
+int64_t batches_ahead(const Dataset& dataset, int64_t batch) {
+    const int64_t bytes = batch * dataset.image_shape().numel() * static_cast<int64_t>(sizeof(float));
+    return std::clamp<int64_t>(kBytesAhead / std::max<int64_t>(bytes, 1), 1, kMostAhead);
 }
 
+}  // namespace
+
 Loader::Loader(Dataset dataset, const LoaderOptions& options)
-    : dataset_(std::move(dataset)), options_(options), slots_(static_cast<size_t>(std::max(options.workers, 0)) + 1) {
+    : dataset_(std::move(dataset)), options_(options) {
     check(options.batch >= 1, "loader: expected batches of at least 1 image, got ", options.batch);
     check(options.workers >= 0, "loader: expected at least 0 workers, got ", options.workers);
     check(batches() > 0, "loader: expected enough images for a batch of ", options.drop_last ? options.batch : 1, ", got ",
           dataset_.size());
+    slots_.resize(static_cast<size_t>(options.workers + batches_ahead(dataset_, options.batch)));
     next_to_build_ = next_to_deliver_ = batches();
 }
 
@@ -96,8 +107,9 @@ bool Loader::next(Batch& batch) {
     batch = std::move(waiting->batch);
     waiting.reset();
     ++next_to_deliver_;
+    const bool wake = running_low();
     lock.unlock();
-    delivered_.notify_one();
+    if (wake) delivered_.notify_all();
     return true;
 }
 

@@ -19,8 +19,9 @@ struct LoaderOptions {
 };
 
 // Hands out a dataset in batches that background threads decode and augment ahead of time. The batches of an epoch
-// follow from (seed, epoch) alone, whatever the number of workers, and arrive in order; at most workers + 1 of them
-// wait at any time.
+// follow from (seed, epoch) alone, whatever the number of workers, and arrive in order. Up to 32 wait beside one for each
+// worker, fewer when they are large: to wake a thread can take as long as to build a batch of small images, so workers that have
+// filled these places sleep until only a quarter is left.
 class Loader {
 public:
     // Error: batch < 1, workers < 0, no image.
@@ -59,6 +60,7 @@ private:
     int64_t next_to_build_ = 0, next_to_deliver_ = 0;
     bool stopping_ = false;
     std::vector<std::optional<Slot>> slots_;  // batch b waits in slot b % size
+    bool running_low() const { return 4 * (next_to_build_ - next_to_deliver_) <= static_cast<int64_t>(slots_.size()); }
     std::vector<std::thread> threads_;
 };
 

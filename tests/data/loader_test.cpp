@@ -1,7 +1,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "lathe/data/loader.h"
 #include "lathe/data/transforms.h"
@@ -132,4 +135,27 @@ TEST_CASE("loader: settings that make no sense") {
     Batch batch;
     CHECK_FALSE(loader.next(batch));
     CHECK(contains(error_of([&] { loader.start(0, 2); }), "expected to start at a batch up to 1, got 2"));
+}
+
+TEST_CASE("loader: reads no further ahead than 33 batches, and goes on when a quarter of them is left") {
+    std::atomic<int64_t> read{0};
+    const auto count = [&](Image image, Random&) {
+        ++read;
+        return image;
+    };
+    const Dataset dataset = numbered(400).augmented(count);
+    read = 0;  // augmented() tried it
+    Loader loader(dataset, {.batch = 4});
+    const auto reads = [&](int64_t expected) {
+        for (int i = 0; i < 2000 && read < expected; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        return read == expected;
+    };
+    loader.start(0);
+    CHECK(reads(33 * 4));
+    Batch batch;
+    for (int i = 0; i < 24; ++i) loader.next(batch);
+    CHECK(reads(33 * 4));
+    loader.next(batch);
+    CHECK(reads((33 + 25) * 4));
 }
