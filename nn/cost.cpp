@@ -11,15 +11,16 @@ bool is_view(const GraphNode& node) { return node.op == "reshape" || node.op == 
 
 }  // namespace
 
-int64_t macs(const Graph& graph, const GraphNode& node) {
+int64_t macs(const Graph& graph, const GraphNode& node, MacsCount count) {
+    if (count == MacsCount::lab && (node.op == "batch_norm" || node.op == "global_avg_pool")) return node.shape.numel();
     if (node.op != "conv2d" && node.op != "linear") return 0;
     const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;  // [out, the inputs of one output...]
     return node.shape.numel() * (weight.numel() / weight[0]);
 }
 
-int64_t macs(const Graph& graph) {
+int64_t macs(const Graph& graph, MacsCount count) {
     int64_t total = 0;
-    for (const GraphNode& node : graph.nodes) total += macs(graph, node);
+    for (const GraphNode& node : graph.nodes) total += macs(graph, node, count);
     return total;
 }
 

@@ -6,9 +6,13 @@
 // What a traced network costs. Trace an input of batch 1 for the figures of one image.
 namespace lathe::nn {
 
-// Multiply-accumulates of the convolution or linear layer that the node ran, or of the whole graph; 0 for other ops.
-int64_t macs(const Graph& graph, const GraphNode& node);
-int64_t macs(const Graph& graph);
+// What counts as a multiply-accumulate: those of convolutions and linear layers alone, or, as in the course labs, one more
+// for each element of a batch norm's output and of a global average pool's.
+enum class MacsCount { pure, lab };
+
+// Multiply-accumulates of the op that the node ran, or of the whole graph; 0 for ops that are not counted.
+int64_t macs(const Graph& graph, const GraphNode& node, MacsCount count = MacsCount::pure);
+int64_t macs(const Graph& graph, MacsCount count = MacsCount::pure);
 
 // Elements of the parameters that the node reads, directly or through weight transforms.
 int64_t parameter_count(const Graph& graph, const GraphNode& node);

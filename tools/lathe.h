@@ -1,5 +1,10 @@
 #pragma once
 // Everything that a program which links Lathe needs.
+#include "lathe/compress/absorb_constants.h"
+#include "lathe/compress/batch_norm_sparsity.h"
+#include "lathe/compress/channel_groups.h"
+#include "lathe/compress/channel_importance.h"
+#include "lathe/compress/prune_channels.h"
 #include "lathe/core/error.h"
 #include "lathe/core/gradcheck.h"
 #include "lathe/core/graph.h"

@@ -6,7 +6,9 @@
 
 namespace lathe::ops {
 
-Variable pad(const Variable& x, const std::vector<PadWidth>& widths, double value) {
+namespace {
+
+Variable padded(const Variable& x, const std::vector<PadWidth>& widths, double value, bool centred) {
     const int rank = x.value().rank();
     check(static_cast<int>(widths.size()) == rank, "pad: expected widths for the ", rank, " axes of ", x.shape(), ", got ",
           widths.size());
@@ -35,14 +37,27 @@ Variable pad(const Variable& x, const std::vector<PadWidth>& widths, double valu
             before.push_back(width.before);
             after.push_back(width.after);
         }
-        return Attributes{{"before", before}, {"after", after}, {"value", value}};
+        return Attributes{{"before", before}, {"after", after}, {"value", value}, {"centred", int64_t{centred}}};
     };
     return record("pad", {&x}, std::move(y), std::move(backward), attributes);
 }
 
+}  // namespace
+
+Variable pad(const Variable& x, const std::vector<PadWidth>& widths, double value) { return padded(x, widths, value, false); }
+
 Variable pad(const Variable& x, const Padding& padding, double value) {
     check(x.value().rank() == 4, "pad: expected x [N, H, W, C], got ", x.shape());
     return pad(x, {{}, {padding.top, padding.bottom}, {padding.left, padding.right}, {}}, value);
+}
+
+Variable pad_channels(const Variable& x, int64_t channels) {
+    check(x.value().rank() >= 1 && channels >= x.shape().back(), "pad_channels: expected x [.., C] of at most ", channels,
+          " channels, got ", x.shape());
+    const int64_t more = channels - x.shape().back();
+    std::vector<PadWidth> widths(static_cast<size_t>(x.value().rank()));
+    widths.back() = {more / 2, more - more / 2};
+    return padded(x, widths, 0, true);
 }
 
 }  // namespace lathe::ops

@@ -34,9 +34,7 @@ BasicBlock::BasicBlock(const Options& o)
 Variable BasicBlock::shortcut(const Variable& x, int64_t channels) {
     if (downsample_) return (*downsample_)(x);
     const Variable y = options_.stride == 1 ? x : ops::avg_pool2d(x, 1, {.stride = options_.stride});
-    const int64_t more = channels - y.dim(3);
-    check(more >= 0, "shortcut: expected at most ", channels, " channels, got ", y.dim(3));
-    return more ? ops::pad(y, {{}, {}, {}, {more / 2, more - more / 2}}) : y;
+    return ops::pad_channels(y, channels);
 }
 
 Variable BasicBlock::forward(const Variable& x) {

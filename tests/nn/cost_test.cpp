@@ -43,6 +43,13 @@ TEST_CASE("costs of a small network, counted by hand") {
     CHECK(peak_activation_bytes(graph) == 2 * 24 * 4 * 4);  // the convolution's output and its ReLU
 }
 
+TEST_CASE("the course labs count batch norms and the global pool, too") {
+    const auto vgg = make_model("vgg-cifar");
+    const Graph graph = trace(*vgg, random_tensor({1, 32, 32, 3}));
+    CHECK(macs(graph) == 605754368);
+    CHECK(macs(graph, MacsCount::lab) == 606164480);
+}
+
 TEST_CASE("an activation lives until its last reader") {
     SqueezeExcite block({.channels = 8, .squeezed = 2});
     const Graph graph = trace(block, random_tensor({1, 6, 6, 8}));

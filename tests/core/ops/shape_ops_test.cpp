@@ -30,6 +30,7 @@ const bool registered = register_cases({
     {"concat", "channels", {{2, 3, 2}, {2, 3, 1}, {2, 3, 5}}, [](const auto& in) { return ops::concat(in, -1); }},
     {"pad", "images", {{2, 3, 3, 2}}, [](const auto& in) { return ops::pad(in[0], ops::Padding(1, 0, 2, 3), 0.5); }},
     {"pad", "every axis", {{2, 3}}, [](const auto& in) { return ops::pad(in[0], {{1, 2}, {0, 1}}); }},
+    {"pad_channels", "an odd number", {{2, 1, 3}}, [](const auto& in) { return ops::pad_channels(in[0], 8); }},
     {"sum", "all", {{3, 5}}, [](const auto& in) { return ops::sum(in[0]); }},
     {"sum", "axis", {{3, 5, 2}}, [](const auto& in) { return ops::sum(in[0], 1); }},
     {"mean", "all", {{3, 5}}, [](const auto& in) { return ops::mean(in[0]); }},
