@@ -201,6 +201,10 @@ private:
             });
             return true;
         };
+        const auto same_weight = [&](const GraphNode& other) {
+            return other.op == node.op && graph_.parameter(other, 1) == graph_.parameter(node, 1);
+        };
+        if (std::count_if(graph_.nodes.begin(), graph_.nodes.end(), same_weight) != 1) return false;
         if (const GraphNode* bias = graph_.parameter(node, 2)) {
             nn::Parameter& parameter = *members_.at(bias->path)->parameter;
             return parameter.transforms().empty() && add(parameter.value(), 1);

@@ -13,7 +13,8 @@ struct Absorption {
     enum class How {
         exact,     // the constant's share is in the layer's bias now
         interior,  // so it is, but zero padding makes that wrong at the image's border
-        lost,      // it is nowhere: the border was asked to count, or the layer has neither bias nor batch norm behind it
+        lost,      // it is nowhere: borders were asked to count, the layer has neither bias nor batch norm behind it, or its
+                   // weights are used more than once
     } how = How::exact;
 };
 

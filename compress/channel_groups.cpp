@@ -84,14 +84,12 @@ bool is_identity(const std::vector<int64_t>& indices, int64_t extent) {
     return static_cast<int64_t>(indices.size()) == extent;
 }
 
-std::string layer_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
-
 }  // namespace
 
 std::vector<std::string> ChannelGroup::layers() const {
     std::vector<std::string> found;
     for (const ChannelMember& member : members)
-        if (member.use == ChannelUse::filter || member.use == ChannelUse::depthwise) found.push_back(layer_of(member.name));
+        if (makes_channels(member.use)) found.push_back(member.layer());
     return found;
 }
 

@@ -19,6 +19,7 @@ struct ChannelMember {
     std::vector<std::vector<int64_t>> indices{};
 
     const Tensor& value() const { return parameter ? parameter->value() : *buffer; }
+    std::string layer() const { return name.substr(0, name.rfind('.')); }
 };
 
 // Channels that can be cut or reordered by one decision: cutting one takes its indices out of every member.

@@ -88,7 +88,7 @@ std::vector<double> from_weights(const ChannelGroup& group, ChannelImportance ki
     std::vector<double> total;
     for (const ChannelMember& member : group.members) {
         if (!member.parameter) continue;
-        const bool makes = member.use == ChannelUse::filter || member.use == ChannelUse::depthwise;
+        const bool makes = makes_channels(member.use);
         const bool reads = (member.use == ChannelUse::reader && member.value().rank() == 4) || member.use == ChannelUse::depthwise;
         if (kind == ChannelImportance::next_l2 && reads) add(total, l2_norms(member));
         if (kind == ChannelImportance::l1 && makes) add(total, l1_norms(member));

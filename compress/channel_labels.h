@@ -21,6 +21,8 @@ enum class ChannelUse {
     other,      // one value for each, met by an elementwise op
 };
 
+inline bool makes_channels(ChannelUse use) { return use == ChannelUse::filter || use == ChannelUse::depthwise; }
+
 // A label for each index of an axis; none for an axis without channels (batch, pixels).
 using AxisLabels = std::vector<int>;
 

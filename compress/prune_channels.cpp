@@ -165,7 +165,16 @@ const char* fate_of(Absorption::How how) {
     return "";
 }
 
-bool makes_channels(const ChannelGroup& group) { return !group.layers().empty(); }
+// The layers that make a group's channels, with how many of theirs where they make others, too.
+std::vector<std::string> described_layers(const ChannelGroup& group) {
+    std::vector<std::string> found;
+    for (const ChannelMember& member : group.members) {
+        if (!makes_channels(member.use)) continue;
+        const auto own = group.channels * static_cast<int64_t>(member.indices[0].size()), all = member.value().dim(member.axis);
+        found.push_back(member.layer() + (own < all ? detail::concat(" (", own, " of ", all, ")") : ""));
+    }
+    return found;
+}
 
 }  // namespace
 
@@ -188,8 +197,8 @@ ChannelReport prune_channels(nn::Module& module, const Tensor& x, const ChannelP
         choice.back().resize(static_cast<size_t>(kept[g]));
         std::sort(choice.back().begin(), choice.back().end());
         const bool unranked = group.fixed.empty() && scores[g].empty();
-        if (makes_channels(group))
-            report.groups.push_back({group.layers(), group.channels, kept[g],
+        if (const auto layers = described_layers(group); !layers.empty())
+            report.groups.push_back({layers, group.channels, kept[g],
                                      unranked ? detail::concat("nothing in it has the importance ", name_of(options.importance.kind)) : group.fixed});
     }
     report.absorbed = absorb_constants(groups, choice, options.absorb_at_borders);
