@@ -7,7 +7,10 @@
 #include "lathe/core/ops/add.h"
 #include "lathe/core/ops/pad.h"
 #include "lathe/core/ops/softmax.h"
+#include "lathe/core/ops/sum.h"
+#include "lathe/data/dataset.h"
 #include "lathe/nn/cost.h"
+#include "lathe/nn/layers/layer_norm.h"
 #include "lathe/nn/zoo.h"
 #include "lathe/tests/compress/random_network.h"
 
@@ -37,6 +40,12 @@ Names members(const ChannelGroup& group) {
     Names found;
     for (const ChannelMember& member : group.members) found.push_back(member.name + ":" + std::to_string(member.axis));
     return found;
+}
+
+std::vector<int64_t> all_of(const ChannelGroup& group) {
+    std::vector<int64_t> all(static_cast<size_t>(group.channels));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
 }
 
 // A module from a function and the layers that it uses.
@@ -142,8 +151,7 @@ TEST_CASE("grouped convolutions lose the same channel of every group") {
     CHECK(out.members[0].indices[5] == std::vector<int64_t>{5, 11});
     ChannelChoice choice;
     for (const ChannelGroup& group : groups.groups()) {
-        choice.emplace_back(static_cast<size_t>(group.channels));
-        std::iota(choice.back().begin(), choice.back().end(), 0);
+        choice.push_back(all_of(group));
         if (group.fixed.empty()) choice.back().pop_back();
     }
     groups.select_(choice);
@@ -216,14 +224,42 @@ TEST_CASE("a network without some channels is the network in which they are sile
     }
 }
 
+TEST_CASE("the order of channels does not matter to a network") {
+    for (uint64_t trial = 0; trial < 40; ++trial) {
+        CAPTURE(trial);
+        const auto net = random_network(trial);
+        net->eval();
+        const Tensor x = random_tensor({2, 8, 8, 3}, trial), before = (*net)(x).value();
+        ChannelGroups groups(*net, x);
+        ChannelChoice choice;
+        for (const ChannelGroup& group : groups.groups())
+            choice.push_back(group.fixed.empty() ? data::permutation(group.channels, Random(trial, choice.size())) : all_of(group));
+        groups.select_(choice);
+        CHECK(largest_difference((*net)(x).value(), before) < 1e-5);
+    }
+}
+
+TEST_CASE("layer norms and tokens go with their channels") {
+    nn::Linear first({.in = 3, .out = 6}), last({.in = 6, .out = 2});
+    nn::LayerNorm norm({.features = 6});
+    Composed net;
+    net.f = [&](const Variable& x) { return last(ops::mean(norm(first(ops::reshape(x, {x.dim(0), -1, 3}))), 1)); };
+    net.own("first", first), net.own("norm", norm), net.own("last", last);
+    ChannelGroups groups(net, random_tensor({2, 4, 4, 3}));
+    const ChannelGroup& group = group_of(groups, "first");
+    CHECK(members(group) == Names{"first.weight:0", "first.bias:0", "norm.weight:0", "norm.bias:0", "last.weight:1"});
+    ChannelChoice choice;
+    for (const ChannelGroup& each : groups.groups()) choice.push_back(each.fixed.empty() ? std::vector<int64_t>{1, 4} : all_of(each));
+    groups.select_(choice);
+    CHECK(net(random_tensor({2, 4, 4, 3})).shape() == Shape{2, 2});
+    CHECK(norm.bias.shape() == Shape{2});
+}
+
 TEST_CASE("a choice must name channels that can be cut") {
     const auto model = nn::make_model("lenet5");
     ChannelGroups groups(*model, random_tensor({1, 28, 28, 1}));
     ChannelChoice choice;
-    for (const ChannelGroup& group : groups.groups()) {
-        choice.emplace_back(static_cast<size_t>(group.channels));
-        std::iota(choice.back().begin(), choice.back().end(), 0);
-    }
+    for (const ChannelGroup& group : groups.groups()) choice.push_back(all_of(group));
     const auto message = [&](size_t group, std::vector<int64_t> kept) {
         ChannelChoice changed = choice;
         changed[group] = std::move(kept);

@@ -1,5 +1,9 @@
 #pragma once
+#include "lathe/core/ops/add.h"
 #include "lathe/core/ops/concat.h"
+#include "lathe/core/ops/mul.h"
+#include "lathe/core/ops/permute.h"
+#include "lathe/core/ops/reshape.h"
 #include "lathe/core/ops/slice.h"
 #include "lathe/nn/layers/activation.h"
 #include "lathe/nn/layers/basic_block.h"
@@ -34,8 +38,23 @@ struct HalfSplit : nn::Module {
     }
 };
 
+// Mixes the pixels of each channel apart from the others (Tolstikhin et al. 2021, arXiv 2105.01601), with a factor for each
+// channel (Touvron et al. 2021, arXiv 2103.17239).
+struct PixelMixing : nn::Module {
+    nn::Linear mix;
+    nn::Parameter factor;
+    PixelMixing(int64_t channels, int64_t pixels) : mix({.in = pixels, .out = pixels}), factor(random_tensor({channels}, 1)) {
+        child("mix", mix), parameter("factor", factor);
+    }
+    Variable forward(const Variable& x) override {
+        const Variable tokens = ops::reshape(x, {x.dim(0), x.dim(1) * x.dim(2), x.dim(3)});
+        const Variable mixed = ops::permute(mix(ops::permute(tokens, {0, 2, 1})), {0, 2, 1});
+        return ops::add(x, ops::reshape(ops::mul(mixed, factor.effective()), {x.dim(0), x.dim(1), x.dim(2), -1}));
+    }
+};
+
 // A small network on images [N, 8, 8, 3] with 5 outputs, its blocks drawn at random: plain, grouped and depthwise convolutions,
-// residuals with and without more channels, branches, splits, squeeze-and-excitation, pools. Norms have random statistics.
+// residuals with and without more channels, branches, splits, squeeze-and-excitation, mixed pixels, pools. Norms have random statistics.
 inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
     Random random(network_seed);
     seed(network_seed);
@@ -45,7 +64,7 @@ inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
     net->add<nn::BatchNorm>("stem_bn", {.channels = channels, .activation = Activation::relu});
     for (int block = 0; block < 5; ++block) {
         const std::string name = "block" + std::to_string(block);
-        switch (random.below(9)) {
+        switch (random.below(10)) {
             case 0:
                 net->add<nn::Conv2d>(name, {.in = channels, .out = 12, .kernel = 3, .padding = 1});
                 net->add<nn::BatchNorm>(name + "_bn", {.channels = channels = 12, .activation = Activation::relu6});
@@ -60,6 +79,7 @@ inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
                 break;
             case 5: net->append(name, std::make_unique<Branches>(channels, 4)), channels = 12; break;
             case 6: net->append(name, std::make_unique<HalfSplit>(channels)); break;
+            case 9: net->append(name, std::make_unique<PixelMixing>(channels, pixels * pixels)); break;
             case 7: net->add<nn::SqueezeExcite>(name, {.channels = channels, .squeezed = 4}); break;
             case 8:
                 net->add<nn::InvertedResidual>(name, {.in = channels, .out = channels, .expanded = 3 * channels,
