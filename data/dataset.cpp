@@ -94,7 +94,13 @@ Dataset Dataset::take(int64_t begin, int64_t count) const {
     check(begin >= 0 && count >= 0 && begin <= size() && count <= size() - begin, source_->info().name,
           ": expected a range inside [0, ", size(), "), got ", count, " from ", begin);
     std::vector<int64_t> indices(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) indices[i] = source_index(begin + i);
+    std::iota(indices.begin(), indices.end(), begin);
+    return chosen(std::move(indices));
+}
+
+// The images of these numbers.
+Dataset Dataset::chosen(std::vector<int64_t> indices) const {
+    for (int64_t& index : indices) index = source_index(index);
     Dataset result = *this;
     result.indices_ = std::make_shared<const std::vector<int64_t>>(std::move(indices));
     return result;
@@ -104,10 +110,15 @@ Dataset Dataset::sample(int64_t count, uint64_t seed) const {
     check(count >= 0, source_->info().name, ": expected a sample of at least 0 images, got ", count);
     std::vector<int64_t> indices = permutation(size(), Random(seed));
     indices.resize(std::min(indices.size(), static_cast<size_t>(count)));
-    for (int64_t& index : indices) index = source_index(index);
-    Dataset result = *this;
-    result.indices_ = std::make_shared<const std::vector<int64_t>>(std::move(indices));
-    return result;
+    return chosen(std::move(indices));
+}
+
+Dataset Dataset::without_sample(int64_t count, uint64_t seed) const {
+    check(count >= 0, source_->info().name, ": expected a sample of at least 0 images, got ", count);
+    std::vector<int64_t> indices = permutation(size(), Random(seed));
+    indices.erase(indices.begin(), indices.begin() + std::min<int64_t>(size(), count));
+    std::sort(indices.begin(), indices.end());
+    return chosen(std::move(indices));
 }
 
 }  // namespace lathe::data

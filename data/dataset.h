@@ -72,9 +72,11 @@ public:
 
     Dataset take(int64_t begin, int64_t count) const;            // Error: not inside [0, size())
     Dataset sample(int64_t count = 256, uint64_t seed = 0) const;  // that many at random (all when there are fewer)
+    Dataset without_sample(int64_t count, uint64_t seed = 0) const;  // the others, in their order
 
 private:
     int64_t source_index(int64_t i) const;
+    Dataset chosen(std::vector<int64_t> indices) const;
 
     std::shared_ptr<const Source> source_;
     std::shared_ptr<const std::vector<int64_t>> indices_;  // into the source; none: all of it

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "lathe/nn/replay.h"
+
 namespace lathe::nn {
 
 namespace {
@@ -21,9 +23,12 @@ bool name_matches(const std::string& pattern, const std::string& name) {
     return wildcard_match(pattern.c_str(), name.c_str()) || wildcard_match((pattern + ".*").c_str(), name.c_str());
 }
 
-std::vector<std::string> names_of(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
+// The names of parameters and of all that is above them: "layer1.0.conv1.weight", "layer1.0.conv1", "layer1.0", "layer1".
+std::vector<std::string> layer_names(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
     std::vector<std::string> names;
-    for (const auto& [name, parameter] : parameters) names.push_back(name);
+    for (auto [name, parameter] : parameters)
+        for (size_t end = name.size(); end != std::string::npos; end = name.rfind('.'))
+            names.push_back(name = name.substr(0, end));
     return names;
 }
 
@@ -31,6 +36,8 @@ std::vector<std::string> names_of(const std::vector<std::pair<std::string, Param
 
 Variable Module::operator()(const Variable& x) {
     PathScope scope(name_);
+    if (Replay::active) [[unlikely]]
+        return Replay::active->call(*this, x);
     return forward(x);
 }
 
@@ -45,6 +52,17 @@ std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
         for (const auto& [name, parameter] : module.parameters_)
             if (*parameter) found.emplace_back(joined(prefix, name), parameter);
     });
+    return found;
+}
+
+std::vector<std::pair<std::string, Parameter*>> Module::named_parameters(const std::string& pattern) {
+    const auto all = named_parameters();
+    auto found = all;
+    std::erase_if(found, [&](const auto& item) { return !name_matches(pattern, item.first); });
+    if (found.empty()) {
+        const std::string hint = nearest_name(pattern, layer_names(all));
+        fail("no parameter matches '", pattern, "'", hint.empty() ? "" : "; ", hint);
+    }
     return found;
 }
 
@@ -77,18 +95,11 @@ void Module::train(bool on) {
 }
 
 int Module::freeze(const std::string& pattern, bool frozen) {
-    int matched = 0;
-    const auto parameters = named_parameters();
-    for (const auto& [name, parameter] : parameters)
-        if (name_matches(pattern, name)) {
-            parameter->set_trainable(!frozen);
-            ++matched;
-        }
-    if (matched == 0) {
-        const std::string hint = nearest_name(pattern, names_of(parameters));
-        fail("freeze: no parameter matches '", pattern, "'", hint.empty() ? "" : "; ", hint);
-    }
-    return matched;
+    static const std::string name = "freeze";
+    const PathScope scope(name);
+    const auto matched = named_parameters(pattern);
+    for (const auto& [path, parameter] : matched) parameter->set_trainable(!frozen);
+    return static_cast<int>(matched.size());
 }
 
 std::map<std::string, Tensor> Module::state() {

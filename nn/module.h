@@ -30,6 +30,9 @@ public:
 
     // Of this module and all below, in order of registration, with dotted names. Absent ones (no bias) are left out.
     std::vector<std::pair<std::string, Parameter*>> named_parameters();
+    // Those whose name matches: `*` stands for any characters, and a pattern also matches every name below it ("layer1").
+    // Error: none does (names the nearest).
+    std::vector<std::pair<std::string, Parameter*>> named_parameters(const std::string& pattern);
     std::vector<std::pair<std::string, Tensor*>> named_buffers();
     std::vector<std::pair<std::string, Module*>> named_modules();  // itself first, named ""
     int64_t parameter_count();
@@ -50,8 +53,7 @@ public:
     void eval() { train(false); }
     bool training() const { return training_; }
 
-    // Stops (or starts again) training the parameters whose name matches: `*` stands for any characters, and a pattern
-    // also matches every name below it ("layer1"). Returns how many matched. Error: none did (names the nearest).
+    // Stops (or starts again) training the parameters whose name matches, as for named_parameters(pattern). Returns how many.
     int freeze(const std::string& pattern, bool frozen = true);
 
     // Everything to be kept, by name and in the arrangement of files: parameters, the state of their transforms
@@ -76,6 +78,7 @@ protected:
     void child(const std::string& name, Module& child);
 
 private:
+    friend class Replay;
     void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
     void check_free(const std::string& name) const;
 

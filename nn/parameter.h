@@ -67,7 +67,10 @@ public:
     // optimizer slots and transforms move together. Error: index out of range.
     void select_(int axis, const std::vector<int64_t>& indices);
 
-    // The optimizer's state for this weight by name ("momentum"), of the value's shape, and how many updates made it.
+    // The state that training keeps for this weight by name, of the value's shape: the optimizer's ("momentum") and, with
+    // names that begin with kKept, what is not the optimizer's to drop ("kept_score" of a pruner). updates() counts the
+    // updates that made the optimizer's.
+    static constexpr const char* kKept = "kept_";
     std::map<std::string, Tensor>& slots() { return slots_; }
     int64_t& updates() { return updates_; }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lathe/nn/init.h"
+#include "lathe/nn/pack.h"
 #include "lathe/nn/zoo.h"
 
 namespace lathe::nn {
@@ -149,7 +150,8 @@ std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
     return tensors;
 }
 
-void set_weights(Module& module, const TensorFile& file) {
+void set_weights(Module& module, const TensorFile& stored) {
+    const TensorFile file = unpack(stored);
     make_transforms(module, file.metadata);
     const auto sizes = file.metadata.find("lathe.sizes");
     const bool follow = sizes != file.metadata.end() && sizes->second == "follow";
@@ -201,7 +203,9 @@ void load_weights(Module& module, const TensorFile& file, const std::string& nam
     reading(name, [&] { set_weights(module, file); });
 }
 
-void save(Model& model, const std::string& path) { write_safetensors(path, to_file(model)); }
+void save(Model& model, const std::string& path, Packing packing) {
+    write_safetensors(path, packing == Packing::packed ? pack(to_file(model)) : to_file(model));
+}
 std::unique_ptr<Model> load(const std::string& path) { return from_file(read_safetensors(path), path); }
 void load_weights(Module& module, const std::string& path) { load_weights(module, read_safetensors(path), path); }
 

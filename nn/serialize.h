@@ -14,11 +14,14 @@ namespace lathe::nn {
 //   lathe.class_names   JSON list
 //   lathe.scaling       InputScaling, as JSON
 //   lathe.transforms    kinds of the weight transforms by parameter, as JSON
+//   lathe.packed        which weights are stored packed (nn/pack.h)
 //   lathe.sizes         "follow" when layers have other sizes than the architecture gave them, else "fixed"
 // and Model::metadata. Tensors named "optim.…" are a trainer's own and are passed over.
 
+// Packed, masked weights take the room of what is left of them, and cannot grow back.
 // Error: as write_safetensors, or the model has a scaling, class names or metadata that load would refuse.
-void save(Model& model, const std::string& path);
+enum class Packing { dense, packed };
+void save(Model& model, const std::string& path, Packing packing = Packing::dense);
 // Error: as read_safetensors, or the file is not a model: no or another version, an unknown architecture, options that the
 // architecture refuses, tensors missing, left over or of another shape or type. One line that names the file.
 std::unique_ptr<Model> load(const std::string& path);

@@ -16,10 +16,11 @@ bool wants_update(const nn::Parameter& parameter) { return parameter.trainable()
 // Gives the parameter fresh slots unless it has the ones of this optimizer.
 void prepare_slots(nn::Parameter& parameter, const std::vector<std::string>& names) {
     auto& slots = parameter.slots();
-    const bool ready = slots.size() == names.size() &&
+    const auto is_own = [](const auto& slot) { return !slot.first.starts_with(nn::Parameter::kKept); };
+    const bool ready = std::count_if(slots.begin(), slots.end(), is_own) == static_cast<std::ptrdiff_t>(names.size()) &&
                        std::all_of(names.begin(), names.end(), [&](const std::string& name) { return slots.count(name); });
     if (ready) return;
-    slots.clear();
+    std::erase_if(slots, is_own);
     parameter.updates() = 0;
     for (const std::string& name : names) slots[name] = Tensor::zeros(parameter.shape(), parameter.value().dtype());
 }

@@ -31,7 +31,7 @@ Rest after_warmup(const Position& at, double warmup) {
 Schedule make(std::string text, double warmup, std::function<double(const Position&)> curve) {
     check(warmup >= 0 && warmup < 1e6, "schedule: expected a warm-up of 0 or more epochs, got ", warmup);
     if (warmup > 0) text += detail::concat("+warmup:", warmup);
-    return {std::move(text), warmup, std::move(curve)};
+    return {.text = std::move(text), .warmup = warmup, .curve = std::move(curve)};
 }
 
 void check_gamma(double gamma) {
@@ -59,7 +59,12 @@ T number(const std::string& schedule, const std::string& text) {
 
 }  // namespace
 
-double Schedule::operator()(const Position& at) const {
+double Schedule::operator()(const Position& whole) const {
+    Position at = whole;
+    if (restart > 0) {
+        at.step %= restart * at.steps_per_epoch;
+        at.epochs = restart;
+    }
     const int64_t rise = warmup_steps(warmup, at.steps_per_epoch);
     if (at.step >= rise) return curve(at);
     Position start = at;
@@ -111,7 +116,18 @@ Schedule one_cycle(const OneCycleOptions& options) {
     });
 }
 
+Schedule restarted(Schedule schedule, int64_t epochs) {
+    check(schedule.restart == 0, "schedule '", schedule.text, "': expected one restart, got a second");
+    check(epochs >= 1, "schedule: expected a restart after 1 epoch or more, got ", epochs);
+    schedule.restart = epochs;
+    schedule.text += detail::concat("+restart:", epochs);
+    return schedule;
+}
+
 Schedule parse_schedule(const std::string& text) {
+    const std::string restart = "+restart:";
+    if (const size_t at = text.rfind(restart); at != std::string::npos)
+        return restarted(parse_schedule(text.substr(0, at)), number<int64_t>(text, text.substr(at + restart.size())));
     const std::vector<std::string> halves = split(text, '+');
     double warmup = 0;
     if (halves.size() > 1) {

@@ -21,6 +21,7 @@ struct Schedule {
     std::string text;   // how it is spelled: parse_schedule(text) gives it back
     double warmup = 0;  // epochs
     std::function<double(const Position&)> curve;
+    int64_t restart = 0;  // epochs after which all begins anew; 0: never
 
     double operator()(const Position& at) const;
 };
@@ -61,8 +62,12 @@ struct OneCycleOptions {
 };
 Schedule one_cycle(const OneCycleOptions& options = {});
 
+// Begins anew every so many epochs, each time as if the run had no more (Loshchilov and Hutter's warm restarts; the rounds of
+// iterative pruning). Error: fewer than 1.
+Schedule restarted(Schedule schedule, int64_t epochs);
+
 // From "constant", "step:30:0.1", "multi-step:60,120,160:0.2", "cosine", "cosine:0.01" (floor), "one-cycle", "one-cycle:0.3" (rise),
-// each with "+warmup:EPOCHS" after it if wanted. Numbers may be left out from the end: they have defaults.
+// each with "+warmup:EPOCHS" and "+restart:EPOCHS" after it if wanted. Numbers may be left out from the end: they have defaults.
 // Error: an unknown name, a number that is none or out of range.
 Schedule parse_schedule(const std::string& text);
 

@@ -1,5 +1,6 @@
 #include "lathe/optim/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -22,9 +23,10 @@ bool better(const EpochReport& a, const EpochReport& b) {
     return a.test_loss < b.test_loss;
 }
 
-size_t best_epoch(const std::vector<EpochReport>& epochs) {
-    size_t best = 0;
-    for (size_t i = 1; i < epochs.size(); ++i)
+// From `first` on; the last one when that is not reached. There is at least one.
+size_t best_epoch(const std::vector<EpochReport>& epochs, size_t first) {
+    size_t best = std::min(first, epochs.size() - 1);
+    for (size_t i = best + 1; i < epochs.size(); ++i)
         if (better(epochs[i], epochs[best])) best = i;
     return best;
 }
@@ -70,6 +72,7 @@ public:
         History history;
         history.end = epochs();
         history.epochs = progress_.epochs;
+        history.candidates = candidates();
         if (ema_) ema_->swap();
         return history;
     }
@@ -80,16 +83,27 @@ private:
     int64_t epoch() const { return static_cast<int64_t>(progress_.epochs.size()); }
     int64_t steps() const { return epoch() * loader_.batches() + progress_.batches; }  // done so far
 
-    double rate(int64_t step) const {
-        return options_.schedule({.step = step, .steps_per_epoch = loader_.batches(), .epochs = options_.epochs});
+    Position at(int64_t step) const { return {.step = step, .steps_per_epoch = loader_.batches(), .epochs = options_.epochs}; }
+    double rate(int64_t step) const { return options_.schedule(at(step)); }
+
+    bool settled(size_t epoch) const {  // at its end
+        const Position end = at((static_cast<int64_t>(epoch) + 1) * loader_.batches());
+        return std::all_of(options_.hooks.begin(), options_.hooks.end(), [&](const StepHook* hook) { return hook->settled(end); });
+    }
+    size_t candidates() const {  // the first epoch that may be the best
+        size_t epoch = 0;
+        while (epoch < progress_.epochs.size() && !settled(epoch)) ++epoch;
+        return epoch;
     }
 
     RunSettings settings() const {
-        return {{"optimizer", optimizer_.name()},
-                {"seed", std::to_string(options_.seed)},
-                {"batch", std::to_string(options_.batch)},
-                {"training images", std::to_string(images_)},
-                {"ema", detail::concat(options_.ema)}};
+        RunSettings settings{{"optimizer", optimizer_.name()},
+                             {"seed", std::to_string(options_.seed)},
+                             {"batch", std::to_string(options_.batch)},
+                             {"training images", std::to_string(images_)},
+                             {"ema", detail::concat(options_.ema)}};
+        for (const StepHook* hook : options_.hooks) settings.merge(hook->settings());
+        return settings;
     }
 
     void begin() {
@@ -108,8 +122,10 @@ private:
 
     History::End epochs() {
         while (epoch() < options_.epochs) {
-            const auto since_best = epoch() - 1 - static_cast<int64_t>(best_epoch(progress_.epochs));
-            if (options_.patience > 0 && epoch() > 0 && since_best >= options_.patience) return History::End::early;
+            if (options_.patience > 0 && epoch() > 0) {
+                const auto best = static_cast<int64_t>(best_epoch(progress_.epochs, candidates()));
+                if (epoch() - 1 - best >= options_.patience) return History::End::early;
+            }
             if (!train() || !finish_epoch()) {
                 save();
                 return History::End::stopped;
@@ -142,6 +158,7 @@ private:
 
     void step(const data::Batch& batch) {
         seed(mix(options_.seed, static_cast<uint64_t>(steps()), kSteps));
+        for (StepHook* hook : options_.hooks) hook->before_step(at(steps()));
         const Variable output = forward(batch.x);
         const Variable loss = options_.loss ? options_.loss(output, batch)
                                             : ops::cross_entropy(output, batch.labels, {.label_smoothing = options_.label_smoothing});
@@ -149,6 +166,7 @@ private:
         check(std::isfinite(value), "training: the loss is ", value, " at epoch ", epoch() + 1, ", step ", progress_.batches + 1, " of ",
               loader_.batches(), last_good());
         backward(loss);
+        for (StepHook* hook : options_.hooks) hook->before_update(at(steps()));
         if (options_.clip_value > 0) clip_gradient_value(module_, options_.clip_value);
         if (options_.clip_norm > 0) clip_gradient_norm(module_, options_.clip_norm);
         optimizer_.step(module_, rate(steps()));
@@ -174,7 +192,7 @@ private:
             if (result.total < test_set_.size()) return false;
             check(std::isfinite(result.loss), "training: the test loss is ", result.loss, " after epoch ", epoch() + 1, last_good());
             add(result);
-            const bool best = best_epoch(progress_.epochs) + 1 == progress_.epochs.size();
+            const bool best = best_epoch(progress_.epochs, candidates()) + 1 == progress_.epochs.size();
             if (best && !options_.out.empty()) save_weights(file("best.safetensors"), module_);
         }
         save();
@@ -253,7 +271,7 @@ private:
 
 const EpochReport& History::best() const {
     check(!epochs.empty(), "history: no epoch is finished");
-    return epochs[best_epoch(epochs)];
+    return epochs[best_epoch(epochs, candidates)];
 }
 
 Trainer::Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer) : module_(module), optimizer_(std::move(optimizer)) {}

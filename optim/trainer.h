@@ -29,6 +29,19 @@ struct BatchReport {
 // The loss of a batch: a single number on the tape. Teachers and regularisers are what the function captures.
 using Loss = std::function<Variable(const Variable& output, const data::Batch& batch)>;
 
+// Takes part in every step of a run: a schedule that prunes while training, a regulariser that adds to gradients. What it does must
+// follow from the position, the module and what it was made with; then a run that is resumed, with a hook made the same,
+// ends with the same bits.
+class StepHook {
+public:
+    virtual ~StepHook() = default;
+    virtual void before_step(const Position&) {}    // before the forward
+    virtual void before_update(const Position&) {}  // the gradients are there, not clipped yet
+    // Whether an epoch that ends here may be the best: not while the network is still to change. Once true it stays so.
+    virtual bool settled(const Position&) const { return true; }
+    virtual RunSettings settings() const { return {}; }  // what a resumed run must share, beside the trainer's own
+};
+
 struct FitOptions {
     int64_t epochs = 10;  // of the whole run, also when it is resumed
     int64_t batch = 128;
@@ -43,6 +56,7 @@ struct FitOptions {
     double clip_value = 0; // greatest magnitude of a gradient's element; 0: any
     double ema = 0;        // decay of the moving average of weights; 0: none. The run ends with the averages in the module
     bool checkpoint_activations = false;  // less memory for about a third more compute, the same bits (nn::Checkpointed)
+    std::vector<StepHook*> hooks{};  // called in order
     int64_t patience = 0;  // stop after so many epochs without a better test result; 0: never
 
     std::string out{};     // folder for last.safetensors, best.safetensors and log.csv; empty: nothing is written
@@ -56,8 +70,10 @@ struct FitOptions {
 struct History {
     std::vector<EpochReport> epochs;
     enum class End { finished, early, stopped } end = End::finished;  // early: patience ran out; stopped: request_stop
+    size_t candidates = 0;  // the first epoch that may be the best, from 0 (StepHook::settled)
 
-    const EpochReport& best() const;  // the epoch with the best test result. Error: no epoch is finished
+    // The epoch with the best test result; the last one while none may be the best. Error: no epoch is finished.
+    const EpochReport& best() const;
 };
 
 // Trains a classifier. The same seed gives the same weights bit for bit, for any number of threads, also when the run is

@@ -6,8 +6,11 @@ namespace lathe::tools {
 // Each adds one subcommand, with its options and what it does, to the `lathe` command. A command that fails throws
 // lathe::Error; one that was stopped by a signal returns through exit_code().
 void add_train(CLI::App& app);
+void add_prune(CLI::App& app);
+void add_scan(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_profile(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_info(CLI::App& app);
 

@@ -33,8 +33,11 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.footer("`lathe COMMAND --help` explains a command.  Exit codes: 0 done, 1 failed, 2 wrong usage.");
     add_train(app);
+    add_prune(app);
+    add_scan(app);
     add_eval(app);
     add_profile(app);
+    add_compare(app);
     add_predict(app);
     add_info(app);
     try {

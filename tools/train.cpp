@@ -1,19 +1,17 @@
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 
 #include "lathe/core/file.h"
 #include "lathe/core/parallel.h"
-#include "lathe/core/random.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/nn/zoo.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
-#include "lathe/tools/progress.h"
 #include "lathe/tools/settings.h"
 #include "lathe/tools/table.h"
+#include "lathe/tools/training_options.h"
 
 namespace lathe::tools {
 
@@ -31,36 +29,10 @@ struct TrainOptions {
     std::string augment = "auto";
     int64_t limit = 0;
 
-    std::string optimizer = "sgd", schedule = "cosine";
-    double lr = 0, momentum = 0.9, weight_decay = -1;
-    bool nesterov = false, decay_all = false;
-    optim::FitOptions fit;
-
-    uint64_t seed = 0;
-    int threads = 0;
+    TrainingOptions training;
     std::string out;
     bool resume = false, force = false;
 };
-
-optim::Trainer* running = nullptr;
-volatile std::sig_atomic_t caught_signal = 0;
-
-// The first signal ends the run after the step under way, with a checkpoint; a second one ends the process.
-void on_signal(int signal) {
-    caught_signal = signal;
-    if (running) running->request_stop();
-    std::signal(signal, SIG_DFL);
-}
-
-std::unique_ptr<optim::Optimizer> make_optimizer(const TrainOptions& o) {
-    auto or_usual = [](double value, double usual, double unset) { return value == unset ? usual : value; };
-    if (o.optimizer == "sgd")
-        return optim::sgd({.lr = or_usual(o.lr, 0.05, 0), .momentum = o.momentum, .weight_decay = or_usual(o.weight_decay, 5e-4, -1),
-                           .nesterov = o.nesterov, .decay_biases = o.decay_all});
-    if (o.optimizer == "adam")
-        return optim::adam({.lr = or_usual(o.lr, 1e-3, 0), .weight_decay = or_usual(o.weight_decay, 0, -1), .decay_biases = o.decay_all});
-    return optim::adamw({.lr = or_usual(o.lr, 1e-3, 0), .weight_decay = or_usual(o.weight_decay, 0.01, -1), .decay_biases = o.decay_all});
-}
 
 // Images of a folder take the size that the network wants; the other data sets have their own.
 Shape image_size(const TrainOptions& o, const nn::Model* init) {
@@ -101,46 +73,6 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
     return model;
 }
 
-void print_epoch(const optim::EpochReport& e, int64_t epochs) {
-    std::printf("epoch %*lld/%lld  loss %.4f  acc %5.2f%%  test loss %.4f  acc %5.2f%%  lr %.4g  %.0f img/s  data %.0f%%  %s\n",
-                epochs > 99 ? 3 : epochs > 9 ? 2 : 1, static_cast<long long>(e.epoch), static_cast<long long>(epochs),
-                e.train_loss, e.train_accuracy, e.test_loss, e.test_accuracy, e.lr, e.images_per_second, 100 * e.wait,
-                human_time(e.seconds).c_str());
-    std::fflush(stdout);
-}
-
-optim::History run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& test, optim::FitOptions fit) {
-    std::unique_ptr<Progress> progress;
-    int64_t epoch = -1;
-    fit.on_batch = [&](const optim::BatchReport& r) {
-        const int64_t total = r.batches;
-        if (r.epoch != epoch) {
-            epoch = r.epoch;
-            progress = std::make_unique<Progress>(format("epoch %lld/%lld", static_cast<long long>(r.epoch),
-                                                         static_cast<long long>(r.epochs)), train.size());
-        }
-        if (r.testing) return progress->update(train.size(), "testing");
-        progress->update(std::min(train.size(), train.size() * r.batch / std::max<int64_t>(total, 1)),
-                         format("loss %.4f  acc %.2f%%  data %.0f%%", r.loss, r.accuracy, 100 * r.wait));
-    };
-    fit.on_epoch = [&](const optim::EpochReport& report) {
-        progress.reset();
-        epoch = -1;
-        print_epoch(report, fit.epochs);
-    };
-    running = &trainer;
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
-    struct Restore {
-        ~Restore() {
-            running = nullptr;
-            std::signal(SIGINT, SIG_DFL);
-            std::signal(SIGTERM, SIG_DFL);
-        }
-    } restore;
-    return trainer.fit(train, test, fit);
-}
-
 // A run is hours of work: another one takes its folder only when told to. Its checkpoint goes before its settings do, so
 // that the two never belong to different runs.
 void begin_run(const TrainOptions& o, const CLI::App& command) {
@@ -160,8 +92,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     check(o.resume || o.force || !std::filesystem::exists(o.out + "/last.safetensors"), "train: ", o.out,
           " holds a run; --resume goes on with it, --force replaces it, another --out keeps it");
     check(!o.data.data.empty(), "train: expected --data");
-    if (o.threads > 0) set_threads(o.threads);
-    seed(o.seed);
+    o.training.begin();
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
@@ -171,7 +102,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     const data::Dataset test = o.data.open(data::Split::test, size, scaling);
     if (o.limit) train = train.take(0, std::min(o.limit, train.size()));
     const auto model = make_network(o, std::move(init), train);
-    optim::Trainer trainer(*model, make_optimizer(o));
+    optim::Trainer trainer(*model, o.training.make_optimizer());
 
     if (!o.resume) begin_run(o, command);
 
@@ -180,19 +111,17 @@ void train_network(CLI::App& command, TrainOptions& o) {
                 trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.c_str());
     std::fflush(stdout);
 
-    o.fit.schedule = optim::parse_schedule(o.schedule);
-    o.fit.seed = o.seed;
-    o.fit.workers = o.data.workers;
-    o.fit.out = o.out;
-    o.fit.resume = o.resume;
-    const optim::History history = run(trainer, train, test, o.fit);
+    optim::FitOptions fit = o.training.fit;
+    fit.workers = o.data.workers;
+    fit.out = o.out;
+    fit.resume = o.resume;
+    const optim::History history = o.training.run(trainer, train, test, fit);
     if (history.end == optim::History::End::stopped) {
-        std::printf("stopped; go on with: lathe train --out %s --resume\n", o.out.c_str());
-        exit_code() = 128 + caught_signal;
+        say_stopped("lathe train --out " + o.out + " --resume");
         return;
     }
     if (history.end == optim::History::End::early)
-        std::printf("stopped early: %lld epochs without a better test result\n", static_cast<long long>(o.fit.patience));
+        std::printf("stopped early: %lld epochs without a better test result\n", static_cast<long long>(fit.patience));
     if (history.epochs.empty()) return;
     const optim::EpochReport& best = history.best();
     std::printf("best: epoch %lld, test accuracy %.2f%%, loss %.4f, in %s/best.safetensors\n", static_cast<long long>(best.epoch),
@@ -217,23 +146,8 @@ void add_train(CLI::App& app) {
     c.add_option("--augment", o->augment, "crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.25, none, or auto (what suits the data)")->capture_default_str();
     c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(NonNegativeNumber)->capture_default_str();
 
-    c.add_option("--epochs", o->fit.epochs, "Times through the training images")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--batch", o->fit.batch, "Images per step")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--optimizer", o->optimizer, "sgd, adam or adamw")->check(CLI::IsMember({"sgd", "adam", "adamw"}))->capture_default_str();
-    c.add_option("--lr", o->lr, "Learning rate; 0: 0.05 for sgd, 0.001 for adam and adamw")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--momentum", o->momentum, "Of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_flag("--nesterov", o->nesterov, "Nesterov's momentum");
-    c.add_option("--weight-decay", o->weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")->capture_default_str();
-    c.add_flag("--decay-all", o->decay_all, "Decay biases and norms, too");
-    c.add_option("--schedule", o->schedule, "constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; +warmup:EPOCHS behind it")->capture_default_str();
-    c.add_option("--label-smoothing", o->fit.label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--clip", o->fit.clip_norm, "Greatest norm of all gradients together; 0: any")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--ema", o->fit.ema, "Decay of the moving average of the weights; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_flag("--checkpoint-activations", o->fit.checkpoint_activations, "Less memory for about a third more compute, the same result");
-    c.add_option("--patience", o->fit.patience, "Stop after so many epochs without a better test result; 0: never")->check(NonNegativeNumber)->capture_default_str();
-
-    c.add_option("--seed", o->seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--epochs", o->training.fit.epochs, "Times through the training images")->check(PositiveNumber)->capture_default_str();
+    o->training.add_to(c, 0.05);
     c.add_option("--out", o->out, "Folder for last.safetensors, best.safetensors, log.csv and config.json")->required();
     auto* resume = c.add_flag("--resume", o->resume, "Go on from OUT/last.safetensors with the settings of OUT/config.json");
     c.add_flag("--force", o->force, "Replace the run that is in OUT")->excludes(resume);

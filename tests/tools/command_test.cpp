@@ -88,7 +88,7 @@ void write_bmp(const std::string& path) {
 TEST_CASE("help names every command and option") {
     const Result all = lathe("--help");
     CHECK(all.code == 0);
-    for (const std::string command : {"train", "eval", "profile", "predict", "info"}) {
+    for (const std::string command : {"train", "prune", "scan", "eval", "profile", "compare", "predict", "info"}) {
         CHECK(all.out.find(command) != std::string::npos);
         const Result one = lathe(command + " --help");
         CHECK(one.code == 0);

@@ -1,0 +1,43 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lathe/core/tensor.h"
+
+namespace lathe::compress {
+
+// Which weights are kept or pruned together. A weight is seen as it lies in memory, [out, kh, kw, in / groups] or [out, in]:
+// rows are neighbours along the first axis (output channels), columns along the last one (input channels of a group; behind
+// a flattened image, inputs in the order h, w, c).
+struct Pattern {
+    enum Kind {
+        unstructured,  // each weight by itself
+        n_of_m,        // n of every m neighbouring columns are kept, at one output channel and kernel position
+        block,         // n rows x m columns at one kernel position go or stay as one; those at the end may be smaller
+    } kind = unstructured;
+    int64_t n = 1, m = 1;
+
+    std::string str() const;  // "unstructured", "2:4", "1x4"
+};
+
+Pattern parse_pattern(const std::string& text);  // what str() gives. Error: anything else
+
+// How weights whose importance equals the threshold are treated.
+enum class Ties {
+    prune_all,  // all go, as in the course lab, so there may be more zeros than asked for
+    exact,      // those that come first in memory go, until the number of zeros is met
+};
+
+// A u8 mask (1: keep) for each tensor of importances (f32), with one threshold over all of them. By the lab's rule: of n
+// units (weights, or blocks by the mean of theirs) z = round(n * sparsity) are zero, halves rounded to even; the threshold is
+// the z-th smallest importance, and what is strictly above it is kept. n_of_m keeps the m - round(m * sparsity) most important of
+// every group, the first of equal ones. Importance -infinity is never kept.
+// Error: sparsity outside [0, 1], a NaN, or m does not divide the columns.
+std::vector<Tensor> make_masks(const std::vector<Tensor>& importances, double sparsity, const Pattern& pattern = {},
+                               Ties ties = Ties::prune_all);
+Tensor make_mask(const Tensor& importance, double sparsity, const Pattern& pattern = {}, Ties ties = Ties::prune_all);
+
+// The number of zeros that is asked for: round(count * sparsity), halves to even, as Python rounds.
+int64_t zeros_of(int64_t count, double sparsity);
+
+}  // namespace lathe::compress

@@ -1,0 +1,126 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "lathe/compress/size.h"
+#include "lathe/core/parallel.h"
+#include "lathe/nn/cost.h"
+#include "lathe/nn/serialize.h"
+#include "lathe/optim/evaluate.h"
+#include "lathe/tools/commands.h"
+#include "lathe/tools/data_options.h"
+#include "lathe/tools/table.h"
+
+namespace lathe::tools {
+
+namespace {
+
+struct CompareOptions {
+    std::vector<std::string> models;
+    DataOptions data;
+    int runs = 15, threads = 0;
+    bool json = false;
+};
+
+struct Row {
+    std::string file;
+    std::unique_ptr<nn::Model> model;
+    double accuracy = -1;
+    compress::SizeReport::Entry size;
+    int64_t file_bytes = 0, macs = 0, effective_macs = 0, peak_bytes = 0;
+    std::vector<double> seconds_1, seconds_32;  // of every run
+};
+
+Tensor zeros(const nn::Model& model, int64_t batch) {
+    Shape shape{batch};
+    for (int64_t extent : model.input_shape()) shape.push_back(extent);
+    return Tensor::zeros(shape);
+}
+
+double seconds_of(nn::Module& model, const Tensor& x) {
+    const nn::ModeScope mode(model, false);
+    const NoGrad no_grad;
+    const auto begin = std::chrono::steady_clock::now();
+    model(x);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    return values[values.size() / 2];
+}
+
+Row make_row(const std::string& file) {
+    Row row;
+    row.file = file;
+    row.model = nn::load(file);
+    row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(file));
+    const compress::SizeReport size = compress::measure_size(*row.model);
+    row.size = size.total();
+    const Graph graph = nn::trace(*row.model, zeros(*row.model, 1));
+    row.macs = nn::macs(graph);
+    row.effective_macs = compress::effective_macs(graph, size);
+    row.peak_bytes = nn::peak_activation_bytes(graph);
+    return row;
+}
+
+// Models take turns, so that what disturbs the machine disturbs all of them.
+void time_rows(std::vector<Row>& rows, int runs) {
+    for (int run = -2; run < runs; ++run)  // the first two warm up
+        for (Row& row : rows) {
+            const double one = seconds_of(*row.model, zeros(*row.model, 1)), many = seconds_of(*row.model, zeros(*row.model, 32));
+            if (run < 0) continue;
+            row.seconds_1.push_back(one);
+            row.seconds_32.push_back(many);
+        }
+}
+
+double accuracy(Row& row, const CompareOptions& o) {
+    nn::Model& model = *row.model;
+    const data::Dataset test = o.data.open(data::Split::test, o.data.is_folder() ? model.input_shape() : Shape{}, &model.scaling);
+    const auto classes = static_cast<int64_t>(test.classes().size());
+    check(model.classes() == classes, row.file, ": the model tells ", model.classes(), " classes apart, ", o.data.data, " has ", classes);
+    return optim::evaluate(model, test, {.workers = o.data.workers}).top1();
+}
+
+void compare(CompareOptions& o) {
+    if (o.threads > 0) set_threads(o.threads);
+    std::vector<Row> rows;
+    for (const std::string& file : o.models) rows.push_back(make_row(file));
+    if (!o.data.data.empty())
+        for (Row& row : rows) row.accuracy = accuracy(row, o);
+    time_rows(rows, o.runs);
+
+    Table table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation", "batch 1", "batch 32"});
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const Row& row : rows) {
+        const double one = median(row.seconds_1), many = median(row.seconds_32);
+        table.add({row.file, row.accuracy < 0 ? "" : format("%.2f%%", row.accuracy), with_commas(row.size.elements), with_commas(row.size.nonzeros),
+                   human_bytes(row.file_bytes), with_commas(row.macs), with_commas(row.effective_macs), human_bytes(row.peak_bytes),
+                   format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
+        list.push_back({{"model", row.file}, {"accuracy", nullptr}, {"params", row.size.elements}, {"nonzeros", row.size.nonzeros},
+                        {"file_bytes", row.file_bytes}, {"macs", row.macs}, {"effective_macs", row.effective_macs},
+                        {"peak_activation_bytes", row.peak_bytes}, {"seconds_batch_1", one}, {"seconds_batch_32", many}});
+        if (row.accuracy >= 0) list.back()["accuracy"] = row.accuracy;
+    }
+    if (o.json) std::printf("%s\n", list.dump().c_str());
+    else std::printf("%s%d thread%s; times are medians of %d runs, the models in turns\n", table.str().c_str(), threads(), threads() == 1 ? "" : "s", o.runs);
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app) {
+    auto o = std::make_shared<CompareOptions>();
+    CLI::App& c = *app.add_subcommand("compare", "Set models side by side: accuracy, size, work, memory, time");
+    c.add_option("models", o->models, "Saved .safetensors files")->required()->expected(1, 1000);
+    o->data.add_to(c);
+    c.get_option("--data")->required(false);
+    c.add_option("--runs", o->runs, "Times are medians over so many runs")->check(CLI::Range(1, 100000))->capture_default_str();
+    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_flag("--json", o->json, "Print JSON");
+    c.callback([o] { compare(*o); });
+}
+
+}  // namespace lathe::tools

@@ -1,0 +1,247 @@
+#include <cstdio>
+#include <filesystem>
+
+#include "lathe/compress/allocate.h"
+#include "lathe/compress/prune_schedule.h"
+#include "lathe/compress/size.h"
+#include "lathe/core/file.h"
+#include "lathe/core/print.h"
+#include "lathe/nn/serialize.h"
+#include "lathe/optim/distill.h"
+#include "lathe/tools/commands.h"
+#include "lathe/tools/data_options.h"
+#include "lathe/tools/progress.h"
+#include "lathe/tools/settings.h"
+#include "lathe/tools/table.h"
+#include "lathe/tools/training_options.h"
+
+namespace lathe::tools {
+
+namespace {
+
+struct PruneOptions {
+    std::string model;
+    DataOptions data;
+    std::string augment = "auto";
+    int64_t limit = 0;
+
+    std::string method = "magnitude", pattern = "auto", importance = "magnitude", scope = "uniform";
+    double sparsity = 0, target_size = 0, target_macs = 0;
+    std::vector<std::string> layers, skip;
+    bool exact_ties = false;
+    int64_t scan_images = 2000;
+
+    std::string schedule = "oneshot", rewind;
+    compress::PruneSchedule when;
+    int64_t finetune = 0;
+    double distill = 0, temperature = 4;
+    TrainingOptions training;
+
+    std::string out;
+    bool resume = false;
+};
+
+bool has_target(const PruneOptions& o) { return o.target_size > 0 || o.target_macs > 0; }
+
+// "conv1=0.5" -> {"conv1", 0.5}
+std::pair<std::string, double> parse_layer(const std::string& text) {
+    const size_t sign = text.rfind('=');
+    char* end = nullptr;
+    const double sparsity = sign == std::string::npos ? 0 : std::strtod(text.c_str() + sign + 1, &end);
+    check(end && *end == 0 && end != text.c_str() + sign + 1, "--layer: expected NAME=SPARSITY such as conv1=0.5, got '", text, "'");
+    return {text.substr(0, sign), sparsity};
+}
+
+compress::Pattern pattern_of(const PruneOptions& o) {
+    using compress::Pattern;
+    const std::string usual = o.method == "nm" ? "2:4" : o.method == "block" ? "1x4" : "unstructured";
+    const Pattern pattern = compress::parse_pattern(o.pattern == "auto" ? usual : o.pattern);
+    const Pattern::Kind kind = o.method == "nm" ? Pattern::n_of_m : o.method == "block" ? Pattern::block : Pattern::unstructured;
+    check(pattern.kind == kind, "--pattern: expected one of method ", o.method, " such as ", usual, ", got '", o.pattern, "'");
+    return pattern;
+}
+
+compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::Dataset& images) {
+    compress::WeightPruneOptions options{
+        .sparsity = o.sparsity,
+        .global = o.scope == "global",
+        .pattern = pattern_of(o),
+        .ties = o.exact_ties ? compress::Ties::exact : compress::Ties::prune_all,
+        .skip = o.skip,
+        .importance = {.kind = compress::weight_importance_of(o.importance), .seed = o.training.seed, .data = &images},
+    };
+    for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
+    const bool nothing = options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
+    check(!nothing || has_target(o), "prune: expected --sparsity, --layer, --target-size or --target-macs");
+    check(!has_target(o) || (o.sparsity == 0 && o.scope != "global" && options.pattern.kind != compress::Pattern::n_of_m),
+          "prune: a target chooses the sparsities itself; expected no --sparsity, --scope global or method nm beside it");
+    return options;
+}
+
+// The sparsities that reach the target, from a scan on images held out of the training set.
+std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions& o, nn::Model& model, const data::Dataset& held_out,
+                                                              const compress::WeightPruneOptions& options) {
+    compress::ScanOptions scan{.sparsities = {0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98},
+                               .pattern = options.pattern,
+                               .skip = options.skip,
+                               .importance = options.importance,
+                               .images = 0,
+                               .workers = o.data.workers,
+                               .cache = o.out + "/scan.json"};
+    Progress progress("scan", held_out.size());
+    scan.go_on = [&](int64_t done, int64_t total) { return progress.update(held_out.size() * done / total), true; };
+    const compress::Sensitivity sensitivity = compress::scan_sensitivity(model, held_out, scan);
+    progress.clear();
+    Shape one{1};
+    for (int64_t extent : model.input_shape()) one.push_back(extent);
+    const bool by_size = o.target_size > 0;
+    const compress::CostModel costs =
+        by_size ? compress::size_cost(model, sensitivity) : compress::macs_cost(model, Tensor::zeros(one), sensitivity);
+    const compress::Allocation chosen = compress::allocate(sensitivity, costs, (by_size ? o.target_size : o.target_macs) * costs.at(0));
+    std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", by_size ? o.target_size : o.target_macs,
+                by_size ? "bytes" : "MACs", static_cast<long long>(held_out.size()), chosen.str().c_str());
+    return chosen.sparsities();
+}
+
+double accuracy(nn::Module& model, const data::Dataset& test, const PruneOptions& o) {
+    return optim::evaluate(model, test, {.workers = o.data.workers}).top1();
+}
+
+void make_folder(const std::string& path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    check(!error, path, ": cannot make the folder: ", error.message());
+}
+
+// Trains the model on with masks; false when it was stopped.
+bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& test, compress::PruneHook* hook) {
+    optim::Trainer trainer(model, o.training.make_optimizer());
+    optim::FitOptions fit = o.training.fit;
+    fit.epochs = o.finetune;
+    fit.workers = o.data.workers;
+    fit.out = o.out;
+    fit.resume = o.resume;
+    if (hook) fit.hooks = {hook};
+    std::unique_ptr<nn::Model> teacher;
+    if (o.distill > 0) {
+        teacher = nn::load(o.model);
+        fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .label_smoothing = fit.label_smoothing});
+    }
+    std::printf("%s, %s\n", trainer.optimizer().describe().c_str(), o.distill > 0 ? "taught by the dense model" : "labels alone");
+    std::fflush(stdout);
+    TrainingOptions training = o.training;
+    if (o.when.kind == compress::PruneSchedule::iterative)  // every round is a run of its own
+        training.schedule += "+restart:" + std::to_string(std::max<int64_t>(1, o.finetune / o.when.rounds));
+    return training.run(trainer, train, test, fit).end != optim::History::End::stopped;
+}
+
+// What became of the model, in one table.
+void summarise(const PruneOptions& o, double dense, double pruned, double tuned, nn::Model& model, const std::string& file) {
+    const compress::SizeReport size = compress::measure_size(model);
+    const compress::SizeReport::Entry total = size.total();
+    Table table({"", "accuracy", "parameters", "not zero", "parameter bytes", "file"});
+    table.add({"dense", format("%.2f%%", dense), with_commas(total.elements), "", with_commas(total.dense_bytes),
+               with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
+    if (pruned >= 0) table.add({"pruned", format("%.2f%%", pruned), "", "", "", ""});
+    table.add({o.finetune ? "fine-tuned" : "saved", format("%.2f%%", tuned), with_commas(total.elements), with_commas(total.nonzeros),
+               with_commas(total.packed_bytes), with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
+    std::printf("\n%s%.1f%% of the parameters and %.1f%% of their bytes are left, in %s\n", table.str().c_str(),
+                100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(total.elements),
+                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(total.dense_bytes), file.c_str());
+}
+
+// Masks single weights: methods magnitude, nm and block.
+void prune_weights(PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
+    compress::WeightPruneOptions options = weight_options(o, plain);
+    data::Dataset rest = train;
+    if (has_target(o)) {
+        rest = train.without_sample(o.scan_images, o.training.seed);
+        options.layers = choose_sparsities(o, model, plain.sample(o.scan_images, o.training.seed), options);
+    }
+    const double dense = accuracy(model, test, o);
+    double pruned = -1;
+    std::unique_ptr<compress::PruneHook> hook;
+    if (o.when.kind == compress::PruneSchedule::oneshot) {
+        print(compress::prune_weights(model, options));
+        if (!o.rewind.empty()) compress::rewind(model, nn::load(o.rewind)->state());
+        pruned = accuracy(model, test, o);
+        std::printf("accuracy: dense %.2f%%, pruned %.2f%%\n", dense, pruned);
+    } else {
+        check(o.finetune > 0, "prune: the schedule ", o.schedule, " prunes while it trains; expected --finetune EPOCHS");
+        std::map<std::string, Tensor> early;
+        if (!o.rewind.empty()) early = nn::load(o.rewind)->state();
+        hook = std::make_unique<compress::PruneHook>(model, options, o.when, early);
+    }
+    std::fflush(stdout);
+    if (o.finetune > 0) {
+        if (!finetune(o, model, rest, test, hook.get())) return say_stopped("lathe prune --out " + o.out + " --resume");
+        nn::load_weights(model, o.out + "/best.safetensors");
+    }
+    const std::string file = o.out + "/pruned.safetensors";
+    nn::save(model, file, nn::Packing::packed);
+    summarise(o, dense, pruned, accuracy(model, test, o), model, file);
+}
+
+void prune(CLI::App& command, PruneOptions& o) {
+    const std::string config = o.out + "/config.json";
+    if (o.resume) restore_settings(command, config, {"out", "threads", "workers", "data-root"});
+    check(!o.model.empty() && !o.data.data.empty(), "prune: expected --model and --data");
+    check(o.target_size == 0 || o.target_macs == 0, "prune: expected one target, got --target-size and --target-macs");
+    o.training.begin();
+    o.when.kind = compress::prune_schedule_of(o.schedule);
+
+    const auto model = nn::load(o.model);
+    const Shape size = o.data.is_folder() ? model->input_shape() : Shape{};
+    data::Dataset train = o.data.open(data::Split::train, size, &model->scaling, o.augment);
+    data::Dataset plain = o.data.open(data::Split::train, size, &model->scaling);
+    const data::Dataset test = o.data.open(data::Split::test, size, &model->scaling);
+    if (o.limit) {
+        train = train.take(0, std::min(o.limit, train.size()));
+        plain = plain.take(0, train.size());
+    }
+    const auto classes = static_cast<int64_t>(train.classes().size());
+    check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
+    make_folder(o.out);
+    if (!o.resume) write_file_atomically(config, settings_json(command));
+    prune_weights(o, *model, train, plain, test);
+}
+
+}  // namespace
+
+void add_prune(CLI::App& app) {
+    auto o = std::make_shared<PruneOptions>();
+    CLI::App& c = *app.add_subcommand("prune", "Zero weights of a trained model, and train what is left");
+    c.add_option("--model", o->model, "A saved .safetensors file");
+    o->data.add_to(c);
+    c.get_option("--data")->required(false);
+    c.add_option("--augment", o->augment, "Of the training images: crop:4,flip, …, none, or auto (what suits the data)")->capture_default_str();
+    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+
+    c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels")
+        ->check(CLI::IsMember({"magnitude", "nm", "block"}))->capture_default_str();
+    c.add_option("--pattern", o->pattern, "2:4, 1:4 (nm); 1x4, 4x1 (block: outputs x inputs); auto: 2:4 or 1x4")->capture_default_str();
+    c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")->capture_default_str();
+    c.add_option("--sparsity", o->sparsity, "Share of zeros, in [0,1)")->capture_default_str();
+    c.add_option("--layer", o->layers, "NAME=SPARSITY for some layers; * stands for anything; the last one that matches counts")->expected(1, 1000);
+    c.add_option("--skip", o->skip, "Leave layers of this name or below it as they are")->expected(1, 1000);
+    c.add_option("--scope", o->scope, "uniform: every layer alike; global: one threshold for all")->check(CLI::IsMember({"uniform", "global"}))->capture_default_str();
+    c.add_flag("--exact-ties", o->exact_ties, "Break ties so that exactly so many weights are zero");
+    c.add_option("--target-size", o->target_size, "Share of the dense bytes that may be left, index included; chooses each layer's sparsity")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; chooses each layer's sparsity")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")->check(CLI::PositiveNumber)->capture_default_str();
+
+    c.add_option("--schedule", o->schedule, "oneshot, iterative (in rounds) or gradual (cubic)")->check(CLI::IsMember({"oneshot", "iterative", "gradual"}))->capture_default_str();
+    c.add_option("--rounds", o->when.rounds, "Of iterative; they share the epochs")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--begin", o->when.begin, "Of gradual, as a share of the run")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--end", o->when.end, "Of gradual; the masks are fixed from then on")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--rewind", o->rewind, "Go back to the weights of this earlier file after pruning (lottery ticket)");
+    c.add_option("--finetune", o->finetune, "Epochs of training")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--temperature", o->temperature, "Of distillation")->check(CLI::PositiveNumber)->capture_default_str();
+    o->training.add_to(c, 0.01, "--lr-schedule");
+    c.add_option("--out", o->out, "Folder for pruned.safetensors, and for what training leaves there")->required();
+    c.add_flag("--resume", o->resume, "Go on from DIR/last.safetensors with the settings of DIR/config.json");
+    c.callback([&c, o] { prune(c, *o); });
+}
+
+}  // namespace lathe::tools

@@ -1,0 +1,89 @@
+#include <cstdio>
+#include <filesystem>
+
+#include "lathe/compress/sensitivity.h"
+#include "lathe/core/file.h"
+#include "lathe/core/parallel.h"
+#include "lathe/core/print.h"
+#include "lathe/nn/serialize.h"
+#include "lathe/tools/commands.h"
+#include "lathe/tools/data_options.h"
+#include "lathe/tools/plot.h"
+#include "lathe/tools/progress.h"
+#include "lathe/tools/table.h"
+
+namespace lathe::tools {
+
+namespace {
+
+struct ScanCommand {
+    std::string model, split = "train", pattern = "unstructured", importance = "magnitude", out;
+    DataOptions data;
+    compress::ScanOptions scan;
+    int threads = 0;
+    bool json = false;
+};
+
+// Accuracy over sparsity, a curve for each layer, and the course lab's line of 1.5 times the dense model's errors.
+std::string curves(const compress::Sensitivity& s) {
+    std::string text = "set key outside right font ',10'\nset xlabel 'sparsity'\nset ylabel 'accuracy, %'\nset format x '%.0f%%'\nset grid\n";
+    for (size_t i = 0; i < s.layers.size(); ++i) {
+        text += format("$layer%zu << end\n", i);
+        for (const auto& point : s.layers[i].points) text += format("%g %g\n", 100 * point.sparsity, point.accuracy);
+        text += "end\n";
+    }
+    text += "plot ";
+    for (size_t i = 0; i < s.layers.size(); ++i) text += format("$layer%zu with linespoints title ", i) + plot_quoted(s.layers[i].name) + ", ";
+    return text + format("%g with lines dashtype 2 linecolor 'black' title 'dense', %g with lines dashtype 3 linecolor 'black' title '1.5 x errors'\n",
+                         s.dense.accuracy, 100 - 1.5 * (100 - s.dense.accuracy));
+}
+
+void scan(ScanCommand& o) {
+    if (o.threads > 0) set_threads(o.threads);
+    const auto model = nn::load(o.model);
+    const Shape size = o.data.is_folder() ? model->input_shape() : Shape{};
+    const data::Dataset images = o.data.open(o.split == "train" ? data::Split::train : data::Split::test, size, &model->scaling);
+    o.scan.pattern = compress::parse_pattern(o.pattern);
+    o.scan.importance.kind = compress::weight_importance_of(o.importance);
+    o.scan.importance.data = &images;
+    o.scan.workers = o.data.workers;
+    if (!o.out.empty()) {
+        std::error_code error;
+        std::filesystem::create_directories(o.out, error);
+        check(!error, o.out, ": cannot make the folder: ", error.message());
+        o.scan.cache = o.out + "/scan.json";
+    }
+    Progress progress("scan", 1000, !o.json);
+    o.scan.go_on = [&](int64_t done, int64_t total) { return progress.update(1000 * done / total), true; };
+    const compress::Sensitivity result = compress::scan_sensitivity(*model, images, o.scan);
+    progress.clear();
+    if (o.json) std::printf("%s", result.json().c_str());
+    else print(result);
+    if (o.out.empty()) return;
+    write_file_atomically(o.out + "/scan.csv", result.csv());
+    const bool drawn = plot_svg(o.out + "/scan", curves(result));
+    if (!o.json) std::printf("in %s: scan.json, scan.csv%s\n", o.out.c_str(), drawn ? ", scan.svg" : "; install gnuplot for the picture of scan.gnuplot");
+}
+
+}  // namespace
+
+void add_scan(CLI::App& app) {
+    auto o = std::make_shared<ScanCommand>();
+    CLI::App& c = *app.add_subcommand("scan", "Show how sensitive each layer is: accuracy against sparsity");
+    c.add_option("--model", o->model, "A saved .safetensors file")->required();
+    o->data.add_to(c);
+    c.add_option("--split", o->split, "Where the images come from: train or test")->check(CLI::IsMember({"train", "test"}))->capture_default_str();
+    c.add_option("--images", o->scan.images, "So many, drawn at random; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--seed", o->scan.seed, "Of the images drawn")->capture_default_str();
+    c.add_option("--sparsities", o->scan.sparsities, "0.4,0.5,…")->delimiter(',')->expected(1, 1000)->capture_default_str();
+    c.add_option("--pattern", o->pattern, "unstructured, N:M (2:4), or blocks of outputs x inputs (1x4, 4x1)")->capture_default_str();
+    c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")->capture_default_str();
+    c.add_option("--skip", o->scan.skip, "Leave out layers of this name or below it")->expected(1, 1000);
+    c.add_option("--batch", o->scan.batch, "Images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--out", o->out, "Folder for scan.json, scan.csv and scan.svg; a scan found there is not made again");
+    c.add_flag("--json", o->json, "Print JSON");
+    c.callback([o] { scan(*o); });
+}
+
+}  // namespace lathe::tools
