@@ -5,6 +5,7 @@
 #include "lathe/core/peak.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/profile.h"
+#include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
@@ -118,7 +119,7 @@ void add_profile(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("profile", "Show parameters, MACs, memory, time and share of the machine's peak of each layer");
     o->model.add_to(c);
     c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")->capture_default_str();
-    c.add_option("--batch", o->batch, "Images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     c.add_flag("--backward", o->backward, "A training step: forward in training mode, and backward");
     c.add_option("--runs", o->runs, "Times are medians over so many runs")->check(CLI::Range(1, 100000))->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();

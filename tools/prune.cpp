@@ -8,6 +8,7 @@
 #include "lathe/core/print.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/optim/distill.h"
+#include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/progress.h"
@@ -215,7 +216,7 @@ void add_prune(CLI::App& app) {
     o->data.add_to(c);
     c.get_option("--data")->required(false);
     c.add_option("--augment", o->augment, "Of the training images: crop:4,flip, …, none, or auto (what suits the data)")->capture_default_str();
-    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(NonNegativeNumber)->capture_default_str();
 
     c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels")
         ->check(CLI::IsMember({"magnitude", "nm", "block"}))->capture_default_str();
@@ -228,16 +229,16 @@ void add_prune(CLI::App& app) {
     c.add_flag("--exact-ties", o->exact_ties, "Break ties so that exactly so many weights are zero");
     c.add_option("--target-size", o->target_size, "Share of the dense bytes that may be left, index included; chooses each layer's sparsity")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; chooses each layer's sparsity")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")->check(PositiveNumber)->capture_default_str();
 
     c.add_option("--schedule", o->schedule, "oneshot, iterative (in rounds) or gradual (cubic)")->check(CLI::IsMember({"oneshot", "iterative", "gradual"}))->capture_default_str();
-    c.add_option("--rounds", o->when.rounds, "Of iterative; they share the epochs")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--rounds", o->when.rounds, "Of iterative; they share the epochs")->check(PositiveNumber)->capture_default_str();
     c.add_option("--begin", o->when.begin, "Of gradual, as a share of the run")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--end", o->when.end, "Of gradual; the masks are fixed from then on")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--rewind", o->rewind, "Go back to the weights of this earlier file after pruning (lottery ticket)");
-    c.add_option("--finetune", o->finetune, "Epochs of training")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--finetune", o->finetune, "Epochs of training")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--temperature", o->temperature, "Of distillation")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--temperature", o->temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
     o->training.add_to(c, 0.01, "--lr-schedule");
     c.add_option("--out", o->out, "Folder for pruned.safetensors, and for what training leaves there")->required();
     c.add_flag("--resume", o->resume, "Go on from DIR/last.safetensors with the settings of DIR/config.json");

@@ -6,6 +6,7 @@
 #include "lathe/core/parallel.h"
 #include "lathe/core/print.h"
 #include "lathe/nn/serialize.h"
+#include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/plot.h"
@@ -73,13 +74,13 @@ void add_scan(CLI::App& app) {
     c.add_option("--model", o->model, "A saved .safetensors file")->required();
     o->data.add_to(c);
     c.add_option("--split", o->split, "Where the images come from: train or test")->check(CLI::IsMember({"train", "test"}))->capture_default_str();
-    c.add_option("--images", o->scan.images, "So many, drawn at random; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+    c.add_option("--images", o->scan.images, "So many, drawn at random; 0: all")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--seed", o->scan.seed, "Of the images drawn")->capture_default_str();
     c.add_option("--sparsities", o->scan.sparsities, "0.4,0.5,…")->delimiter(',')->expected(1, 1000)->capture_default_str();
     c.add_option("--pattern", o->pattern, "unstructured, N:M (2:4), or blocks of outputs x inputs (1x4, 4x1)")->capture_default_str();
     c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")->capture_default_str();
     c.add_option("--skip", o->scan.skip, "Leave out layers of this name or below it")->expected(1, 1000);
-    c.add_option("--batch", o->scan.batch, "Images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+    c.add_option("--batch", o->scan.batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
     c.add_option("--out", o->out, "Folder for scan.json, scan.csv and scan.svg; a scan found there is not made again");
     c.add_flag("--json", o->json, "Print JSON");
