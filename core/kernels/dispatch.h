@@ -5,6 +5,7 @@
 #include "lathe/core/kernels/gemm_table.h"
 #include "lathe/core/kernels/layer_norm_table.h"
 #include "lathe/core/kernels/pool2d_table.h"
+#include "lathe/core/kernels/sparse_table.h"
 #include "lathe/core/kernels/winograd_table.h"
 
 namespace lathe::kernels {
@@ -24,6 +25,7 @@ struct Table {
     WinogradTable winograd;
     LayerNormTable layer_norm;
     Pool2dTable pool2d;
+    SparseTable sparse;
 };
 
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.

@@ -1,0 +1,117 @@
+#include "lathe/core/kernels/sparse_filter.h"
+
+#include <algorithm>
+
+#include "lathe/core/error.h"
+#include "lathe/core/kernels/gemm_panel.h"
+
+namespace lathe::kernels {
+namespace {
+
+// How many of 4 channels an N:M pattern keeps, else 0.
+int64_t kept_of_four(SparsePattern pattern) {
+    return pattern == SparsePattern::one_of_four ? 1 : pattern == SparsePattern::two_of_four ? 2 : 0;
+}
+
+// Channels whose weights a row has about 16 of: fewer, and loading and storing its sums would take longer than its products;
+// more, and the channels' planes would leave the first-level cache.
+int64_t chunk_of(int64_t rows, int64_t taps, int64_t channels, int64_t nonzeros) {
+    constexpr int64_t kWeightsARow = 12, kStep = 16;
+    const int64_t most = std::max<int64_t>(UINT16_MAX / taps / kStep * kStep, kStep);
+    const int64_t wanted = blocks(kWeightsARow * channels * rows, std::max<int64_t>(nonzeros, 1));
+    const int64_t chunk = std::clamp<int64_t>(blocks(wanted, kStep) * kStep, kStep, most);
+    return std::min(blocks(blocks(channels, blocks(channels, chunk)), kStep) * kStep, most);  // chunks of equal size
+}
+
+}  // namespace
+
+const char* name_of(SparsePattern pattern) {
+    switch (pattern) {
+        case SparsePattern::unstructured: return "unstructured";
+        case SparsePattern::one_of_four: return "1:4";
+        case SparsePattern::two_of_four: return "2:4";
+        case SparsePattern::row_blocks: return "1x4";
+        case SparsePattern::column_blocks: return "4x1";
+    }
+    return "?";
+}
+
+SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups,
+                           const float* weight)
+    : pattern_(pattern), out_c_(out_c), taps_(taps), in_per_group_(in_per_group), groups_(groups) {
+    const int64_t kept = kept_of_four(pattern), height = row_height();
+    const int64_t width = pattern == SparsePattern::row_blocks ? 4 : 1;
+    check(groups >= 1 && out_c % groups == 0, "sparse filter: expected output channels in ", groups, " groups, got ", out_c);
+    check(taps <= UINT16_MAX / 16, "sparse filter: expected at most ", UINT16_MAX / 16, " kernel taps, got ", taps);
+    check(in_per_group % 4 == 0 || (!kept && width == 1), "sparse filter: ", name_of(pattern),
+          " expected input channels (per group) divisible by 4, got ", in_per_group);
+    nonzeros_ = std::count_if(weight, weight + out_c * taps * in_per_group, [](float w) { return w != 0; });
+    const int64_t out_group = out_c / groups;
+    chunk_ = chunk_of(out_c, taps, in_per_group, nonzeros_);
+    chunks_ = blocks(in_per_group, chunk_);
+    segments_ = blocks(out_group, kSegment);
+
+    for (int64_t part = 0; part < groups_ * chunks_ * segments_; ++part) {
+        const int64_t segment = part % segments_, first = part / segments_ % chunks_ * chunk_, group = part / segments_ / chunks_;
+        const int64_t channels = std::min(chunk_, in_per_group - first);
+        const int64_t rows = std::min(kSegment, out_group - segment * kSegment);
+        starts_.push_back(static_cast<uint32_t>(kept ? positions_.size() : indices_.size()));
+        const auto at = [&](int64_t row, int64_t tap, int64_t c) {
+            const int64_t k = group * out_group + segment * kSegment + row;
+            return row < rows ? weight[(k * taps + tap) * in_per_group + first + c] : 0.0f;
+        };
+        for (int64_t row = 0; row < kSegment && !kept; row += height) {
+            const size_t before = indices_.size();
+            for (int64_t tap = 0; tap < taps && row < rows; ++tap)
+                for (int64_t c = 0; c < channels; c += width) {
+                    float block[4] = {};
+                    for (int64_t i = 0; i < height * width; ++i) block[i] = at(row + i % height, tap, c + i / height);
+                    if (std::all_of(block, block + 4, [](float w) { return w == 0; })) continue;
+                    indices_.push_back(static_cast<uint16_t>(tap * chunk_ + c));
+                    values_.insert(values_.end(), block, block + height * width);
+                }
+            counts_.push_back(static_cast<uint16_t>(indices_.size() - before));
+        }
+        for (int64_t row = 0; row < rows && kept; ++row) {
+            int64_t stored = 0;  // positions are packed four a byte
+            const auto store = [&](float value, int64_t position) {
+                if (stored % 4 == 0) positions_.push_back(0);
+                positions_.back() = static_cast<uint8_t>(positions_.back() | position << stored++ % 4 * 2);
+                values_.push_back(value);
+            };
+            for (int64_t tap = 0; tap < taps; ++tap)
+                for (int64_t c = 0; c < channels; c += 4) {
+                    int64_t found = 0;
+                    for (int64_t i = 0; i < 4; ++i)
+                        if (const float value = at(row, tap, c + i); value != 0) {
+                            check(++found <= kept, "sparse filter: ", name_of(pattern), " expected at most ", kept,
+                                  " weights of 4 other than zero, got more in output channel ",
+                                  group * out_group + segment * kSegment + row);
+                            store(value, i);
+                        }
+                    for (; found < kept; ++found) store(0, 0);
+                }
+            while (stored % 4 != 0) store(0, 0);
+        }
+    }
+    check(values_.size() <= UINT32_MAX, "sparse filter: too many weights: ", values_.size());
+}
+
+void SparseFilter::read(int64_t group, int64_t chunk, int64_t segment, SparseRows& to) const {
+    const int64_t part = (group * chunks_ + chunk) * segments_ + segment, start = starts_[static_cast<size_t>(part)];
+    const int64_t rows = std::min(kSegment, out_c_ / groups_ - segment * kSegment), height = row_height();
+    to.rows = blocks(rows, height);
+    to.values = values_.data() + start * (pattern_ == SparsePattern::unstructured ? 1 : 4);
+    if (kept_of_four(pattern_)) {
+        to.positions = positions_.data() + start;
+    } else {
+        to.indices = indices_.data() + start;
+        to.counts = counts_.data() + part * (kSegment / height);
+    }
+}
+
+int64_t SparseFilter::bytes() const {
+    return static_cast<int64_t>(values_.size() * 4 + (indices_.size() + counts_.size()) * 2 + positions_.size() + starts_.size() * 4);
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,48 @@
+#pragma once
+#include <cstdint>
+
+#include "lathe/core/kernels/epilogue.h"
+
+namespace lathe::kernels {
+
+// The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles of
+// results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector and every
+// load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile.
+//   row blocks  `rows` of them, each of one output (4 with the 4x1 pattern)
+//   counts      blocks of weights in each row block; each has an index and its values (4 with 1x4 and 4x1)
+//   offsets     float offset of an index in the planes; with N:M of every group of 4 channels, in order, and an index is
+//               2 bits: 4 a byte, `counts` null and the number of groups, `groups`, the same in every row
+struct SparseRows {
+    int64_t rows;
+    const uint16_t* counts;
+    const uint16_t* indices;
+    const uint8_t* positions;
+    const float* values;
+    int64_t groups;
+    const int32_t* offsets;
+    const float* planes;
+    int64_t plane, line;  // floats between channels and between the lines of a tile
+    float* sums;          // [rows x outputs, tile vectors, lanes]
+    bool accumulate;      // sums += instead of sums =
+};
+
+struct SparseTable {
+    using Rows = void (*)(const SparseRows& rows);
+    struct Tile {
+        int height, width;  // results
+        Rows unstructured, one_of_four, two_of_four, row_blocks, column_blocks;  // null: too many sums for the registers
+    };
+    int lanes;
+    int tiles;
+    const Tile* tile;  // those that there are kernels for
+
+    // Planes of `channels` channels, from `first` on, of the pixels [positions, lanes].
+    void (*enter)(int64_t channels, int64_t positions, const float* const* pixels, int64_t first, int64_t plane,
+                  float* planes);
+
+    // Sums [rows, vectors, lanes] to the channels from `first` on of the pixels [vectors, lanes], those that are not null.
+    // Whole vectors of rows are read.
+    void (*leave)(int64_t rows, int64_t vectors, const float* sums, const Epilogue& epilogue, int64_t first, float* const* pixels);
+};
+
+}  // namespace lathe::kernels

@@ -1,0 +1,113 @@
+#include "lathe/core/kernels/sparse_tiling.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "lathe/core/kernels/gemm_panel.h"
+
+namespace lathe::kernels::sparse {
+namespace {
+
+// Calls body(lane, n, row, column of the tile's first result) for the tiles of a batch.
+template <class Body>
+void for_each_tile(const Tiling& t, int64_t batch, const Body& body) {
+    const int64_t first = batch * t.kernels.lanes;
+    int64_t n = first / (t.down * t.across), i = first / t.across % t.down, j = first % t.across;
+    for (int64_t lane = 0; lane < std::min<int64_t>(t.kernels.lanes, t.count - first); ++lane) {
+        body(lane, n, i * t.tile.height, j * t.tile.width);
+        if (++j == t.across) j = 0, ++i;
+        if (i == t.down) i = 0, ++n;
+    }
+}
+
+}  // namespace
+
+TileAxis::TileAxis(int64_t results, int64_t taps, int64_t stride, int64_t dilation) : tap(static_cast<size_t>(taps)) {
+    for (int64_t phase = 0; phase < stride; ++phase) {
+        int64_t first = std::numeric_limits<int64_t>::max(), last = -1;
+        const int64_t start = size();
+        for (int64_t t = 0; t < taps; ++t)
+            if (t * dilation % stride == phase) {
+                first = std::min(first, t * dilation / stride);
+                last = t * dilation / stride + results - 1;
+                tap[static_cast<size_t>(t)] = start + t * dilation / stride - first;
+            }
+        for (int64_t i = first; i <= last; ++i) input.push_back(phase + i * stride);
+    }
+}
+
+Tiling::Tiling(const Conv2dShape& g, const SparseTable::Tile& tile)
+    : shape(g),
+      tile(tile),
+      h(tile.height, g.kernel_h, g.stride_h, g.dilation_h),
+      w(tile.width, g.kernel_w, g.stride_w, g.dilation_w),
+      down(blocks(g.out_h, tile.height)),
+      across(blocks(g.out_w, tile.width)),
+      count(g.batch * down * across),
+      batches(blocks(count, kernels.lanes)),
+      positions(h.size() * w.size()),
+      plane(positions * kernels.lanes),
+      vectors(tile.height * tile.width) {}
+
+// Half a cycle a load or multiply-add, loads taking longer from beyond the first-level cache; four cycles a vector that is
+// transposed.
+double Tiling::cycles(const SparseFilter& f) const {
+    constexpr int64_t kFirstLevelBytes = 40 << 10;
+    const double v = static_cast<double>(vectors), outputs = static_cast<double>(f.row_height());
+    const double loads = v * (f.chunk() * plane * 4 <= kFirstLevelBytes ? 1 : 1.7) + outputs;
+    const double products = static_cast<double>(f.stored()) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
+    const double sums = static_cast<double>(shape.out_c * f.chunks()) * (v + 4);
+    const double turning = 4 * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
+    return static_cast<double>(batches) * (products + sums + turning);
+}
+
+void Tiling::inputs(int64_t batch, const float* x, const float* zeros, const float** to) const {
+    const Conv2dShape& g = shape;
+    std::fill(to, to + plane, zeros);
+    for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
+        const float** at = to + lane;
+        for (int64_t i : h.input) {
+            const int64_t y = row * g.stride_h - g.pad_top + i;
+            for (int64_t j : w.input) {
+                const int64_t c = column * g.stride_w - g.pad_left + j;
+                if (y >= 0 && y < g.in_h && c >= 0 && c < g.in_w) *at = x + ((n * g.in_h + y) * g.in_w + c) * g.in_c;
+                at += kernels.lanes;
+            }
+        }
+    });
+}
+
+void Tiling::outputs(int64_t batch, float* y, float** to) const {
+    const Conv2dShape& g = shape;
+    std::fill(to, to + vectors * kernels.lanes, nullptr);
+    for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
+        for (int64_t i = 0; i < std::min<int64_t>(tile.height, g.out_h - row); ++i)
+            for (int64_t j = 0; j < std::min<int64_t>(tile.width, g.out_w - column); ++j)
+                to[(i * tile.width + j) * kernels.lanes + lane] = y + ((n * g.out_h + row + i) * g.out_w + column + j) * g.out_c;
+    });
+}
+
+SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern) {
+    switch (pattern) {
+        case SparsePattern::unstructured: return tile.unstructured;
+        case SparsePattern::one_of_four: return tile.one_of_four;
+        case SparsePattern::two_of_four: return tile.two_of_four;
+        case SparsePattern::row_blocks: return tile.row_blocks;
+        case SparsePattern::column_blocks: return tile.column_blocks;
+    }
+    return nullptr;
+}
+
+Tiling best_tiling(const Conv2dShape& shape, const SparseFilter& filter) {
+    const SparseTable& kernels = table().sparse;
+    int best = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < kernels.tiles; ++i) {
+        if (!kernel_of(kernels.tile[i], filter.pattern())) continue;
+        const double cycles = Tiling(shape, kernels.tile[i]).cycles(filter);
+        if (cycles <= least) least = cycles, best = i;
+    }
+    return Tiling(shape, kernels.tile[best]);
+}
+
+}  // namespace lathe::kernels::sparse

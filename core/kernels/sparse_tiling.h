@@ -1,0 +1,46 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "lathe/core/kernels/conv2d.h"
+#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/sparse_filter.h"
+
+namespace lathe::kernels::sparse {
+
+// The input pixels along one axis of a tile, those of one phase of the stride beside each other: result j finds tap t at
+// position tap[t] + j.
+struct TileAxis {
+    std::vector<int64_t> input;  // coordinate of every position, from where tap 0 of result 0 reads
+    std::vector<int64_t> tap;
+
+    TileAxis(int64_t results, int64_t taps, int64_t stride, int64_t dilation);
+    int64_t size() const { return static_cast<int64_t>(input.size()); }
+};
+
+// How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`.
+struct Tiling {
+    const SparseTable& kernels = table().sparse;
+    Conv2dShape shape;
+    SparseTable::Tile tile;
+    TileAxis h, w;
+    int64_t down, across, count, batches;  // tiles of a column and a row of the map, in all; batches of them
+    int64_t positions, plane;              // input pixels of a tile; floats of one channel of a batch
+    int64_t vectors;                       // results of a tile
+
+    Tiling(const Conv2dShape& shape, const SparseTable::Tile& tile);
+
+    double cycles(const SparseFilter& filter) const;  // an estimate, of all batches
+
+    // Addresses of the input pixels [positions, lanes] of a batch; `zeros` outside the map.
+    void inputs(int64_t batch, const float* x, const float* zeros, const float** to) const;
+    // Addresses of the results [vectors, lanes]; null outside the map.
+    void outputs(int64_t batch, float* y, float** to) const;
+};
+
+SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
+
+// The tiling with the least estimated time.
+Tiling best_tiling(const Conv2dShape& shape, const SparseFilter& filter);
+
+}  // namespace lathe::kernels::sparse

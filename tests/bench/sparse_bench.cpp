@@ -1,0 +1,158 @@
+// Sparse convolutions beside dense ones, layer by layer: the time of each pattern and sparsity, its GFLOP/s on the weights that
+// are not zero and how many times faster it is than the plain dense kernel (matrix products) and than the fastest (Winograd
+// included). Weights are packed beforehand, for both. The totals let every layer take the fastest of sparse and dense.
+//   build/sparse-bench [--threads T] [--batch N] [--only SUBSTRING] [--sparsity S] [--pattern P]
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "lathe/core/kernels/conv2d.h"
+#include "lathe/core/kernels/conv2d_direct.h"
+#include "lathe/core/kernels/conv2d_im2col.h"
+#include "lathe/core/kernels/conv2d_sparse.h"
+#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/parallel.h"
+
+using namespace lathe;
+using namespace lathe::kernels;
+
+namespace {
+
+// With one thread its own time, which other programs on the machine disturb less.
+double seconds() {
+    timespec now;
+    clock_gettime(threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+struct Layer {
+    const char* name;
+    int64_t count, size, c, k, kernel;  // count: how often the network has it
+};
+
+const Layer kLayers[] = {
+    {"vgg 3-64@32", 1, 32, 3, 64, 3},       {"vgg 64-128@32", 1, 32, 64, 128, 3}, {"vgg 128-256@16", 1, 16, 128, 256, 3},
+    {"vgg 256-256@16", 1, 16, 256, 256, 3}, {"vgg 256-512@8", 1, 8, 256, 512, 3}, {"vgg 512-512@8", 1, 8, 512, 512, 3},
+    {"vgg 512-512@4", 2, 4, 512, 512, 3},
+    {"mbv2 32-16@32", 1, 32, 32, 16, 1},    {"mbv2 16-96@32", 1, 32, 16, 96, 1},  {"mbv2 96-24@32", 1, 32, 96, 24, 1},
+    {"mbv2 24-144@32", 2, 32, 24, 144, 1},  {"mbv2 144-24@32", 1, 32, 144, 24, 1}, {"mbv2 144-32@16", 1, 16, 144, 32, 1},
+    {"mbv2 32-192@16", 3, 16, 32, 192, 1},  {"mbv2 192-32@16", 2, 16, 192, 32, 1}, {"mbv2 192-64@8", 1, 8, 192, 64, 1},
+    {"mbv2 64-384@8", 4, 8, 64, 384, 1},    {"mbv2 384-64@8", 3, 8, 384, 64, 1},  {"mbv2 384-96@8", 1, 8, 384, 96, 1},
+    {"mbv2 96-576@8", 3, 8, 96, 576, 1},    {"mbv2 576-96@8", 2, 8, 576, 96, 1},  {"mbv2 576-160@4", 1, 4, 576, 160, 1},
+    {"mbv2 160-960@4", 3, 4, 160, 960, 1},  {"mbv2 960-160@4", 2, 4, 960, 160, 1}, {"mbv2 960-320@4", 1, 4, 960, 320, 1},
+    {"mbv2 320-1280@4", 1, 4, 320, 1280, 1},
+};
+
+struct Form {
+    SparsePattern pattern;
+    double sparsity;
+};
+
+// Weights [K, taps, C] of a pattern; the share of zeros is met in expectation, by N:M exactly.
+std::vector<float> weights(const Form& form, int64_t k, int64_t taps, int64_t c) {
+    std::mt19937 engine(1);
+    std::uniform_real_distribution<double> uniform;
+    std::vector<float> weight(static_cast<size_t>(k * taps * c));
+    const auto at = [&](int64_t i) -> float& { return weight[static_cast<size_t>(i)]; };
+    const int64_t row = taps * c;
+    for (int64_t i = 0; i < k * row; ++i)
+        switch (form.pattern) {
+            case SparsePattern::unstructured: at(i) = uniform(engine) >= form.sparsity; break;
+            case SparsePattern::row_blocks: at(i) = i % 4 != 0 ? at(i - 1) : uniform(engine) >= form.sparsity; break;
+            case SparsePattern::column_blocks: at(i) = i / row % 4 != 0 ? at(i - row) : uniform(engine) >= form.sparsity; break;
+            case SparsePattern::one_of_four: if (i % 4 == 0) at(i + static_cast<int64_t>(engine() % 4)) = 1; break;
+            case SparsePattern::two_of_four: {
+                const int64_t first = static_cast<int64_t>(engine() % 4), next = (first + 1 + static_cast<int64_t>(engine() % 3)) % 4;
+                if (i % 4 == 0) at(i + first) = at(i + next) = 1;
+            }
+        }
+    return weight;
+}
+
+// The best of several runs of each, in turn: the host of a virtual machine takes its share unseen.
+std::vector<double> best_times(const std::vector<const Conv2dFilter*>& filters, int64_t batch, const float* x, float* y) {
+    std::vector<double> best(filters.size(), 1e30);
+    const double start = seconds();
+    for (int i = 0; i < 4 || (i < 200 && seconds() - start < 0.02 * static_cast<double>(filters.size())); ++i)
+        for (size_t f = 0; f < filters.size(); ++f) {
+            const double before = seconds();
+            filters[f]->forward(batch, x, {.low = 0}, y);
+            best[f] = std::min(best[f], seconds() - before);
+        }
+    return best;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    int64_t batch = 32;
+    std::string only;
+    double sparsity = 0;
+    std::string pattern;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const std::string option = argv[i];
+        if (option == "--threads") set_threads(std::atoi(argv[i + 1]));
+        else if (option == "--batch") batch = std::atoll(argv[i + 1]);
+        else if (option == "--only") only = argv[i + 1];
+        else if (option == "--sparsity") sparsity = std::atof(argv[i + 1]);
+        else if (option == "--pattern") pattern = argv[i + 1];
+    }
+    std::vector<Form> forms;
+    for (const Form& form : {Form{SparsePattern::unstructured, 0.5}, {SparsePattern::unstructured, 0.75}, {SparsePattern::unstructured, 0.9},
+                             {SparsePattern::unstructured, 0.95}, {SparsePattern::unstructured, 0.98}, {SparsePattern::two_of_four, 0.5},
+                             {SparsePattern::one_of_four, 0.75}, {SparsePattern::row_blocks, 0.9}, {SparsePattern::column_blocks, 0.9}})
+        if ((sparsity == 0 || form.sparsity == sparsity) && (pattern.empty() || pattern == name_of(form.pattern))) forms.push_back(form);
+
+    std::printf("%s, %d threads, batch %lld\n", name_of(active_isa()), threads(), static_cast<long long>(batch));
+    std::string network;
+    std::vector<double> total(forms.size() + 2, 0);  // products, fastest dense, then every form
+    const auto finish = [&] {
+        if (total[0] > 0) {
+            std::printf("%s total: matrix products %.3f ms, fastest dense %.3f ms\n", network.c_str(), total[0] * 1e3, total[1] * 1e3);
+            for (size_t f = 0; f < forms.size(); ++f)
+                std::printf("    %-12s %2.0f%%  %9.3f ms  %5.2fx products  %5.2fx fastest dense\n", name_of(forms[f].pattern), forms[f].sparsity * 100,
+                            total[f + 2] * 1e3, total[0] / total[f + 2], total[1] / total[f + 2]);
+        }
+        std::fill(total.begin(), total.end(), 0.0);
+    };
+    for (const Layer& l : kLayers) {
+        const std::string name = l.name;
+        if (name.find(only) == std::string::npos) continue;
+        if (name.substr(0, name.find(' ')) != network) finish();
+        network = name.substr(0, name.find(' '));
+        const int64_t taps = l.kernel * l.kernel;
+        const Conv2dShape g{batch, l.size, l.size, l.c, l.size, l.size, l.k, l.kernel, l.kernel, 1, 1, l.kernel / 2, l.kernel / 2};
+        std::vector<float> x(static_cast<size_t>(batch * l.size * l.size * l.c), 0.5f), y(static_cast<size_t>(batch * l.size * l.size * l.k));
+        std::vector<std::unique_ptr<Conv2dFilter>> filters;
+        const std::vector<float> dense = weights({SparsePattern::unstructured, 0}, l.k, taps, l.c);
+        filters.push_back(l.kernel == 1 ? conv2d_pack(g, dense.data()) : im2col::suits(g) ? im2col::pack(g, dense.data()) : direct::pack(g, dense.data()));
+        filters.push_back(conv2d_pack(g, dense.data()));
+        std::vector<double> nonzeros;
+        for (const Form& form : forms) {
+            const bool pruned = l.c % 4 == 0;  // not the first layer
+            const auto weight = pruned ? weights(form, l.k, taps, l.c) : dense;
+            nonzeros.push_back(static_cast<double>(std::count_if(weight.begin(), weight.end(), [](float w) { return w != 0; })));
+            filters.push_back(pruned ? sparse::pack(g, weight.data(), form.pattern) : conv2d_pack(g, weight.data()));
+        }
+        std::vector<const Conv2dFilter*> order;
+        for (const auto& filter : filters) order.push_back(filter.get());
+        const std::vector<double> times = best_times(order, batch, x.data(), y.data());
+        std::printf("%-16s products %8.3f ms %4.0f GFLOP/s, %s %8.3f ms\n", l.name, times[0] * 1e3,
+                    2e-9 * static_cast<double>(g.macs()) / times[0], conv2d_algorithm(g), times[1] * 1e3);
+        for (size_t f = 0; f < forms.size(); ++f)
+            std::printf("    %-12s %2.0f%%  %9.3f ms  %4.0f GFLOP/s  %5.2fx products  %5.2fx fastest dense\n", name_of(forms[f].pattern),
+                        forms[f].sparsity * 100, times[f + 2] * 1e3,
+                        2e-9 * nonzeros[f] * static_cast<double>(batch * l.size * l.size) / times[f + 2], times[0] / times[f + 2],
+                        times[1] / times[f + 2]);
+        const double count = static_cast<double>(l.count);
+        total[0] += times[0] * count;
+        total[1] += std::min(times[0], times[1]) * count;
+        for (size_t f = 0; f < forms.size(); ++f) total[f + 2] += std::min({times[f + 2], times[1], times[0]}) * count;
+    }
+    finish();
+}

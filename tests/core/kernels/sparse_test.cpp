@@ -1,0 +1,158 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "lathe/core/error.h"
+#include "lathe/core/kernels/conv2d_portable.h"
+#include "lathe/core/kernels/conv2d_sparse.h"
+#include "lathe/core/parallel.h"
+#include "lathe/tests/core/kernels/conv2d_cases.h"
+#include "lathe/tests/core/kernels/random_values.h"
+
+using namespace lathe;
+using namespace lathe::kernels;
+
+namespace {
+
+constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four, SparsePattern::two_of_four,
+                                       SparsePattern::row_blocks, SparsePattern::column_blocks};
+
+bool needs_fours(SparsePattern pattern) {
+    return pattern != SparsePattern::unstructured && pattern != SparsePattern::column_blocks;
+}
+
+// Weights [K, taps, C] of a pattern, about the share `density` of them other than zero.
+std::vector<float> sparse_weights(SparsePattern pattern, int64_t k, int64_t taps, int64_t c, double density, unsigned seed) {
+    std::vector<float> weight = random_values<float>(k * taps * c, seed);
+    std::mt19937 engine(seed + 1);
+    std::uniform_real_distribution<double> uniform;
+    std::vector<bool> keep(weight.size());
+    for (int64_t i = 0; i < k * taps * c; ++i) {
+        const int64_t row = i / (taps * c), rest = i % (taps * c);
+        const size_t at = static_cast<size_t>(i);
+        if (pattern == SparsePattern::row_blocks && i % 4 != 0) keep[at] = keep[at - 1];
+        else if (pattern == SparsePattern::column_blocks && row % 4 != 0) keep[at] = keep[static_cast<size_t>((row - 1) * taps * c + rest)];
+        else keep[at] = uniform(engine) < density;
+        if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
+            const size_t most = pattern == SparsePattern::one_of_four ? 1 : 2, first = at / 4 * 4;
+            if (std::count(keep.begin() + static_cast<int64_t>(first), keep.begin() + i, true) >= static_cast<int64_t>(most)) keep[at] = false;
+        }
+    }
+    for (size_t i = 0; i < weight.size(); ++i)
+        if (!keep[i]) weight[i] = 0;
+    return weight;
+}
+
+// Every shape, pattern and density that go together.
+template <class Body>
+void for_each_case(const Body& body) {
+    for (const Conv2dShape& g : kShapes)
+        for (SparsePattern pattern : kPatterns)
+            for (double density : {0.0, 0.1, 1.0}) {
+                if (needs_fours(pattern) && g.in_c / g.groups % 4 != 0) continue;
+                CAPTURE(&g - kShapes);
+                CAPTURE(name_of(pattern));
+                CAPTURE(density);
+                body(g, pattern, sparse_weights(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, density, 2));
+            }
+}
+
+}  // namespace
+
+TEST_CASE("sparse convolutions agree with the float64 reference") {
+    for_each_case([](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight32) {
+        const auto x = random_values<double>(x_size(g), 1), bias = random_values<double>(g.out_c, 3);
+        const auto x32 = random_values<float>(x_size(g), 1), bias32 = random_values<float>(g.out_c, 3);
+        const std::vector<double> weight(weight32.begin(), weight32.end());
+        std::vector<double> y(static_cast<size_t>(y_size(g))), scale(y);
+        conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
+        conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
+        for_each_isa([&] {
+            const auto filter = sparse::pack(g, weight32.data(), pattern);
+            std::vector<float> y32(y.size(), NAN), clamped(y.size(), NAN), sum(y.size(), 1), first(y.size() / static_cast<size_t>(g.batch), NAN);
+            filter->forward(g.batch, x32.data(), Epilogue{bias32.data()}, y32.data());
+            CHECK(relative_error(y32, y, scale) < 4);
+            filter->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
+            for (float& v : sum) v -= 1;
+            CHECK(relative_error(sum, y, scale) < 6);
+            filter->forward(1, x32.data(), Epilogue{bias32.data()}, first.data());
+            CHECK(relative_error(first, {y.begin(), y.begin() + static_cast<int64_t>(first.size())}, scale) < 4);
+            filter->forward(g.batch, x32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
+            for (float& v : y32) v = std::clamp(v, -0.5f, 1.5f);
+            CHECK(clamped == y32);
+        });
+    });
+}
+
+TEST_CASE("sparse convolutions give the same bits for one and two threads") {
+    const int before = threads();
+    for_each_case([](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight) {
+        const auto x = random_values<float>(x_size(g), 1);
+        const auto filter = sparse::pack(g, weight.data(), pattern);
+        std::vector<float> y[2];
+        for (int i : {0, 1}) {
+            set_threads(i + 1);
+            y[i].resize(static_cast<size_t>(y_size(g)));
+            filter->forward(g.batch, x.data(), {}, y[i].data());
+        }
+        CHECK(y[0] == y[1]);
+    });
+    set_threads(before);
+}
+
+TEST_CASE("sparse linear layers agree with the float64 reference, for any number of rows") {
+    for (SparsePattern pattern : kPatterns)
+        for (int64_t rows : {1, 2, 5, 33, 300})
+            for (int64_t channels : {4, 84, 700}) {
+                CAPTURE(name_of(pattern));
+                CAPTURE(rows);
+                CAPTURE(channels);
+                const Conv2dShape g{rows, 1, 1, channels, 1, 1, 37, 1, 1};
+                const auto weight32 = sparse_weights(pattern, 37, 1, channels, 0.2, 5);
+                const auto x = random_values<double>(rows * channels, 1), bias = random_values<double>(37, 3);
+                const auto x32 = random_values<float>(rows * channels, 1), bias32 = random_values<float>(37, 3);
+                const std::vector<double> weight(weight32.begin(), weight32.end());
+                std::vector<double> y(static_cast<size_t>(rows * 37)), scale(y);
+                conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
+                conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
+                for_each_isa([&] {
+                    const auto filter = sparse::pack(g, weight32.data(), pattern);
+                    std::vector<float> y32(y.size(), NAN);
+                    filter->forward(rows, x32.data(), Epilogue{bias32.data()}, y32.data());
+                    CHECK(relative_error(y32, y, scale) < 4);
+                });
+            }
+}
+
+TEST_CASE("rows without weights give the bias") {
+    std::vector<float> weight(20 * 16), x(16, 1.0f), y(20, NAN), bias(20);
+    for (int i = 0; i < 20; ++i) bias[static_cast<size_t>(i)] = static_cast<float>(i);
+    weight[5 * 16 + 3] = 2;
+    for (SparsePattern pattern : kPatterns) {
+        sparse::pack({1, 1, 1, 16, 1, 1, 20, 1, 1}, weight.data(), pattern)->forward(1, x.data(), Epilogue{bias.data()}, y.data());
+        for (int i = 0; i < 20; ++i) CHECK(y[static_cast<size_t>(i)] == static_cast<float>(i == 5 ? 7 : i));
+    }
+}
+
+TEST_CASE("a packed filter is as small as its pattern allows") {
+    const auto bytes = [](SparsePattern pattern, double density) {
+        const auto weight = sparse_weights(pattern, 256, 9, 256, density, 7);
+        const SparseFilter filter(pattern, 256, 9, 256, 1, weight.data());
+        return static_cast<double>(filter.bytes()) / static_cast<double>(filter.stored());
+    };
+    CHECK(bytes(SparsePattern::unstructured, 0.1) < 6.2);
+    CHECK(bytes(SparsePattern::row_blocks, 0.1) < 4.7);
+    CHECK(bytes(SparsePattern::column_blocks, 0.1) < 4.6);
+    CHECK(bytes(SparsePattern::two_of_four, 1.0) < 4.3);
+    CHECK(bytes(SparsePattern::one_of_four, 1.0) < 4.3);
+}
+
+TEST_CASE("filters that do not fit their pattern are errors") {
+    const std::vector<float> weight(8 * 6, 1.0f);
+    CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 8, 1, 6, 1, weight.data()),
+                         "sparse filter: 2:4 expected input channels (per group) divisible by 4, got 6", Error);
+    CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 6, 1, 8, 1, weight.data()),
+                         "sparse filter: 2:4 expected at most 2 weights of 4 other than zero, got more in output channel 0", Error);
+}
