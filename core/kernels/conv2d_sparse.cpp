@@ -26,140 +26,131 @@ Conv2dShape flattened(const Conv2dShape& g, int64_t batch) {
     return shape;
 }
 
-// A convolution of one batch size.
-struct Plan {
-    const SparseFilter& filter;
-    Tiling tiling;
-    bool n_of_four;
-    std::vector<int32_t> offsets;
-    std::vector<float> zeros;
-    bool serial;
-
-    Plan(const Conv2dShape& shape, const SparseFilter& filter)
-        : filter(filter),
-          tiling(best_tiling(shape, filter)),
-          n_of_four(filter.pattern() == SparsePattern::one_of_four || filter.pattern() == SparsePattern::two_of_four),
-          zeros(static_cast<size_t>(shape.in_c)),
-          serial(tiling.cycles(filter) < kSerialCycles) {
-        add_offsets(filter.chunk());
-        if (n_of_four) add_offsets(channels_of(filter.chunks() - 1));
-        offsets.resize(offsets.size() + 4);  // a row of N:M may end in the middle of a byte
-    }
-
-    int64_t channels_of(int64_t chunk) const { return std::min(filter.chunk(), filter.in_per_group() - chunk * filter.chunk()); }
-    int64_t chunk_floats() const { return filter.chunk() * tiling.plane; }
-    int64_t sum_floats(int64_t segments) const {
-        return (filter.chunks() > 1 ? segments : 1) * kSegment * tiling.vectors * tiling.kernels.lanes;
-    }
-
-    // The offset of every index in the planes of a chunk; with N:M that of every group of 4 channels, of a full chunk and then
-    // of the last one.
-    void add_offsets(int64_t channels) {
-        for (int64_t h : tiling.h.tap)
-            for (int64_t w : tiling.w.tap)
-                for (int64_t c = 0; c < channels; c += n_of_four ? 4 : 1)
-                    offsets.push_back(static_cast<int32_t>(c * tiling.plane + (h * tiling.w.size() + w) * tiling.kernels.lanes));
-    }
-
-    void enter(int64_t group, int64_t chunk, const float** pixels, float* planes) const {
-        const int64_t first = group * filter.in_per_group() + chunk * filter.chunk();
-        tiling.kernels.enter(channels_of(chunk), tiling.positions, pixels, first, tiling.plane, planes);
-    }
-
-    // One chunk's part in the results of `segments` segments from `first` on; after the last chunk's they are written.
-    void multiply(int64_t group, int64_t chunk, int64_t first, int64_t segments, const float* planes, float* sums,
-                  const Epilogue& epilogue, float* const* pixels) const {
-        const int64_t out_group = filter.out_c() / filter.groups();
-        const bool last = chunk + 1 == filter.chunks();
-        const SparseTable::Rows kernel = kernel_of(tiling.tile, filter.pattern());
-        SparseRows rows{};
-        rows.offsets = offsets.data();
-        if (n_of_four) {
-            rows.groups = filter.taps() * channels_of(chunk) / 4;
-            if (last) rows.offsets += filter.taps() * filter.chunk() / 4;
-        }
-        rows.planes = planes;
-        rows.plane = tiling.plane;
-        rows.line = tiling.w.size() * tiling.kernels.lanes;
-        rows.accumulate = chunk > 0;
-        for (int64_t segment = first; segment < first + segments; ++segment) {
-            filter.read(group, chunk, segment, rows);
-            rows.sums = sums + (filter.chunks() > 1 ? segment - first : 0) * sum_floats(1);
-            kernel(rows);
-            if (!last) continue;
-            const int64_t k = group * out_group + segment * kSegment;
-            Epilogue end = epilogue;
-            if (end.bias) end.bias += k;
-            tiling.kernels.leave(std::min(kSegment, out_group - segment * kSegment), tiling.vectors, rows.sums, end, k, pixels);
-        }
-    }
-
-    // Many tiles: a task takes a batch of them, and one chunk's planes stay in a near cache.
-    void by_tiles(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const {
-        Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));
-        Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
-        Workspace<float> planes(static_cast<size_t>(chunk_floats())), sums(static_cast<size_t>(sum_floats(filter.segments())));
-        tiling.inputs(batch, x, zeros.data(), inputs.data());
-        tiling.outputs(batch, y, outputs.data());
-        for (int64_t group = 0; group < filter.groups(); ++group)
-            for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
-                enter(group, chunk, inputs.data(), planes.data());
-                multiply(group, chunk, 0, filter.segments(), planes.data(), sums.data(), epilogue, outputs.data());
-            }
-    }
-
-    // Few tiles: first the planes of all, then tasks take output channels of a batch.
-    void by_channels(const float* x, const Epilogue& epilogue, float* y) const {
-        const int64_t chunks = filter.groups() * filter.chunks();
-        const int64_t parts = std::min(filter.segments(), blocks(kTasks, tiling.batches * filter.groups()));
-        Workspace<const float*> inputs(static_cast<size_t>(tiling.batches * tiling.plane));
-        Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * chunk_floats()));
-        for (int64_t batch = 0; batch < tiling.batches; ++batch)
-            tiling.inputs(batch, x, zeros.data(), inputs.data() + batch * tiling.plane);
-        parallel_for(tiling.batches * chunks, blocks(1 << 15, chunk_floats()), [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i)
-                enter(i % chunks / filter.chunks(), i % filter.chunks(), inputs.data() + i / chunks * tiling.plane,
-                      planes.data() + i * chunk_floats());
-        });
-        parallel_tasks(tiling.batches * filter.groups() * parts, [&](int64_t task) {
-            const int64_t part = task % parts, group = task / parts % filter.groups(), batch = task / parts / filter.groups();
-            const int64_t first = filter.segments() * part / parts, segments = filter.segments() * (part + 1) / parts - first;
-            Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
-            Workspace<float> sums(static_cast<size_t>(sum_floats(segments)));
-            tiling.outputs(batch, y, outputs.data());
-            for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk)
-                multiply(group, chunk, first, segments, planes.data() + (batch * chunks + group * filter.chunks() + chunk) * chunk_floats(),
-                         sums.data(), epilogue, outputs.data());
-        });
-    }
-
-    void forward(const float* x, const Epilogue& epilogue, float* y) const {
-        if (serial)
-            for (int64_t batch = 0; batch < tiling.batches; ++batch) by_tiles(batch, x, epilogue, y);
-        else if (tiling.batches >= kTasks)
-            parallel_tasks(tiling.batches, [&](int64_t batch) { by_tiles(batch, x, epilogue, y); });
-        else
-            by_channels(x, epilogue, y);
-    }
-};
-
 class Filter final : public Conv2dFilter {
 public:
     Filter(const Conv2dShape& g, const float* weight, SparsePattern pattern)
         : shape_(g),
           filter_(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight),
-          usual_(flattened(g, g.batch), filter_) {}
+          tiling_(best_tiling(flattened(g, g.batch), filter_)),
+          zeros_(static_cast<size_t>(g.in_c)) {
+        if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
+            groups_ = offsets(filter_.chunk(), 4);
+            last_groups_ = offsets(channels_of(filter_.chunks() - 1), 4);
+        } else {
+            filter_.place(offsets(filter_.chunk(), 1));
+        }
+    }
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        if (batch == shape_.batch) return usual_.forward(x, epilogue, y);
-        if (batch > 0) Plan(flattened(shape_, batch), filter_).forward(x, epilogue, y);
+        if (batch == 0) return;
+        if (batch == shape_.batch) return forward(tiling_, x, epilogue, y);
+        forward(Tiling(flattened(shape_, batch), tiling_.kernels, tiling_.tile), x, epilogue, y);
     }
     int64_t bytes() const override { return filter_.bytes(); }
 
 private:
+    int64_t channels_of(int64_t chunk) const { return std::min(filter_.chunk(), filter_.in_per_group() - chunk * filter_.chunk()); }
+    int64_t chunk_floats() const { return filter_.chunk() * tiling_.plane; }
+    int64_t sum_floats(int64_t segments) const {
+        return (filter_.chunks() > 1 ? segments : 1) * kSegment * tiling_.vectors * tiling_.kernels.lanes;
+    }
+
+    // Where the planes of `channels` channels hold what tap meets channel 0, step, 2 step, … [taps, channels / step].
+    std::vector<int32_t> offsets(int64_t channels, int64_t step) const {
+        std::vector<int32_t> result;
+        for (int64_t h : tiling_.h.tap)
+            for (int64_t w : tiling_.w.tap)
+                for (int64_t c = 0; c < channels; c += step)
+                    result.push_back(static_cast<int32_t>(c * tiling_.plane + (h * tiling_.w.size() + w) * tiling_.kernels.lanes));
+        if (step > 1) result.resize(result.size() + 4);  // a row of N:M may end in the middle of a byte
+        return result;
+    }
+
+    void enter(int64_t group, int64_t chunk, const float** pixels, float* planes) const {
+        const int64_t first = group * filter_.in_per_group() + chunk * filter_.chunk();
+        tiling_.kernels.enter(channels_of(chunk), tiling_.positions, pixels, first, tiling_.plane, planes);
+    }
+
+    // One chunk's part in the results of `segments` segments from `first` on; after the last chunk's they are written.
+    void multiply(int64_t group, int64_t chunk, int64_t first, int64_t segments, const float* planes, float* sums,
+                  const Epilogue& epilogue, float* const* pixels, bool stream) const {
+        const int64_t out_group = filter_.out_c() / filter_.groups();
+        const bool last = chunk + 1 == filter_.chunks();
+        const SparseTable::Rows kernel = kernel_of(tiling_.tile, filter_.pattern());
+        SparseRows rows{};
+        rows.offsets = last ? last_groups_.data() : groups_.data();
+        rows.groups = filter_.taps() * channels_of(chunk) / 4;
+        rows.planes = planes;
+        rows.plane = tiling_.plane;
+        rows.line = tiling_.w.size() * tiling_.kernels.lanes;
+        rows.accumulate = chunk > 0;
+        for (int64_t segment = first; segment < first + segments; ++segment) {
+            filter_.read(group, chunk, segment, rows);
+            rows.sums = sums + (filter_.chunks() > 1 ? segment - first : 0) * sum_floats(1);
+            kernel(rows);
+            if (!last) continue;
+            const int64_t k = group * out_group + segment * kSegment;
+            Epilogue end = epilogue;
+            if (end.bias) end.bias += k;
+            tiling_.kernels.leave(std::min(kSegment, out_group - segment * kSegment), tiling_.vectors, rows.sums, end, k, pixels,
+                                  stream);
+        }
+    }
+
+    // Many tiles: a task takes a batch of them, and one chunk's planes stay in a near cache.
+    void by_tiles(const Tiling& tiling, int64_t batch, const float* x, const Epilogue& epilogue, float* y) const {
+        Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));
+        Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
+        Workspace<float> planes(static_cast<size_t>(chunk_floats())), sums(static_cast<size_t>(sum_floats(filter_.segments())));
+        const bool stream = streams(y, tiling.shape.out_c, tiling.shape.batch * tiling.shape.out_h * tiling.shape.out_w * tiling.shape.out_c);
+        tiling.inputs(batch, x, zeros_.data(), inputs.data());
+        tiling.outputs(batch, y, outputs.data());
+        for (int64_t group = 0; group < filter_.groups(); ++group)
+            for (int64_t chunk = 0; chunk < filter_.chunks(); ++chunk) {
+                enter(group, chunk, inputs.data(), planes.data());
+                multiply(group, chunk, 0, filter_.segments(), planes.data(), sums.data(), epilogue, outputs.data(), stream);
+            }
+    }
+
+    // Few tiles: first the planes of all, then tasks take output channels of a batch.
+    void by_channels(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
+        const int64_t chunks = filter_.groups() * filter_.chunks();
+        const int64_t parts = std::min(filter_.segments(), blocks(kTasks, tiling.batches * filter_.groups()));
+        Workspace<const float*> inputs(static_cast<size_t>(tiling.batches * tiling.plane));
+        Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * chunk_floats()));
+        for (int64_t batch = 0; batch < tiling.batches; ++batch)
+            tiling.inputs(batch, x, zeros_.data(), inputs.data() + batch * tiling.plane);
+        parallel_for(tiling.batches * chunks, blocks(1 << 15, chunk_floats()), [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i)
+                enter(i % chunks / filter_.chunks(), i % filter_.chunks(), inputs.data() + i / chunks * tiling.plane,
+                      planes.data() + i * chunk_floats());
+        });
+        parallel_tasks(tiling.batches * filter_.groups() * parts, [&](int64_t task) {
+            const int64_t part = task % parts, group = task / parts % filter_.groups(), batch = task / parts / filter_.groups();
+            const int64_t first = filter_.segments() * part / parts, segments = filter_.segments() * (part + 1) / parts - first;
+            Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
+            Workspace<float> sums(static_cast<size_t>(sum_floats(segments)));
+            tiling.outputs(batch, y, outputs.data());
+            for (int64_t chunk = 0; chunk < filter_.chunks(); ++chunk)
+                multiply(group, chunk, first, segments, planes.data() + (batch * chunks + group * filter_.chunks() + chunk) * chunk_floats(),
+                         sums.data(), epilogue, outputs.data(), false);
+        });
+    }
+
+    void forward(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
+        if (tiling.cycles(filter_) < kSerialCycles)
+            for (int64_t batch = 0; batch < tiling.batches; ++batch) by_tiles(tiling, batch, x, epilogue, y);
+        else if (tiling.batches >= kTasks)
+            parallel_tasks(tiling.batches, [&](int64_t batch) { by_tiles(tiling, batch, x, epilogue, y); });
+        else
+            by_channels(tiling, x, epilogue, y);
+    }
+
     Conv2dShape shape_;
     SparseFilter filter_;
-    Plan usual_;  // for the batch size that the filter was packed for
+    Tiling tiling_;  // for the batch size that the filter was packed for; others take its tile, too
+    std::vector<int32_t> groups_, last_groups_;  // offsets of N:M in a full chunk and in the last
+    std::vector<float> zeros_;
 };
 
 }  // namespace

@@ -55,22 +55,22 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
         const int64_t segment = part % segments_, first = part / segments_ % chunks_ * chunk_, group = part / segments_ / chunks_;
         const int64_t channels = std::min(chunk_, in_per_group - first);
         const int64_t rows = std::min(kSegment, out_group - segment * kSegment);
-        starts_.push_back(static_cast<uint32_t>(kept ? positions_.size() : indices_.size()));
+        starts_.push_back(static_cast<uint32_t>(kept ? positions_.size() : offsets_.size()));
         const auto at = [&](int64_t row, int64_t tap, int64_t c) {
             const int64_t k = group * out_group + segment * kSegment + row;
             return row < rows ? weight[(k * taps + tap) * in_per_group + first + c] : 0.0f;
         };
         for (int64_t row = 0; row < kSegment && !kept; row += height) {
-            const size_t before = indices_.size();
+            const size_t before = offsets_.size();
             for (int64_t tap = 0; tap < taps && row < rows; ++tap)
                 for (int64_t c = 0; c < channels; c += width) {
                     float block[4] = {};
                     for (int64_t i = 0; i < height * width; ++i) block[i] = at(row + i % height, tap, c + i / height);
                     if (std::all_of(block, block + 4, [](float w) { return w == 0; })) continue;
-                    indices_.push_back(static_cast<uint16_t>(tap * chunk_ + c));
+                    offsets_.push_back(static_cast<int32_t>(tap * chunk_ + c));
                     values_.insert(values_.end(), block, block + height * width);
                 }
-            counts_.push_back(static_cast<uint16_t>(indices_.size() - before));
+            counts_.push_back(static_cast<uint16_t>(offsets_.size() - before));
         }
         for (int64_t row = 0; row < rows && kept; ++row) {
             int64_t stored = 0;  // positions are packed four a byte
@@ -95,6 +95,8 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
         }
     }
     check(values_.size() <= UINT32_MAX, "sparse filter: too many weights: ", values_.size());
+    if (kept) positions_.push_back(0);  // kernels look ahead
+    else offsets_.resize(offsets_.size() + 2);
 }
 
 void SparseFilter::read(int64_t group, int64_t chunk, int64_t segment, SparseRows& to) const {
@@ -105,13 +107,17 @@ void SparseFilter::read(int64_t group, int64_t chunk, int64_t segment, SparseRow
     if (kept_of_four(pattern_)) {
         to.positions = positions_.data() + start;
     } else {
-        to.indices = indices_.data() + start;
+        to.offsets = offsets_.data() + start;
         to.counts = counts_.data() + part * (kSegment / height);
     }
 }
 
+void SparseFilter::place(const std::vector<int32_t>& offsets) {
+    for (int32_t& offset : offsets_) offset = offsets[static_cast<size_t>(offset)];
+}
+
 int64_t SparseFilter::bytes() const {
-    return static_cast<int64_t>(values_.size() * 4 + (indices_.size() + counts_.size()) * 2 + positions_.size() + starts_.size() * 4);
+    return static_cast<int64_t>(values_.size() * 4 + offsets_.size() * 4 + counts_.size() * 2 + positions_.size() + starts_.size() * 4);
 }
 
 }  // namespace lathe::kernels

@@ -8,18 +8,17 @@ namespace lathe::kernels {
 // The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles of
 // results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector and every
 // load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile.
-//   row blocks  `rows` of them, each of one output (4 with the 4x1 pattern)
-//   counts      blocks of weights in each row block; each has an index and its values (4 with 1x4 and 4x1)
-//   offsets     float offset of an index in the planes; with N:M of every group of 4 channels, in order, and an index is
-//               2 bits: 4 a byte, `counts` null and the number of groups, `groups`, the same in every row
+//   counts   of blocks of weights in each row block; a block has an offset in the planes and its values (4 with 1x4 and 4x1).
+//            Two offsets more than there are blocks are read.
+//   N:M of every group of 4 channels, in order: an offset a group, the same in every row; values, and their positions in the
+//            groups, 2 bits each, 4 a byte. One byte more is read.
 struct SparseRows {
-    int64_t rows;
+    int64_t rows;            // row blocks: of 4 outputs with 4x1, else of one
     const uint16_t* counts;
-    const uint16_t* indices;
+    const int32_t* offsets;  // in floats
     const uint8_t* positions;
-    const float* values;
     int64_t groups;
-    const int32_t* offsets;
+    const float* values;
     const float* planes;
     int64_t plane, line;  // floats between channels and between the lines of a tile
     float* sums;          // [rows x outputs, tile vectors, lanes]
@@ -41,8 +40,9 @@ struct SparseTable {
                   float* planes);
 
     // Sums [rows, vectors, lanes] to the channels from `first` on of the pixels [vectors, lanes], those that are not null.
-    // Whole vectors of rows are read.
-    void (*leave)(int64_t rows, int64_t vectors, const float* sums, const Epilogue& epilogue, int64_t first, float* const* pixels);
+    // Whole vectors of rows are read. stream: past the caches; rows and pixels are then aligned to vectors.
+    void (*leave)(int64_t rows, int64_t vectors, const float* sums, const Epilogue& epilogue, int64_t first, float* const* pixels,
+                  bool stream);
 };
 
 }  // namespace lathe::kernels

@@ -36,8 +36,9 @@ TileAxis::TileAxis(int64_t results, int64_t taps, int64_t stride, int64_t dilati
     }
 }
 
-Tiling::Tiling(const Conv2dShape& g, const SparseTable::Tile& tile)
-    : shape(g),
+Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTable::Tile& tile)
+    : kernels(kernels),
+      shape(g),
       tile(tile),
       h(tile.height, g.kernel_h, g.stride_h, g.dilation_h),
       w(tile.width, g.kernel_w, g.stride_w, g.dilation_w),
@@ -104,10 +105,10 @@ Tiling best_tiling(const Conv2dShape& shape, const SparseFilter& filter) {
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < kernels.tiles; ++i) {
         if (!kernel_of(kernels.tile[i], filter.pattern())) continue;
-        const double cycles = Tiling(shape, kernels.tile[i]).cycles(filter);
+        const double cycles = Tiling(shape, kernels, kernels.tile[i]).cycles(filter);
         if (cycles <= least) least = cycles, best = i;
     }
-    return Tiling(shape, kernels.tile[best]);
+    return Tiling(shape, kernels, kernels.tile[best]);
 }
 
 }  // namespace lathe::kernels::sparse

@@ -20,7 +20,7 @@ struct TileAxis {
 
 // How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`.
 struct Tiling {
-    const SparseTable& kernels = table().sparse;
+    const SparseTable& kernels;
     Conv2dShape shape;
     SparseTable::Tile tile;
     TileAxis h, w;
@@ -28,7 +28,7 @@ struct Tiling {
     int64_t positions, plane;              // input pixels of a tile; floats of one channel of a batch
     int64_t vectors;                       // results of a tile
 
-    Tiling(const Conv2dShape& shape, const SparseTable::Tile& tile);
+    Tiling(const Conv2dShape& shape, const SparseTable& kernels, const SparseTable::Tile& tile);
 
     double cycles(const SparseFilter& filter) const;  // an estimate, of all batches
 
