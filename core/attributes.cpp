@@ -24,7 +24,7 @@ void Attributes::set(const std::string& name, Attribute value) {
 template <class T>
 const T& Attributes::get(const std::string& name) const {
     const Attribute* attribute = find(name);
-    check(attribute != nullptr, "attribute '", name, "' expected, got only ", str());
+    if (!attribute) fail("attribute '", name, "' expected, got only ", str());
     const T* value = std::get_if<T>(attribute);
     check(value != nullptr, "attribute '", name, "' has another type than expected");
     return *value;

@@ -16,11 +16,17 @@ namespace {
 using Step = std::function<Tensor(std::vector<Tensor>& inputs)>;
 using Clock = std::chrono::steady_clock;
 
-Epilogue epilogue(const GraphNode& node, const std::vector<Tensor>& inputs) {
+// What the node does with a result before it is written; the bias comes with every run.
+Epilogue epilogue(const GraphNode& node) {
     const std::string& activation = node.attributes.text("activation");
-    Epilogue end{.bias = inputs[2] ? inputs[2].data<float>() : nullptr, .accumulate = node.inputs[3] >= 0};
+    Epilogue end{.accumulate = node.inputs[3] >= 0};
     if (activation != "none") end.low = 0;
     if (activation == "relu6") end.high = 6;
+    return end;
+}
+
+Epilogue with_bias(Epilogue end, const Tensor& bias) {
+    end.bias = bias ? bias.data<float>() : nullptr;
     return end;
 }
 
@@ -50,9 +56,9 @@ Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
 
 Step conv2d_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
     const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::conv2d_pack(geometry(graph, node), weight.data<float>());
-    return [filter, node](std::vector<Tensor>& x) {
-        Tensor y = result({x[0].dim(0), node.shape[1], node.shape[2], node.shape[3]}, x[3]);
-        filter->forward(x[0].dim(0), x[0].data<float>(), epilogue(node, x), y.mutable_data<float>());
+    return [filter, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
+        Tensor y = result({x[0].dim(0), shape[1], shape[2], shape[3]}, x[3]);
+        filter->forward(x[0].dim(0), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
         return y;
     };
 }
@@ -60,11 +66,11 @@ Step conv2d_step(const Graph& graph, const GraphNode& node, const Tensor& weight
 Step linear_step(const GraphNode& node, const Tensor& weight) {
     const int64_t out = weight.dim(0), in = weight.dim(1);
     const auto packed = std::make_shared<const kernels::PackedMatrix>(kernels::Trans::yes, in, out, weight.data<float>(), in);
-    return [packed, node, out, in](std::vector<Tensor>& x) {
+    return [packed, out, in, end = epilogue(node)](std::vector<Tensor>& x) {
         Shape shape = x[0].shape();
         shape[shape.rank() - 1] = out;
         Tensor y = result(shape, x[3]);
-        packed->multiply(x[0].numel() / in, x[0].data<float>(), in, y.mutable_data<float>(), out, epilogue(node, x));
+        packed->multiply(x[0].numel() / in, x[0].data<float>(), in, y.mutable_data<float>(), out, with_bias(end, x[2]));
         return y;
     };
 }

@@ -47,10 +47,10 @@ struct Product {
     bool stream;
     Epilogue epilogue;  // bias padded
 
-    // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. The next rows of A are fetched meanwhile
-    // (memory, not multiplication, limits products with a short k).
+    // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. What comes next is fetched meanwhile: rows of A
+    // (memory, not multiplication, limits products with a short k), or for few rows the next panel of B.
     void panel(const Matrix& a, int64_t rows, int64_t depth, const float* columns, int64_t b_step, float* c, int64_t ldc,
-               int64_t width, bool accumulate, bool streamed, const Epilogue& end, const float* ahead) const {
+               int64_t width, bool accumulate, bool streamed, const Epilogue& end, const float* ahead, int64_t ahead_step) const {
         GemmPanel p = empty_panel();
         p.length = depth;
         p.a = a.data;
@@ -64,7 +64,7 @@ struct Product {
         p.low = end.low;
         p.high = end.high;
         p.ahead = ahead;
-        p.ahead_step = kernels.rows;
+        p.ahead_step = ahead_step;
         add_columns(p, columns, c, width, kernels.lanes);
         kernels.panel(rows, p);
     }
@@ -99,11 +99,15 @@ struct Product {
                     Epilogue end;
                     if (first == 0 && epilogue.bias) end.bias = epilogue.bias + i * kernels.columns;
                     if (first + kDepth >= k) end.low = epilogue.low, end.high = epilogue.high;
-                    const bool fetch = i == begin && a.row == k && k <= kDepth && m - row > kernels.rows;
-                    panel(from, std::min(rows, m - row), std::min(kDepth, k - first), columns,
+                    const int64_t height = std::min(rows, m - row), tiles = blocks(height, kernels.rows);
+                    const float* ahead = nullptr;
+                    int64_t ahead_step = kernels.rows;
+                    if (tiles > 2 && i == begin && a.row == k && k <= kDepth) ahead = from.data + kernels.rows * k;
+                    if (tiles <= 2 && i + 1 < last && !direct) ahead = columns + panel_size, ahead_step = kernels.columns / tiles;
+                    panel(from, height, std::min(kDepth, k - first), columns,
                           direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
                           std::min<int64_t>(kernels.columns, n - i * kernels.columns), epilogue.accumulate || first > 0,
-                          stream, end, fetch ? from.data + kernels.rows * k : nullptr);
+                          stream, end, ahead, ahead_step);
                 }
         });
     }
@@ -131,7 +135,7 @@ struct Product {
                     const bool fetch = i == 0 && copied && a.column == m && first + kStep < end;
                     panel(from, m, depth, packed.data() + i * kStep * kernels.columns, kernels.columns,
                           sums.data() + task * m * columns + i * kernels.columns, columns, kernels.columns, first > begin,
-                          false, {}, fetch ? a.data + (first + kStep) * m : nullptr);
+                          false, {}, fetch ? a.data + (first + kStep) * m : nullptr, kernels.rows);
                 }
             }
         });
