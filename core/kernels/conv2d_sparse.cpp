@@ -26,12 +26,16 @@ Conv2dShape flattened(const Conv2dShape& g, int64_t batch) {
     return shape;
 }
 
+int64_t nonzeros(const Conv2dShape& g, const float* weight) {
+    return std::count_if(weight, weight + g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups), [](float w) { return w != 0; });
+}
+
 class Filter final : public Conv2dFilter {
 public:
     Filter(const Conv2dShape& g, const float* weight, SparsePattern pattern)
         : shape_(g),
-          filter_(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight),
-          tiling_(best_tiling(flattened(g, g.batch), filter_)),
+          tiling_(best_tiling(flattened(g, g.batch), pattern, nonzeros(g, weight))),
+          filter_(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling_.chunk(nonzeros(g, weight))),
           zeros_(static_cast<size_t>(g.in_c)) {
         if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
             groups_ = offsets(filter_.chunk(), 4);
@@ -138,7 +142,7 @@ private:
     }
 
     void forward(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
-        if (tiling.cycles(filter_) < kSerialCycles)
+        if (tiling.cycles(filter_.pattern(), filter_.nonzeros()) < kSerialCycles)
             for (int64_t batch = 0; batch < tiling.batches; ++batch) by_tiles(tiling, batch, x, epilogue, y);
         else if (tiling.batches >= kTasks)
             parallel_tasks(tiling.batches, [&](int64_t batch) { by_tiles(tiling, batch, x, epilogue, y); });
@@ -147,8 +151,8 @@ private:
     }
 
     Conv2dShape shape_;
-    SparseFilter filter_;
     Tiling tiling_;  // for the batch size that the filter was packed for; others take its tile, too
+    SparseFilter filter_;
     std::vector<int32_t> groups_, last_groups_;  // offsets of N:M in a full chunk and in the last
     std::vector<float> zeros_;
 };

@@ -13,16 +13,6 @@ int64_t kept_of_four(SparsePattern pattern) {
     return pattern == SparsePattern::one_of_four ? 1 : pattern == SparsePattern::two_of_four ? 2 : 0;
 }
 
-// Channels whose weights a row has about 16 of: fewer, and loading and storing its sums would take longer than its products;
-// more, and the channels' planes would leave the first-level cache.
-int64_t chunk_of(int64_t rows, int64_t taps, int64_t channels, int64_t nonzeros) {
-    constexpr int64_t kWeightsARow = 12, kStep = 16;
-    const int64_t most = std::max<int64_t>(UINT16_MAX / taps / kStep * kStep, kStep);
-    const int64_t wanted = blocks(kWeightsARow * channels * rows, std::max<int64_t>(nonzeros, 1));
-    const int64_t chunk = std::clamp<int64_t>(blocks(wanted, kStep) * kStep, kStep, most);
-    return std::min(blocks(blocks(channels, blocks(channels, chunk)), kStep) * kStep, most);  // chunks of equal size
-}
-
 }  // namespace
 
 const char* name_of(SparsePattern pattern) {
@@ -37,17 +27,16 @@ const char* name_of(SparsePattern pattern) {
 }
 
 SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups,
-                           const float* weight)
-    : pattern_(pattern), out_c_(out_c), taps_(taps), in_per_group_(in_per_group), groups_(groups) {
+                           const float* weight, int64_t chunk)
+    : pattern_(pattern), out_c_(out_c), taps_(taps), in_per_group_(in_per_group), groups_(groups), chunk_(chunk) {
     const int64_t kept = kept_of_four(pattern), height = row_height();
     const int64_t width = pattern == SparsePattern::row_blocks ? 4 : 1;
     check(groups >= 1 && out_c % groups == 0, "sparse filter: expected output channels in ", groups, " groups, got ", out_c);
-    check(taps <= UINT16_MAX / 16, "sparse filter: expected at most ", UINT16_MAX / 16, " kernel taps, got ", taps);
+    check(chunk * taps <= UINT16_MAX, "sparse filter: expected at most ", UINT16_MAX, " weights a row and chunk, got ", chunk * taps);
     check(in_per_group % 4 == 0 || (!kept && width == 1), "sparse filter: ", name_of(pattern),
           " expected input channels (per group) divisible by 4, got ", in_per_group);
     nonzeros_ = std::count_if(weight, weight + out_c * taps * in_per_group, [](float w) { return w != 0; });
     const int64_t out_group = out_c / groups;
-    chunk_ = chunk_of(out_c, taps, in_per_group, nonzeros_);
     chunks_ = blocks(in_per_group, chunk_);
     segments_ = blocks(out_group, kSegment);
 

@@ -22,8 +22,11 @@ const char* name_of(SparsePattern pattern);  // "unstructured", "1:4", "2:4", "1
 class SparseFilter {
 public:
     // weight: [out_c, taps, in_per_group], taps = R * S. Any weights may be packed as blocks: a block with one weight other
-    // than zero is kept whole. Errors: N:M or 1x4 with in_per_group not divisible by 4; more than N weights of 4 to keep.
-    SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups, const float* weight);
+    // than zero is kept whole. Errors: N:M or 1x4 with in_per_group not divisible by 4; more than N weights of 4 to keep,
+    // chunk * taps beyond 65535.
+    // chunk: input channels taken at a time, a multiple of 4.
+    SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups, const float* weight,
+                 int64_t chunk);
 
     SparsePattern pattern() const { return pattern_; }
     int64_t out_c() const { return out_c_; }
@@ -40,7 +43,7 @@ public:
     int64_t chunk() const { return chunk_; }                  // input channels in one chunk; the last may have fewer
     int64_t chunks() const { return chunks_; }                // in one group
     int64_t segments() const { return segments_; }            // in one group
-    int64_t row_height() const { return pattern_ == SparsePattern::column_blocks ? 4 : 1; }
+    int64_t row_height() const { return pattern_ == SparsePattern::column_blocks ? 4 : 1; }  // outputs in a row block
     void read(int64_t group, int64_t chunk, int64_t segment, SparseRows& to) const;  // sets what holds weights
     void place(const std::vector<int32_t>& offsets);
 

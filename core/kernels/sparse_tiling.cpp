@@ -8,6 +8,11 @@
 namespace lathe::kernels::sparse {
 namespace {
 
+bool one_line(const Conv2dShape& g) {
+    return g.batch == 1 && g.in_h == 1 && g.out_h == 1 && g.out_w == g.in_w && g.kernel_h == 1 && g.kernel_w == 1 && g.stride_w == 1 &&
+           g.pad_top == 0 && g.pad_left == 0;
+}
+
 // Calls body(lane, n, row, column of the tile's first result) for the tiles of a batch.
 template <class Body>
 void for_each_tile(const Tiling& t, int64_t batch, const Body& body) {
@@ -50,14 +55,26 @@ Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTab
       plane(positions * kernels.lanes),
       vectors(tile.height * tile.width) {}
 
+// As many as the first-level cache has room for, but so many that a row has about a dozen weights: with fewer, loading and
+// storing its sums would take longer than its products.
+int64_t Tiling::chunk(int64_t nonzeros) const {
+    constexpr int64_t kStep = 16, kWeightsARow = 12, kPlaneBytes = 36 << 10;
+    const int64_t taps = shape.kernel_h * shape.kernel_w, channels = shape.in_c / shape.groups;
+    const int64_t most = std::max<int64_t>(UINT16_MAX / taps / kStep * kStep, kStep);
+    const int64_t needed = blocks(kWeightsARow * channels * shape.out_c, std::max<int64_t>(nonzeros, 1));
+    const int64_t wanted = std::max(kPlaneBytes / (plane * 4) / kStep * kStep, blocks(needed, kStep) * kStep);
+    const int64_t chunk = std::clamp(wanted, kStep, most);
+    return blocks(blocks(channels, blocks(channels, chunk)), kStep) * kStep;  // chunks of equal size
+}
+
 // Half a cycle a load or multiply-add, loads taking longer from beyond the first-level cache; four cycles a vector that is
 // transposed.
-double Tiling::cycles(const SparseFilter& f) const {
+double Tiling::cycles(SparsePattern pattern, int64_t nonzeros) const {
     constexpr int64_t kFirstLevelBytes = 40 << 10;
-    const double v = static_cast<double>(vectors), outputs = static_cast<double>(f.row_height());
-    const double loads = v * (f.chunk() * plane * 4 <= kFirstLevelBytes ? 1 : 1.7) + outputs;
-    const double products = static_cast<double>(f.stored()) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
-    const double sums = static_cast<double>(shape.out_c * f.chunks()) * (v + 4);
+    const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
+    const double loads = v * (chunk(nonzeros) * plane * 4 <= kFirstLevelBytes ? 1 : 1.7) + outputs;
+    const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
+    const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk(nonzeros))) * (v + 4);
     const double turning = 4 * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
     return static_cast<double>(batches) * (products + sums + turning);
 }
@@ -65,6 +82,11 @@ double Tiling::cycles(const SparseFilter& f) const {
 void Tiling::inputs(int64_t batch, const float* x, const float* zeros, const float** to) const {
     const Conv2dShape& g = shape;
     std::fill(to, to + plane, zeros);
+    if (one_line(g)) {
+        const int64_t first = batch * plane, pixels = std::min(plane, g.out_w - first);
+        for (int64_t i = 0; i < pixels; ++i) to[i] = x + (first + i) * g.in_c;
+        return;
+    }
     for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
         const float** at = to + lane;
         for (int64_t i : h.input) {
@@ -81,6 +103,11 @@ void Tiling::inputs(int64_t batch, const float* x, const float* zeros, const flo
 void Tiling::outputs(int64_t batch, float* y, float** to) const {
     const Conv2dShape& g = shape;
     std::fill(to, to + vectors * kernels.lanes, nullptr);
+    if (one_line(g)) {
+        const int64_t first = batch * plane, pixels = std::min(plane, g.out_w - first);
+        for (int64_t i = 0; i < pixels; ++i) to[i] = y + (first + i) * g.out_c;
+        return;
+    }
     for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
         for (int64_t i = 0; i < std::min<int64_t>(tile.height, g.out_h - row); ++i)
             for (int64_t j = 0; j < std::min<int64_t>(tile.width, g.out_w - column); ++j)
@@ -99,13 +126,13 @@ SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern
     return nullptr;
 }
 
-Tiling best_tiling(const Conv2dShape& shape, const SparseFilter& filter) {
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros) {
     const SparseTable& kernels = table().sparse;
     int best = 0;
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < kernels.tiles; ++i) {
-        if (!kernel_of(kernels.tile[i], filter.pattern())) continue;
-        const double cycles = Tiling(shape, kernels, kernels.tile[i]).cycles(filter);
+        if (!kernel_of(kernels.tile[i], pattern)) continue;
+        const double cycles = Tiling(shape, kernels, kernels.tile[i]).cycles(pattern, nonzeros);
         if (cycles <= least) least = cycles, best = i;
     }
     return Tiling(shape, kernels, kernels.tile[best]);

@@ -18,7 +18,8 @@ struct TileAxis {
     int64_t size() const { return static_cast<int64_t>(input.size()); }
 };
 
-// How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`.
+// How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`. Where pixels are all alike
+// (1x1, the map one line of pixels), a vector holds neighbouring ones.
 struct Tiling {
     const SparseTable& kernels;
     Conv2dShape shape;
@@ -30,7 +31,9 @@ struct Tiling {
 
     Tiling(const Conv2dShape& shape, const SparseTable& kernels, const SparseTable::Tile& tile);
 
-    double cycles(const SparseFilter& filter) const;  // an estimate, of all batches
+    // Input channels to take at a time, for weights of which about `nonzeros` are not zero.
+    int64_t chunk(int64_t nonzeros) const;
+    double cycles(SparsePattern pattern, int64_t nonzeros) const;  // an estimate, of all batches
 
     // Addresses of the input pixels [positions, lanes] of a batch; `zeros` outside the map.
     void inputs(int64_t batch, const float* x, const float* zeros, const float** to) const;
@@ -41,6 +44,6 @@ struct Tiling {
 SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
 
 // The tiling with the least estimated time.
-Tiling best_tiling(const Conv2dShape& shape, const SparseFilter& filter);
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros);
 
 }  // namespace lathe::kernels::sparse

@@ -139,7 +139,7 @@ TEST_CASE("rows without weights give the bias") {
 TEST_CASE("a packed filter is as small as its pattern allows") {
     const auto bytes = [](SparsePattern pattern, double density) {
         const auto weight = sparse_weights(pattern, 256, 9, 256, density, 7);
-        const SparseFilter filter(pattern, 256, 9, 256, 1, weight.data());
+        const SparseFilter filter(pattern, 256, 9, 256, 1, weight.data(), 32);
         return static_cast<double>(filter.bytes()) / static_cast<double>(filter.stored());
     };
     CHECK(bytes(SparsePattern::unstructured, 0.1) < 8.2);
@@ -151,8 +151,8 @@ TEST_CASE("a packed filter is as small as its pattern allows") {
 
 TEST_CASE("filters that do not fit their pattern are errors") {
     const std::vector<float> weight(8 * 6, 1.0f);
-    CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 8, 1, 6, 1, weight.data()),
+    CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 8, 1, 6, 1, weight.data(), 16),
                          "sparse filter: 2:4 expected input channels (per group) divisible by 4, got 6", Error);
-    CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 6, 1, 8, 1, weight.data()),
+    CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 6, 1, 8, 1, weight.data(), 16),
                          "sparse filter: 2:4 expected at most 2 weights of 4 other than zero, got more in output channel 0", Error);
 }
