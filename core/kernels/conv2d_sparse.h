@@ -10,4 +10,14 @@ namespace lathe::kernels::sparse {
 // Any shape; the weights [K, R, S, C/G] as SparseFilter takes them. Errors: SparseFilter's.
 std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight, SparsePattern pattern = SparsePattern::unstructured);
 
+// The pattern with the fastest kernel that holds these weights with at most 5% of zeros stored beside them.
+SparsePattern pattern_of(const Conv2dShape& shape, const float* weight);
+
+// Whether pack() is faster than conv2d_pack() when the share `sparsity` of the weights is zero, by a table of measured break-even
+// points. Never where the pixels of a batch do not fill a vector.
+bool faster(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
+
+// Sparse in the weights' own pattern where that is faster, else conv2d_pack().
+std::unique_ptr<Conv2dFilter> pack_fastest(const Conv2dShape& shape, const float* weight);
+
 }  // namespace lathe::kernels::sparse

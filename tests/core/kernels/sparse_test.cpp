@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <string>
 
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/conv2d_portable.h"
@@ -53,7 +54,7 @@ void for_each_case(const Body& body) {
             for (double density : {0.0, 0.1, 1.0}) {
                 if (needs_fours(pattern) && g.in_c / g.groups % 4 != 0) continue;
                 CAPTURE(&g - kShapes);
-                CAPTURE(name_of(pattern));
+                CAPTURE(std::string(name_of(pattern)));
                 CAPTURE(density);
                 body(g, pattern, sparse_weights(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, density, 2));
             }
@@ -106,7 +107,7 @@ TEST_CASE("sparse linear layers agree with the float64 reference, for any number
     for (SparsePattern pattern : kPatterns)
         for (int64_t rows : {1, 2, 5, 33, 300})
             for (int64_t channels : {4, 84, 700}) {
-                CAPTURE(name_of(pattern));
+                CAPTURE(std::string(name_of(pattern)));
                 CAPTURE(rows);
                 CAPTURE(channels);
                 const Conv2dShape g{rows, 1, 1, channels, 1, 1, 37, 1, 1};
@@ -155,4 +156,28 @@ TEST_CASE("filters that do not fit their pattern are errors") {
                          "sparse filter: 2:4 expected input channels (per group) divisible by 4, got 6", Error);
     CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 6, 1, 8, 1, weight.data(), 16),
                          "sparse filter: 2:4 expected at most 2 weights of 4 other than zero, got more in output channel 0", Error);
+}
+
+TEST_CASE("the pattern of sparse weights is recognized") {
+    const Conv2dShape g{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1};
+    for (SparsePattern pattern : kPatterns) {
+        CAPTURE(std::string(name_of(pattern)));
+        const double density = pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four ? 0.8 : 0.1;
+        CHECK(sparse::pattern_of(g, sparse_weights(pattern, 64, 9, 64, density, 2).data()) == pattern);
+    }
+}
+
+TEST_CASE("sparse kernels are chosen from where they win") {
+    const Conv2dShape winograd{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1}, strided{32, 8, 8, 64, 4, 4, 64, 3, 3, 2, 2, 1, 1};
+    const Conv2dShape one_pixel{1, 1, 1, 64, 1, 1, 64, 1, 1}, depthwise{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1, 1, 1, 64};
+    CHECK_FALSE(sparse::faster(winograd, SparsePattern::unstructured, 0.75));
+    CHECK(sparse::faster(winograd, SparsePattern::unstructured, 0.9));
+    CHECK(sparse::faster(strided, SparsePattern::two_of_four, 0.5));
+    CHECK_FALSE(sparse::faster(one_pixel, SparsePattern::unstructured, 0.99));
+    CHECK_FALSE(sparse::faster(depthwise, SparsePattern::unstructured, 0.99));
+
+    const auto dense = random_values<float>(64 * 9 * 64, 1);
+    const auto pruned = sparse_weights(SparsePattern::unstructured, 64, 9, 64, 0.1, 1);
+    CHECK(sparse::pack_fastest(winograd, dense.data())->bytes() == conv2d_pack(winograd, dense.data())->bytes());
+    CHECK(sparse::pack_fastest(winograd, pruned.data())->bytes() == sparse::pack(winograd, pruned.data())->bytes());
 }

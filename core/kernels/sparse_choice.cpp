@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <string>
+
+#include "lathe/core/kernels/conv2d_sparse.h"
+
+namespace lathe::kernels::sparse {
+namespace {
+
+// Values that a pattern stores for weights [K, taps, C] of one group after another, or -1 if it cannot hold them.
+int64_t stored_in_blocks(const Conv2dShape& g, const float* weight, int64_t height, int64_t width) {
+    const int64_t row = g.kernel_h * g.kernel_w * (g.in_c / g.groups);
+    if (g.out_c / g.groups % height != 0 || g.in_c / g.groups % width != 0) return -1;
+    int64_t stored = 0;
+    for (int64_t k = 0; k < g.out_c; k += height)
+        for (int64_t i = 0; i < row; i += width) {
+            bool any = false;
+            for (int64_t j = 0; j < height * width; ++j) any |= weight[(k + j % height) * row + i + j / height] != 0;
+            stored += any ? height * width : 0;
+        }
+    return stored;
+}
+
+int64_t stored_of_four(const Conv2dShape& g, const float* weight, int64_t kept) {
+    const int64_t count = g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
+    if (g.in_c / g.groups % 4 != 0) return -1;
+    for (int64_t i = 0; i < count; i += 4)
+        if (4 - std::count(weight + i, weight + i + 4, 0.0f) > kept) return -1;
+    return count / 4 * kept;
+}
+
+// The share of zeros from which on sparse wins, on a Zen 5 with AVX-512; 1: never. With both batch 1 and 32 in mind the later
+// break-even of the two (tests/bench/sparse_bench.cpp).
+struct BreakEven {
+    const char* dense;   // what conv2d_pack would take
+    int64_t channels;    // of input and output at least
+    double unstructured, one_of_four, two_of_four, row_blocks, column_blocks;
+};
+constexpr BreakEven kBreakEven[] = {
+    {"winograd4", 16, 0.82, 1, 1, 0.82, 0.75},
+    {"direct", 16, 0.45, 0.7, 0.45, 0.45, 0.4},
+    {"im2col", 64, 0.75, 1, 1, 0.7, 0.6},
+    {"gemm1x1", 64, 0.7, 0.7, 1, 0.7, 0.6},
+    {"gemm1x1", 32, 0.85, 1, 1, 0.85, 0.8},
+    {"gemm1x1", 16, 0.95, 1, 1, 0.95, 0.95},
+};
+
+double break_even(const BreakEven& row, SparsePattern pattern) {
+    switch (pattern) {
+        case SparsePattern::unstructured: return row.unstructured;
+        case SparsePattern::one_of_four: return row.one_of_four;
+        case SparsePattern::two_of_four: return row.two_of_four;
+        case SparsePattern::row_blocks: return row.row_blocks;
+        case SparsePattern::column_blocks: return row.column_blocks;
+    }
+    return 1;
+}
+
+}  // namespace
+
+SparsePattern pattern_of(const Conv2dShape& g, const float* weight) {
+    const int64_t count = g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
+    const int64_t nonzeros = count - std::count(weight, weight + count, 0.0f);
+    const auto fits = [&](int64_t stored) { return stored >= 0 && stored * 100 <= nonzeros * 105; };
+    if (fits(stored_in_blocks(g, weight, 4, 1))) return SparsePattern::column_blocks;
+    if (fits(stored_in_blocks(g, weight, 1, 4))) return SparsePattern::row_blocks;
+    if (fits(stored_of_four(g, weight, 1))) return SparsePattern::one_of_four;
+    if (fits(stored_of_four(g, weight, 2))) return SparsePattern::two_of_four;
+    return SparsePattern::unstructured;
+}
+
+bool faster(const Conv2dShape& g, SparsePattern pattern, double sparsity) {
+    constexpr int64_t kPixels = 16;
+    if (g.batch * g.out_h * g.out_w < kPixels) return false;
+    const std::string dense = conv2d_algorithm(g);
+    const int64_t channels = std::min(g.in_c / g.groups, g.out_c / g.groups);
+    for (const BreakEven& row : kBreakEven)
+        if (dense == row.dense && channels >= row.channels) return sparsity >= break_even(row, pattern);
+    return false;
+}
+
+std::unique_ptr<Conv2dFilter> pack_fastest(const Conv2dShape& g, const float* weight) {
+    const int64_t count = g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
+    const double sparsity = static_cast<double>(std::count(weight, weight + count, 0.0f)) / static_cast<double>(count);
+    if (sparsity < 0.25) return conv2d_pack(g, weight);  // no pattern gains
+    const SparsePattern pattern = pattern_of(g, weight);
+    return faster(g, pattern, sparsity) ? pack(g, weight, pattern) : conv2d_pack(g, weight);
+}
+
+}  // namespace lathe::kernels::sparse
