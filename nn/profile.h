@@ -12,15 +12,16 @@ struct LayerProfile {
     std::string name{}, op{}, kernel{};  // kernel: the algorithm chosen for its shape, of ops that have several
     Shape output{};
     int64_t params = 0;
-    int64_t macs = 0;
+    int64_t macs = 0;                    // of forward
+    int64_t backward_macs = 0;           // for the weight's gradient and, where one is wanted, the input's
     int64_t activation_bytes = 0;        // of its output
-    // The fewest bytes that must pass between memory and CPU: every input and output read or written once.
+    // The fewest bytes that must pass between memory and CPU: whatever is read or written, once.
     int64_t forward_bytes = 0, backward_bytes = 0;
     double seconds = 0;                  // of forward
     double backward_seconds = 0;         // 0 without backward
 
     int64_t forward_flop() const { return 2 * macs; }
-    int64_t backward_flop() const { return 4 * macs; }  // the input's gradient and the weight's
+    int64_t backward_flop() const { return 2 * backward_macs; }
 };
 
 struct ProfileOptions {

@@ -43,7 +43,7 @@ set logscale xy
 set xrange [0.25:1024]
 set yrange [1:*]
 set grid
-set key outside right
+set key bottom right
 roof(x) = x * {profile['bandwidth']} < {profile['peak_gflops']} ? x * {profile['bandwidth']} : {profile['peak_gflops']}
 plot {", ".join(plots)}
 """

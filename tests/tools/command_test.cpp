@@ -168,6 +168,30 @@ TEST_CASE("train, eval, predict and profile work on one saved file") {
     check_fails(lathe("eval --data shapes --model " + model), 1, "best.safetensors");
 }
 
+TEST_CASE("profile shows the kernel chosen, the share of the peak and, when asked, backward") {
+    const Json forward = Json::parse(lathe("profile --json --runs 1 --threads 1 --model resnet20").out);
+    CHECK(forward["peak_gflops"].get<double>() > 0);
+    CHECK_FALSE(forward.contains("backward_seconds"));
+    CHECK(forward["layers"][0]["kernel"] == "direct");
+    const Json both = Json::parse(lathe("profile --json --runs 1 --threads 1 --batch 2 --backward --model resnet20").out);
+    CHECK(both["batch"] == 2);
+    CHECK(both["macs"].get<int64_t>() == 2 * forward["macs"].get<int64_t>());
+    double backward = 0;
+    for (const Json& layer : both["layers"]) {
+        CHECK(layer["backward_seconds"].get<double>() > 0);
+        backward += layer["backward_seconds"].get<double>();
+        if (layer["macs"].get<int64_t>() == 0) continue;
+        const double flop = 2.0 * layer["macs"].get<double>(), peak = 1e9 * both["peak_gflops"].get<double>();
+        CHECK(layer["of_peak"].get<double>() == doctest::Approx(flop / layer["seconds"].get<double>() / peak));
+        const double passes = layer["name"] == "conv1" ? 1 : 2;  // nobody wants the gradient of the images
+        CHECK(layer["backward_of_peak"].get<double>() == doctest::Approx(passes * flop / layer["backward_seconds"].get<double>() / peak));
+        CHECK_FALSE(layer["kernel"].get<std::string>().empty());
+    }
+    CHECK(both["backward_seconds"].get<double>() == doctest::Approx(backward));
+    CHECK(lathe("profile --runs 1 --batch 2 --backward --model lenet5").out.find("backward") != std::string::npos);
+    CHECK(lathe("profile --runs 1 --model autoencoder").code == 0);
+}
+
 TEST_CASE("profile counts what the course prints") {
     const auto profile = [](const std::string& arguments) { return Json::parse(lathe("profile --json --runs 1 --model " + arguments).out); };
     const Json vgg = profile("vgg-cifar");
@@ -208,6 +232,15 @@ TEST_CASE("an interrupted run goes on to the same weights, for any number of thr
     CHECK(text_of(parts + "/last.safetensors").size() == text_of(whole + "/last.safetensors").size());
     CHECK(text_of(parts + "/best.safetensors") == text_of(whole + "/best.safetensors"));
     check_fails(lathe("train --resume --lr 7 --out " + parts), 1, "lr");
+}
+
+TEST_CASE("activation checkpointing changes nothing but memory, and a resumed run may switch it") {
+    const Folder folder;
+    const std::string plain = folder / "plain", less = folder / "less";
+    REQUIRE(lathe(train(plain)).code == 0);
+    REQUIRE(lathe(train(less, "--checkpoint-activations")).code == 0);
+    CHECK(text_of(plain + "/best.safetensors") == text_of(less + "/best.safetensors"));
+    CHECK(lathe("train --resume --checkpoint-activations --out " + plain).code == 0);
 }
 
 TEST_CASE("fine-tuning replaces the classifier when the classes differ, and freezes what it is told to") {
