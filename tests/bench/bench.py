@@ -6,7 +6,8 @@ make bench BENCH=resnet20 THREADS=2 BATCH=128     some rows (lists: BENCH="vgg-c
 make bench BASE=old.json                          beside an earlier build/bench.json
 
 The engines keep one process a row each and take turns, A B A B, in short blocks, because the host of a virtual machine
-takes its share unseen. PyTorch runs in its faster memory layout; onnxruntime, for inference, where it is installed
+takes its share unseen. PyTorch runs in its faster memory layout (Debian's needs libopenblas0: with the reference libblas3 its linear
+layers are slow beyond compare); onnxruntime, for inference, where it is installed
 (npm install --ignore-scripts --prefix build onnxruntime-node). "x" is the median over the turns of the faster peer's time for a step
 over Lathe's, "best x" compares the fastest steps. "checkpointed" is training with activation checkpointing, beside PyTorch without.
 GFLOP/s counts three multiply-add passes a training step (one for inference) of the plain definition; "of peak" divides by what a
