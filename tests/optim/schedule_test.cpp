@@ -67,6 +67,18 @@ TEST_CASE("a misspelt schedule is refused") {
     }
 }
 
+TEST_CASE("a schedule restarts, each time as if the run had no more") {
+    const optim::Schedule cosine = optim::parse_schedule("cosine+warmup:1+restart:5");
+    CHECK(cosine.text == "cosine+warmup:1+restart:5");
+    for (int64_t step = 0; step < 50; ++step) {
+        const double once = optim::parse_schedule("cosine+warmup:1")({.step = step, .steps_per_epoch = 10, .epochs = 5});
+        CHECK(cosine({.step = step, .steps_per_epoch = 10, .epochs = 10}) == once);
+        CHECK(cosine({.step = step + 50, .steps_per_epoch = 10, .epochs = 10}) == once);
+    }
+    for (const char* text : {"cosine+restart:0", "cosine+restart:", "cosine+restart:2+restart:2", "cosine+restart:1.5"})
+        CHECK_THROWS_AS(optim::parse_schedule(text), Error);
+}
+
 TEST_CASE("one cycle of very few steps stays finite") {
     for (int64_t steps = 1; steps < 6; ++steps)
         for (int64_t step = 0; step <= steps; ++step) {
