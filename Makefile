@@ -1,4 +1,4 @@
-# make            build/lathe (the command), liblathe.a and liblathe.so, optimised
+# make            build/lathe (the command), liblathe.a and liblathe.so, build/lab1_pruning (a course lab), optimised
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
@@ -58,13 +58,19 @@ BENCH_SRC := $(wildcard tests/bench/*.cpp tests/parity/*.cpp)
 HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
+LAB_SRC  := $(wildcard tools/labs/*.cpp)
+LABS     := $(LAB_SRC:tools/labs/%.cpp=$(BIN)/%)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
 .PHONY: all deps demo test check-headers asan fuzz bench roofline parity install uninstall clean help
-all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so
+all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS)
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
+	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# One program a course lab.
+$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o table.o) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BIN)/liblathe.a: $(LIB_OBJ)
@@ -173,7 +179,7 @@ $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
 	$(ALL_CXX) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(wildcard $(OUT)/tests/fuzz/*.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(LAB_SRC:%.cpp=$(OUT)/%.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(wildcard $(OUT)/tests/fuzz/*.d)
 
 clean:
 	rm -rf build

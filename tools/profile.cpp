@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "lathe/compress/size.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/peak.h"
 #include "lathe/core/random.h"
@@ -42,6 +43,30 @@ std::string percent(double share) { return share > 0 ? format("%.0f%%", share) :
 std::string count(int64_t number) { return number ? with_commas(number) : ""; }
 std::string milliseconds(double seconds) { return format("%.3f ms", 1e3 * seconds); }
 
+// What pruning has left of a layer: its parameters that are not zero, their bytes packed, the MACs that meet them.
+struct Left {
+    int64_t nonzeros = 0, packed_bytes = 0, macs = 0;
+};
+
+std::vector<Left> what_is_left(const compress::SizeReport& size, const std::vector<nn::LayerProfile>& layers) {
+    std::vector<Left> found;
+    for (const nn::LayerProfile& layer : layers) {
+        Left left{.macs = layer.macs};
+        for (const auto& entry : size.parameters) {
+            if (layer.params == 0 || entry.name.substr(0, entry.name.rfind('.')) != layer.name) continue;
+            left.nonzeros += entry.nonzeros;
+            left.packed_bytes += entry.packed_bytes;
+            if (entry.name.ends_with(".weight") && layer.macs) left.macs = layer.macs / entry.elements * entry.nonzeros;
+        }
+        found.push_back(left);
+    }
+    return found;
+}
+
+double sparsity(const nn::LayerProfile& layer, const Left& left) {
+    return layer.params ? 1 - static_cast<double>(left.nonzeros) / static_cast<double>(layer.params) : 0;
+}
+
 nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
     nn::LayerProfile total{.name = "total"};
     for (const nn::LayerProfile& layer : layers) {
@@ -54,14 +79,20 @@ nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
     return total;
 }
 
-void print_table(const nn::NetworkProfile& result, const nn::LayerProfile& total, double peak, bool backward) {
+// `left` is empty for a model without zeros, which needs no columns for them.
+void print_table(const nn::NetworkProfile& result, const nn::LayerProfile& total, const std::vector<Left>& left, const Left& total_left,
+                 double peak, bool backward) {
     std::vector<std::string> header{"layer", "op", "output", "params", "MACs", "activation", "time", "of peak"};
+    if (!left.empty()) header.insert(header.begin() + 5, {"not zero", "sparsity", "effective", "packed"});
     if (backward) header.insert(header.end(), {"backward", "of peak"});
     header.push_back("kernel");
     Table table(header);
-    const auto add = [&](const nn::LayerProfile& layer, const std::string& output, const std::string& activation) {
+    const auto add = [&](const nn::LayerProfile& layer, const Left& left_of, const std::string& output, const std::string& activation) {
         std::vector<std::string> row{layer.name, layer.op, output, count(layer.params), count(layer.macs), activation,
                                      milliseconds(layer.seconds), percent(share_of(peak, layer.forward_flop(), layer.seconds))};
+        if (!left.empty())
+            row.insert(row.begin() + 5, {layer.params ? with_commas(left_of.nonzeros) : "", layer.params ? format("%.1f%%", 100 * sparsity(layer, left_of)) : "",
+                                         layer.macs ? with_commas(left_of.macs) : "", layer.params ? human_bytes(left_of.packed_bytes) : ""});
         if (backward) {
             row.push_back(milliseconds(layer.backward_seconds));
             row.push_back(percent(share_of(peak, layer.backward_flop(), layer.backward_seconds)));
@@ -69,16 +100,20 @@ void print_table(const nn::NetworkProfile& result, const nn::LayerProfile& total
         row.push_back(layer.kernel);
         table.add(row);
     };
-    for (const nn::LayerProfile& layer : result.layers) add(layer, layer.output.str(), human_bytes(layer.activation_bytes));
+    for (size_t i = 0; i < result.layers.size(); ++i) {
+        const nn::LayerProfile& layer = result.layers[i];
+        add(layer, left.empty() ? Left{} : left[i], layer.output.str(), human_bytes(layer.activation_bytes));
+    }
     table.add_rule();
-    add(total, "", "");
+    add(total, total_left, "", "");
     std::printf("%s", table.str().c_str());
 }
 
-nlohmann::ordered_json json_of(const nn::LayerProfile& layer, double peak, bool backward) {
+nlohmann::ordered_json json_of(const nn::LayerProfile& layer, const Left& left, double peak, bool backward) {
     nlohmann::ordered_json out{{"name", layer.name}, {"op", layer.op},
                                {"output", std::vector<int64_t>(layer.output.begin(), layer.output.end())},
-                               {"params", layer.params}, {"macs", layer.macs}, {"activation_bytes", layer.activation_bytes},
+                               {"params", layer.params}, {"macs", layer.macs}, {"nonzeros", left.nonzeros}, {"effective_macs", left.macs},
+                               {"packed_bytes", left.packed_bytes}, {"activation_bytes", layer.activation_bytes},
                                {"seconds", layer.seconds}, {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100},
                                {"kernel", layer.kernel}};
     if (backward) {
@@ -100,16 +135,22 @@ void profile(ProfileOptions& o) {
     peak = std::max(peak, peak_gflops());  // other programs may have had their share of one of them
     nn::LayerProfile total = sum_of(result.layers);
     total.params = model->parameter_count();  // each once, also those that several layers share
+    const compress::SizeReport size = compress::measure_size(*model);
+    std::vector<Left> left = what_is_left(size, result.layers);
+    Left total_left{.nonzeros = size.total().nonzeros, .packed_bytes = size.total().packed_bytes};
+    for (const Left& layer : left) total_left.macs += layer.macs;
     if (o.json) {
         nlohmann::ordered_json out{{"model", model->architecture()}, {"batch", o.batch}, {"threads", threads()}, {"params", total.params},
-                                   {"macs", total.macs}, {"peak_activation_bytes", result.peak_activation_bytes},
+                                   {"macs", total.macs}, {"nonzeros", total_left.nonzeros}, {"effective_macs", total_left.macs},
+                                   {"packed_bytes", total_left.packed_bytes}, {"peak_activation_bytes", result.peak_activation_bytes},
                                    {"peak_gflops", peak}, {"seconds", total.seconds}};
         if (o.backward) out["backward_seconds"] = total.backward_seconds;
-        for (const nn::LayerProfile& layer : result.layers) out["layers"].push_back(json_of(layer, peak, o.backward));
+        for (size_t i = 0; i < left.size(); ++i) out["layers"].push_back(json_of(result.layers[i], left[i], peak, o.backward));
         std::printf("%s\n", out.dump().c_str());
         return;
     }
-    print_table(result, total, peak, o.backward);
+    if (total_left.packed_bytes == size.total().dense_bytes) left.clear();  // nothing is masked
+    print_table(result, total, left, total_left, peak, o.backward);
     std::printf("%s, input %s, batch %lld, %d thread%s at %.0f GFLOP/s: peak activation memory %s\n", model->architecture().c_str(),
                 in.str().c_str(), static_cast<long long>(o.batch), threads(), threads() == 1 ? "" : "s", peak,
                 human_bytes(result.peak_activation_bytes).c_str());

@@ -4,7 +4,6 @@
 #include "lathe/compress/allocate.h"
 #include "lathe/compress/prune_schedule.h"
 #include "lathe/compress/size.h"
-#include "lathe/core/file.h"
 #include "lathe/core/print.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/optim/distill.h"
@@ -12,7 +11,7 @@
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/progress.h"
-#include "lathe/tools/settings.h"
+#include "lathe/tools/run_folder.h"
 #include "lathe/tools/table.h"
 #include "lathe/tools/training_options.h"
 
@@ -38,8 +37,7 @@ struct PruneOptions {
     double distill = 0, temperature = 4;
     TrainingOptions training;
 
-    std::string out;
-    bool resume = false;
+    RunFolder out;
 };
 
 bool has_target(const PruneOptions& o) { return o.target_size > 0 || o.target_macs > 0; }
@@ -88,7 +86,7 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
                                .importance = options.importance,
                                .images = 0,
                                .workers = o.data.workers,
-                               .cache = o.out + "/scan.json"};
+                               .cache = o.out / "scan.json"};
     Progress progress("scan", held_out.size());
     scan.go_on = [&](int64_t done, int64_t total) { return progress.update(held_out.size() * done / total), true; };
     const compress::Sensitivity sensitivity = compress::scan_sensitivity(model, held_out, scan);
@@ -108,20 +106,14 @@ double accuracy(nn::Module& model, const data::Dataset& test, const PruneOptions
     return optim::evaluate(model, test, {.workers = o.data.workers}).top1();
 }
 
-void make_folder(const std::string& path) {
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    check(!error, path, ": cannot make the folder: ", error.message());
-}
-
 // Trains the model on with masks; false when it was stopped.
 bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& test, compress::PruneHook* hook) {
     optim::Trainer trainer(model, o.training.make_optimizer());
     optim::FitOptions fit = o.training.fit;
     fit.epochs = o.finetune;
     fit.workers = o.data.workers;
-    fit.out = o.out;
-    fit.resume = o.resume;
+    fit.out = o.out.path;
+    fit.resume = o.out.resume;
     if (hook) fit.hooks = {hook};
     std::unique_ptr<nn::Model> teacher;
     if (o.distill > 0) {
@@ -175,17 +167,16 @@ void prune_weights(PruneOptions& o, nn::Model& model, const data::Dataset& train
     }
     std::fflush(stdout);
     if (o.finetune > 0) {
-        if (!finetune(o, model, rest, test, hook.get())) return say_stopped("lathe prune --out " + o.out + " --resume");
-        nn::load_weights(model, o.out + "/best.safetensors");
+        if (!finetune(o, model, rest, test, hook.get())) return say_stopped("lathe prune --out " + o.out.path + " --resume");
+        nn::load_weights(model, o.out / "best.safetensors");
     }
-    const std::string file = o.out + "/pruned.safetensors";
+    const std::string file = o.out / "pruned.safetensors";
     nn::save(model, file, nn::Packing::packed);
     summarise(o, dense, pruned, accuracy(model, test, o), model, file);
 }
 
 void prune(CLI::App& command, PruneOptions& o) {
-    const std::string config = o.out + "/config.json";
-    if (o.resume) restore_settings(command, config, {"out", "threads", "workers", "data-root"});
+    o.out.enter(command);
     check(!o.model.empty() && !o.data.data.empty(), "prune: expected --model and --data");
     check(o.target_size == 0 || o.target_macs == 0, "prune: expected one target, got --target-size and --target-macs");
     o.training.begin();
@@ -202,8 +193,7 @@ void prune(CLI::App& command, PruneOptions& o) {
     }
     const auto classes = static_cast<int64_t>(train.classes().size());
     check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
-    make_folder(o.out);
-    if (!o.resume) write_file_atomically(config, settings_json(command));
+    o.out.claim(command);
     prune_weights(o, *model, train, plain, test);
 }
 
@@ -240,8 +230,7 @@ void add_prune(CLI::App& app) {
     c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--temperature", o->temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
     o->training.add_to(c, 0.01, "--lr-schedule");
-    c.add_option("--out", o->out, "Folder for pruned.safetensors, and for what training leaves there")->required();
-    c.add_flag("--resume", o->resume, "Go on from DIR/last.safetensors with the settings of DIR/config.json");
+    o->out.add_to(c, "pruned.safetensors, and for what training leaves there");
     c.callback([&c, o] { prune(c, *o); });
 }
 

@@ -1,7 +1,5 @@
 #include <cstdio>
-#include <filesystem>
 
-#include "lathe/core/file.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/nn/zoo.h"
@@ -9,7 +7,7 @@
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
-#include "lathe/tools/settings.h"
+#include "lathe/tools/run_folder.h"
 #include "lathe/tools/table.h"
 #include "lathe/tools/training_options.h"
 
@@ -30,8 +28,7 @@ struct TrainOptions {
     int64_t limit = 0;
 
     TrainingOptions training;
-    std::string out;
-    bool resume = false, force = false;
+    RunFolder out;
 };
 
 // Images of a folder take the size that the network wants; the other data sets have their own.
@@ -73,24 +70,8 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
     return model;
 }
 
-// A run is hours of work: another one takes its folder only when told to. Its checkpoint goes before its settings do, so
-// that the two never belong to different runs.
-void begin_run(const TrainOptions& o, const CLI::App& command) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    fs::create_directories(o.out, error);
-    check(!error, o.out, ": cannot make the folder: ", error.message());
-    for (const char* name : {"last.safetensors", "best.safetensors", "log.csv"}) {
-        fs::remove(o.out + "/" + name, error);
-        check(!error, o.out, ": cannot remove ", name, " of the run before: ", error.message());
-    }
-    write_file_atomically(o.out + "/config.json", settings_json(command));
-}
-
 void train_network(CLI::App& command, TrainOptions& o) {
-    if (o.resume) restore_settings(command, o.out + "/config.json", {"out", "threads", "workers", "data-root", "checkpoint-activations"});
-    check(o.resume || o.force || !std::filesystem::exists(o.out + "/last.safetensors"), "train: ", o.out,
-          " holds a run; --resume goes on with it, --force replaces it, another --out keeps it");
+    o.out.enter(command);
     check(!o.data.data.empty(), "train: expected --data");
     o.training.begin();
 
@@ -104,20 +85,20 @@ void train_network(CLI::App& command, TrainOptions& o) {
     const auto model = make_network(o, std::move(init), train);
     optim::Trainer trainer(*model, o.training.make_optimizer());
 
-    if (!o.resume) begin_run(o, command);
+    o.out.claim(command);
 
     std::printf("%s\n%s\n%s: %s parameters, input %s, %s, %d thread%s, into %s\n", train.describe().c_str(), test.describe().c_str(),
                 model->architecture().c_str(), with_commas(model->parameter_count()).c_str(), model->input_shape().str().c_str(),
-                trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.c_str());
+                trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.path.c_str());
     std::fflush(stdout);
 
     optim::FitOptions fit = o.training.fit;
     fit.workers = o.data.workers;
-    fit.out = o.out;
-    fit.resume = o.resume;
+    fit.out = o.out.path;
+    fit.resume = o.out.resume;
     const optim::History history = o.training.run(trainer, train, test, fit);
     if (history.end == optim::History::End::stopped) {
-        say_stopped("lathe train --out " + o.out + " --resume");
+        say_stopped("lathe train --out " + o.out.path + " --resume");
         return;
     }
     if (history.end == optim::History::End::early)
@@ -125,7 +106,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     if (history.epochs.empty()) return;
     const optim::EpochReport& best = history.best();
     std::printf("best: epoch %lld, test accuracy %.2f%%, loss %.4f, in %s/best.safetensors\n", static_cast<long long>(best.epoch),
-                best.test_accuracy, best.test_loss, o.out.c_str());
+                best.test_accuracy, best.test_loss, o.out.path.c_str());
 }
 
 }  // namespace
@@ -148,9 +129,7 @@ void add_train(CLI::App& app) {
 
     c.add_option("--epochs", o->training.fit.epochs, "Times through the training images")->check(PositiveNumber)->capture_default_str();
     o->training.add_to(c, 0.05);
-    c.add_option("--out", o->out, "Folder for last.safetensors, best.safetensors, log.csv and config.json")->required();
-    auto* resume = c.add_flag("--resume", o->resume, "Go on from OUT/last.safetensors with the settings of OUT/config.json");
-    c.add_flag("--force", o->force, "Replace the run that is in OUT")->excludes(resume);
+    o->out.add_to(c, "last.safetensors, best.safetensors, log.csv and config.json");
     c.callback([&c, o] { train_network(c, *o); });
 }
 

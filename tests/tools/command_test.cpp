@@ -305,6 +305,13 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     CHECK(fs::file_size(pruned) * 3 < fs::file_size(model));
     CHECK(lathe("eval --json --data shapes --model " + pruned).code == 0);
 
+    const Json profile = Json::parse(lathe("profile --json --runs 1 --model " + pruned).out);
+    CHECK(profile["nonzeros"].get<double>() < 0.15 * profile["params"].get<double>());
+    CHECK(profile["effective_macs"].get<double>() < 0.55 * profile["macs"].get<double>());
+    CHECK(profile["layers"][0]["nonzeros"] == 225 + 6);
+    CHECK(lathe("profile --runs 1 --model " + pruned).out.find("sparsity") != std::string::npos);
+    CHECK(lathe("profile --runs 1 --model " + model).out.find("sparsity") == std::string::npos);
+
     const Result scanned = lathe("scan --json --model " + model + " --data shapes --images 64 --sparsities 0.5,0.9 --out " + (folder / "scan"));
     INFO(scanned.err);
     REQUIRE(scanned.code == 0);
