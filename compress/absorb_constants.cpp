@@ -64,8 +64,9 @@ public:
             Absorption absorption{.layer = node.path};
             const std::vector<double> share = share_of_cut(node, choice, absorption.channels);
             if (absorption.channels == 0) continue;
-            if (is_padded(node)) absorption.how = at_borders ? Absorption::How::interior : Absorption::How::lost;
-            if (absorption.how != Absorption::How::lost && !give(static_cast<int>(i), share)) absorption.how = Absorption::How::lost;
+            const bool wanted = at_borders || !is_padded(node);
+            if (!wanted || !give(static_cast<int>(i), share)) absorption.how = Absorption::How::lost;
+            else if (is_padded(node)) absorption.how = Absorption::How::interior;
             found.push_back(absorption);
         }
         return found;
@@ -123,11 +124,13 @@ private:
     }
 
     Constants normalised(const GraphNode& node) const {
-        const std::vector<double> scale = values(node, 1), shift = values(node, 2), mean = values(node, 3), variance = values(node, 4);
+        const std::vector<double> scale = values(node, 1), shift = values(node, 2);
+        const std::vector<double> mean = values(node, 3), variance = values(node, 4);
         Constants y = input(node);
         for (size_t c = 0; c < y.size() && !scale.empty() && !mean.empty(); ++c) {
             const double offset = shift.empty() ? 0 : shift[c];
-            y[c] = scale[c] == 0 ? offset : (y[c] - mean[c]) * scale[c] / std::sqrt(variance[c] + node.attributes.real("eps")) + offset;
+            const double factor = scale[c] / std::sqrt(variance[c] + node.attributes.real("eps"));
+            y[c] = scale[c] == 0 ? offset : (y[c] - mean[c]) * factor + offset;
         }
         if (scale.empty() || mean.empty()) return Constants(y.size(), kVaries);
         return activated(y, node.attributes.text("activation"));
@@ -170,8 +173,8 @@ private:
         const std::vector<double> weight = named ? values(node, 1) : std::vector<double>{};
         if (weight.empty()) return {};
         const Constants& x = input(node);
-        const auto out = static_cast<size_t>(node.shape.back()), in = static_cast<size_t>(named->shape.back()), each = weight.size() / out;
-        const size_t out_per_group = out / (x.size() / in);
+        const auto out = static_cast<size_t>(node.shape.back()), in = static_cast<size_t>(named->shape.back());
+        const size_t each = weight.size() / out, out_per_group = out / (x.size() / in);
         std::vector<double> share(out, 0);
         for (size_t g = 0; g < choice.size(); ++g)
             for (const ChannelMember& member : groups_.groups()[g].members) {
@@ -184,7 +187,8 @@ private:
                             const double value = x[k / out_per_group * in + static_cast<size_t>(index)];
                             if (std::isnan(value) || value == 0) continue;
                             constant = true;
-                            for (size_t tap = static_cast<size_t>(index); tap < each; tap += in) share[k] += value * weight[k * each + tap];
+                            for (auto tap = static_cast<size_t>(index); tap < each; tap += in)
+                                share[k] += value * weight[k * each + tap];
                         }
                     channels += constant;
                 }

@@ -241,8 +241,8 @@ void ChannelGroups::check_choice(const ChannelChoice& choice) const {
         const std::vector<int64_t>& kept = choice[g];
         std::vector<bool> seen(static_cast<size_t>(group.channels), false);
         for (int64_t channel : kept) {
-            check(channel >= 0 && channel < group.channels && !seen[static_cast<size_t>(channel)], "channel groups: expected channels of 0 to ",
-                  group.channels - 1, " once each, got ", channel);
+            check(channel >= 0 && channel < group.channels && !seen[static_cast<size_t>(channel)],
+                  "channel groups: expected channels of 0 to ", group.channels - 1, " once each, got ", channel);
             seen[static_cast<size_t>(channel)] = true;
         }
         check(!kept.empty(), "channel groups: expected at least one channel to stay");

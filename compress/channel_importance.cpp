@@ -74,8 +74,10 @@ std::vector<double> distances(const ChannelMember& member) {
     const float* p = products.data<float>();
     std::vector<double> found(static_cast<size_t>(count), 0);
     for (int64_t a = 0; a < count; ++a)
-        for (int64_t b = 0; b < count; ++b)
-            found[static_cast<size_t>(a)] += std::sqrt(std::max(0.0, double(p[a * count + a]) + p[b * count + b] - 2.0 * p[a * count + b]));
+        for (int64_t b = 0; b < count; ++b) {
+            const double squared = double(p[a * count + a]) + p[b * count + b] - 2.0 * p[a * count + b];
+            found[static_cast<size_t>(a)] += std::sqrt(std::max(0.0, squared));
+        }
     return found;
 }
 

@@ -24,15 +24,15 @@ std::vector<std::string> channel_importance_names();
 ChannelImportance channel_importance_of(const std::string& name);  // Error: unknown (names the nearest)
 
 struct ChannelImportanceOptions {
-    ChannelImportance kind = ChannelImportance::l2;
+    ChannelImportance kind = ChannelImportance::l1;
     uint64_t seed = 0;                    // of `random` and of the images
     const data::Dataset* data = nullptr;  // for `taylor`: labelled images of the training set
     int64_t images = 1024;                // of them, drawn at random
 };
 
 // The importance of every channel by group; empty for a group in which nothing says it (batch_norm without a norm, next_l2
-// without a next convolution), which then should be left alone. `taylor` runs the module in evaluation mode and drops its gradients.
-// Error: `taylor` without data.
+// without a next convolution), which then should be left alone. `taylor` runs the module in evaluation mode and drops its
+// gradients. Error: `taylor` without data.
 std::vector<std::vector<double>> channel_importance(const ChannelGroups& groups, nn::Module& module,
                                                     const ChannelImportanceOptions& options);
 

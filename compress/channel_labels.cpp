@@ -137,7 +137,8 @@ private:
             return;
         }
         for (int input : node(i).inputs)
-            if (input >= 0) fix_all(is_activation(input) ? input : origin(input), "channels are not followed through " + described(i));
+            if (input >= 0)
+                fix_all(is_activation(input) ? input : origin(input), "channels are not followed through " + described(i));
     }
 
     void conv2d(int i) {
@@ -290,7 +291,8 @@ private:
 
     void permute(int i) {
         const auto& order = node(i).attributes.integers("axes");
-        for (size_t axis = 0; axis < order.size(); ++axis) axes(i)[axis] = axes(node(i).inputs[0])[at(shape(i).axis(static_cast<int>(order[axis])))];
+        for (size_t axis = 0; axis < order.size(); ++axis)
+            axes(i)[axis] = axes(node(i).inputs[0])[at(shape(i).axis(static_cast<int>(order[axis])))];
     }
 
     // Runs of axes with the same number of elements on both sides correspond; axes of extent 1 are passed over.

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
 #include <numeric>
-#include <utility>
+#include <optional>
+#include <set>
+#include <sstream>
 
 namespace lathe::compress {
 
@@ -17,6 +20,7 @@ void check_options(const ChannelPruneOptions& o) {
     };
     check_ratio(o.ratio);
     for (double ratio : o.ratios) check_ratio(ratio);
+    for (const auto& [pattern, ratio] : o.layers) check_ratio(ratio);
     const auto check_target = [](const char* name, double target) {
         check(target >= 0 && target <= 1, "prune channels: expected a share of the ", name, " in (0, 1], got ", target);
         return target > 0;
@@ -32,12 +36,23 @@ void check_options(const ChannelPruneOptions& o) {
 // Decides how many channels of each group stay.
 class Planner {
 public:
-    Planner(const ChannelGroups& groups, const Scores& scores, const ChannelPruneOptions& o)
-        : groups_(groups), scores_(scores), options_(o) {
-        if (o.global) rank();
+    Planner(const ChannelGroups& groups, nn::Module& module, const Scores& scores, const ChannelPruneOptions& o)
+        : groups_(groups), options_(o), fixed_(scores.size()), own_(scores.size()) {
+        for (size_t g = 0; g < scores.size(); ++g) {
+            fixed_[g] = groups.groups()[g].fixed;
+            if (fixed_[g].empty() && scores[g].empty())
+                fixed_[g] = detail::concat("nothing in it has the importance ", name_of(o.importance.kind));
+        }
+        for (const std::string& pattern : o.skip)
+            for (size_t g : matching(module, pattern))
+                if (fixed_[g].empty()) fixed_[g] = "skipped";
+        for (const auto& [pattern, ratio] : o.layers) set_ratio(matching(module, pattern), pattern, ratio);
+        if (o.global) rank(scores);
     }
 
-    bool can_cut(size_t g) const { return groups_.groups()[g].fixed.empty() && !scores_[g].empty(); }
+    // Why a group is left alone; empty: it is not.
+    const std::string& fixed(size_t g) const { return fixed_[g]; }
+    bool can_cut(size_t g) const { return fixed_[g].empty(); }
 
     std::vector<int64_t> plan() const {
         if (!options_.ratios.empty()) return listed();
@@ -55,10 +70,31 @@ private:
         return static_cast<double>(nn::macs(groups_.predict(kept), options_.macs));
     }
 
+    // The groups whose channels a layer of that name makes.
+    std::vector<size_t> matching(nn::Module& module, const std::string& pattern) const {
+        std::set<const nn::Parameter*> named;
+        for (const auto& [name, parameter] : module.named_parameters(pattern)) named.insert(parameter);
+        std::vector<size_t> found;
+        for (size_t g = 0; g < groups_.groups().size(); ++g)
+            for (const ChannelMember& member : groups_.groups()[g].members)
+                if (makes_channels(member.use) && named.contains(member.parameter) && (found.empty() || found.back() != g))
+                    found.push_back(g);
+        return found;
+    }
+
+    void set_ratio(const std::vector<size_t>& groups, const std::string& pattern, double ratio) {
+        bool any = false;
+        for (size_t g : groups)
+            if (can_cut(g)) own_[g] = ratio, any = true;
+        check(any, "prune channels: no channels of '", pattern, "' can be cut",
+              groups.empty() ? "; it makes none" : ": " + fixed_[groups[0]]);
+    }
+
     // The lab's int(round()): halves go to the even neighbour.
     int64_t keep(size_t g, double ratio) const {
         const int64_t channels = groups_.groups()[g].channels;
-        return rounded(g, static_cast<int64_t>(std::nearbyint(static_cast<double>(channels) * (1 - std::min(ratio, options_.max_ratio)))));
+        ratio = own_[g].value_or(std::min(ratio, options_.max_ratio));
+        return rounded(g, static_cast<int64_t>(std::nearbyint(static_cast<double>(channels) * (1 - ratio))));
     }
 
     int64_t rounded(size_t g, int64_t keep) const {
@@ -75,43 +111,40 @@ private:
             if (next < options_.ratios.size()) kept[g] = keep(g, options_.ratios[next]);
             ++next;
         }
-        check(next == options_.ratios.size(), "prune channels: expected ", next, " ratios, one for each group that can be cut, got ",
-              options_.ratios.size());
+        check(next == options_.ratios.size(), "prune channels: expected ", next,
+              " ratios, one for each group that can be cut, got ", options_.ratios.size());
         return kept;
     }
 
     std::vector<int64_t> at_ratio(double ratio) const {
         std::vector<int64_t> kept = groups_.channels();
-        if (options_.global) return ranked(ratio);
+        if (options_.global) cut_ranked(kept, ratio);
         for (size_t g = 0; g < kept.size(); ++g)
-            if (can_cut(g)) kept[g] = keep(g, ratio);
+            if (can_cut(g)) kept[g] = options_.global && !own_[g] ? rounded(g, kept[g]) : keep(g, ratio);
         return kept;
     }
 
     // Importances of different groups are compared as multiples of their group's mean, but for those that are meant to be
     // compared as they are.
-    void rank() {
+    void rank(const Scores& scores) {
         const bool comparable = options_.importance.kind == ChannelImportance::batch_norm ||
                                 options_.importance.kind == ChannelImportance::taylor;
-        for (size_t g = 0; g < scores_.size(); ++g) {
-            if (!can_cut(g)) continue;
-            const double mean = std::accumulate(scores_[g].begin(), scores_[g].end(), 0.0) / static_cast<double>(scores_[g].size());
-            for (double score : scores_[g]) ranking_.emplace_back(comparable || mean == 0 ? score : score / mean, g);
+        for (size_t g = 0; g < scores.size(); ++g) {
+            if (!can_cut(g) || own_[g]) continue;
+            const double sum = std::accumulate(scores[g].begin(), scores[g].end(), 0.0);
+            const double unit = comparable || sum == 0 ? 1 : sum / static_cast<double>(scores[g].size());
+            for (double score : scores[g]) ranking_.emplace_back(score / unit, g);
         }
         std::stable_sort(ranking_.begin(), ranking_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     }
 
-    std::vector<int64_t> ranked(double ratio) const {
-        std::vector<int64_t> kept = groups_.channels();
+    void cut_ranked(std::vector<int64_t>& kept, double ratio) const {
         auto left = static_cast<int64_t>(std::nearbyint(static_cast<double>(ranking_.size()) * ratio));
         for (const auto& [score, g] : ranking_) {
             if (left-- <= 0) break;
-            const auto least = std::max<int64_t>(1, std::llround(static_cast<double>(groups_.groups()[g].channels) * (1 - options_.max_ratio)));
-            if (kept[g] > least) --kept[g];
+            const double least = static_cast<double>(groups_.groups()[g].channels) * (1 - options_.max_ratio);
+            if (kept[g] > std::max<int64_t>(1, std::llround(least))) --kept[g];
         }
-        for (size_t g = 0; g < kept.size(); ++g)
-            if (can_cut(g)) kept[g] = rounded(g, kept[g]);
-        return kept;
     }
 
     // Fewer channels never cost more, so the smallest sufficient ratio is found by halving. Many groups lose a channel at
@@ -120,7 +153,8 @@ private:
     std::vector<int64_t> bisect(const char* what, double target, Cost cost) const {
         const double dense = cost(groups_.channels()), limit = target * dense;
         const double smallest = cost(at_ratio(1));
-        check(smallest <= limit, "prune channels: expected a target of at least ", smallest / dense, " of the ", what, ", got ", target);
+        check(smallest <= limit, "prune channels: expected a target of at least ", smallest / dense, " of the ", what, ", got ",
+              target);
         double low = 0, high = 1;
         if (cost(at_ratio(low)) <= limit) return at_ratio(low);
         for (int step = 0; step < 40; ++step) {
@@ -137,8 +171,9 @@ private:
     }
 
     const ChannelGroups& groups_;
-    const Scores& scores_;
     const ChannelPruneOptions& options_;
+    std::vector<std::string> fixed_;          // of each group
+    std::vector<std::optional<double>> own_;  // its ratio, where it has one of its own
     std::vector<std::pair<double, size_t>> ranking_;  // of all channels that can be cut: importance, group
 };
 
@@ -146,7 +181,9 @@ private:
 std::vector<int64_t> by_importance(const std::vector<double>& scores) {
     std::vector<int64_t> order(scores.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)]; });
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+        return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)];
+    });
     return order;
 }
 
@@ -182,7 +219,7 @@ ChannelReport prune_channels(nn::Module& module, const Tensor& x, const ChannelP
     check_options(options);
     ChannelGroups groups(module, x);
     const Scores scores = channel_importance(groups, module, options.importance);
-    const Planner planner(groups, scores, options);
+    const Planner planner(groups, module, scores, options);
     const std::vector<int64_t> kept = planner.plan();
 
     ChannelReport report;
@@ -196,10 +233,8 @@ ChannelReport prune_channels(nn::Module& module, const Tensor& x, const ChannelP
         choice.push_back(planner.can_cut(g) ? by_importance(scores[g]) : all_of(group.channels));
         choice.back().resize(static_cast<size_t>(kept[g]));
         std::sort(choice.back().begin(), choice.back().end());
-        const bool unranked = group.fixed.empty() && scores[g].empty();
         if (const auto layers = described_layers(group); !layers.empty())
-            report.groups.push_back({layers, group.channels, kept[g],
-                                     unranked ? detail::concat("nothing in it has the importance ", name_of(options.importance.kind)) : group.fixed});
+            report.groups.push_back({layers, group.channels, kept[g], planner.fixed(g)});
     }
     report.absorbed = absorb_constants(groups, choice, options.absorb_at_borders);
     groups.select_(choice);
@@ -219,23 +254,23 @@ void sort_channels(nn::Module& module, const Tensor& x, const ChannelImportanceO
 }
 
 std::string ChannelReport::str() const {
-    const auto percent = [](int64_t part, int64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); };
-    char line[200];
-    std::string text;
+    std::ostringstream out;
     for (const Group& group : groups) {
-        std::snprintf(line, sizeof line, "%6lld -> %-6lld", static_cast<long long>(group.before), static_cast<long long>(group.after));
-        text += line;
-        for (size_t i = 0; i < group.layers.size(); ++i) text += (i ? ", " : "") + group.layers[i];
-        text += group.fixed.empty() ? "\n" : "  (left alone: " + group.fixed + ")\n";
+        out << std::setw(6) << group.before << " -> " << std::left << std::setw(6) << group.after << std::right;
+        for (size_t i = 0; i < group.layers.size(); ++i) out << (i ? ", " : "") << group.layers[i];
+        out << (group.fixed.empty() ? "" : "  (left alone: " + group.fixed + ")") << '\n';
     }
-    for (const Absorption& absorption : absorbed)
-        text += detail::concat(absorption.layer, ": ", absorption.channels, " cut channel", absorption.channels == 1 ? "" : "s",
-                               " held a constant, ", fate_of(absorption.how), "\n");
-    std::snprintf(line, sizeof line, "parameters %lld -> %lld (%.1f%%), MACs%s %lld -> %lld (%.1f%%)\n",
-                  static_cast<long long>(parameters_before), static_cast<long long>(parameters_after), percent(parameters_after, parameters_before),
-                  macs == nn::MacsCount::lab ? " as the lab counts" : "", static_cast<long long>(macs_before),
-                  static_cast<long long>(macs_after), percent(macs_after, macs_before));
-    return text + line;
+    for (const auto& [layer, channels, how] : absorbed)
+        out << layer << ": " << channels << " cut channel" << (channels == 1 ? "" : "s") << " held a constant, " << fate_of(how) << '\n';
+    const auto change = [&](int64_t before, int64_t after) {
+        out << before << " -> " << after << std::fixed << std::setprecision(1) << " (" << 100.0 * double(after) / double(before) << "%)";
+    };
+    out << "parameters ";
+    change(parameters_before, parameters_after);
+    out << ", MACs" << (macs == nn::MacsCount::lab ? " as the lab counts " : " ");
+    change(macs_before, macs_after);
+    out << '\n';
+    return out.str();
 }
 
 }  // namespace lathe::compress

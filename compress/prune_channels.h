@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lathe/compress/absorb_constants.h"
@@ -9,10 +10,13 @@
 
 namespace lathe::compress {
 
-// How much is cut: `ratio`, `ratios` or one of the targets.
+// How much is cut: `ratio`, `ratios` or one of the targets, and `layers`.
 struct ChannelPruneOptions {
     double ratio = 0;              // share of the channels that goes, in [0, 1): keeps round(channels * (1 - ratio))
     std::vector<double> ratios{};  // or one for each group that can be cut, in the report's order
+    // Other ratios for the groups of some layers, by a pattern as in Module::named_parameters ("layer1.*.conv1"); later ones win.
+    std::vector<std::pair<std::string, double>> layers{};
+    std::vector<std::string> skip{};  // layers whose channels stay, as patterns
     // Or the smallest ratio with which the network costs at most this share of what it does now:
     double target_macs = 0;
     double target_parameters = 0;
@@ -45,7 +49,8 @@ struct ChannelReport {
 
 // Cuts the least important channels out of every layer: the module is smaller afterwards, its optimizer slots and masks
 // went along, and a Model can be saved. Kept channels stay in their order. x [N, ...]: an input that the module accepts.
-// Error: options out of range, or a target that even one channel a group does not reach (says the smallest reachable).
+// Error: options out of range, a pattern that matches nothing (names the nearest) or nothing that can be cut, or a target that
+// even one channel a group does not reach (says the smallest reachable).
 ChannelReport prune_channels(nn::Module& module, const Tensor& x, const ChannelPruneOptions& options);
 
 // Only sorts the channels of every layer by falling importance, which leaves the module's outputs as they were.

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "lathe/compress/allocate.h"
+#include "lathe/compress/prune_channels.h"
 #include "lathe/compress/prune_schedule.h"
 #include "lathe/compress/size.h"
 #include "lathe/core/print.h"
@@ -25,8 +26,9 @@ struct PruneOptions {
     std::string augment = "auto";
     int64_t limit = 0;
 
-    std::string method = "magnitude", pattern = "auto", importance = "magnitude", scope = "uniform";
-    double sparsity = 0, target_size = 0, target_macs = 0;
+    std::string method = "magnitude", pattern = "auto", importance = "auto", scope = "uniform", macs = "pure";
+    double sparsity = 0, target_size = 0, target_macs = 0, max_ratio = 1;
+    int64_t round_to = 1;
     std::vector<std::string> layers, skip;
     bool exact_ties = false;
     int64_t scan_images = 2000;
@@ -67,7 +69,7 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
         .pattern = pattern_of(o),
         .ties = o.exact_ties ? compress::Ties::exact : compress::Ties::prune_all,
         .skip = o.skip,
-        .importance = {.kind = compress::weight_importance_of(o.importance), .seed = o.training.seed, .data = &images},
+        .importance = {.kind = compress::weight_importance_of(o.importance == "auto" ? "magnitude" : o.importance), .seed = o.training.seed, .data = &images},
     };
     for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
     const bool nothing = options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
@@ -75,6 +77,31 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
     check(!has_target(o) || (o.sparsity == 0 && o.scope != "global" && options.pattern.kind != compress::Pattern::n_of_m),
           "prune: a target chooses the sparsities itself; expected no --sparsity, --scope global or method nm beside it");
     return options;
+}
+
+compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data::Dataset& images) {
+    compress::ChannelPruneOptions options;
+    options.ratio = o.sparsity;
+    for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
+    options.skip = o.skip;
+    options.target_macs = o.target_macs;
+    options.target_parameters = o.target_size;
+    options.global = o.scope == "global";
+    options.max_ratio = o.max_ratio;
+    options.round_to = o.round_to;
+    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "taylor" : o.importance), .seed = o.training.seed, .data = &images};
+    options.macs = o.macs == "lab" ? nn::MacsCount::lab : nn::MacsCount::pure;
+    check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size or --target-macs");
+    check(o.when.kind == compress::PruneSchedule::oneshot, "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
+    check(o.rewind.empty(), "prune: weights with fewer channels cannot go back to others; expected no --rewind with method channel");
+    return options;
+}
+
+// One image of zeros, to trace a model with.
+Tensor one_image(const nn::Model& model) {
+    Shape shape{1};
+    for (int64_t extent : model.input_shape()) shape.push_back(extent);
+    return Tensor::zeros(shape);
 }
 
 // The sparsities that reach the target, from a scan on images held out of the training set.
@@ -91,11 +118,9 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     scan.go_on = [&](int64_t done, int64_t total) { return progress.update(held_out.size() * done / total), true; };
     const compress::Sensitivity sensitivity = compress::scan_sensitivity(model, held_out, scan);
     progress.clear();
-    Shape one{1};
-    for (int64_t extent : model.input_shape()) one.push_back(extent);
     const bool by_size = o.target_size > 0;
     const compress::CostModel costs =
-        by_size ? compress::size_cost(model, sensitivity) : compress::macs_cost(model, Tensor::zeros(one), sensitivity);
+        by_size ? compress::size_cost(model, sensitivity) : compress::macs_cost(model, one_image(model), sensitivity);
     const compress::Allocation chosen = compress::allocate(sensitivity, costs, (by_size ? o.target_size : o.target_macs) * costs.at(0));
     std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", by_size ? o.target_size : o.target_macs,
                 by_size ? "bytes" : "MACs", static_cast<long long>(held_out.size()), chosen.str().c_str());
@@ -106,7 +131,7 @@ double accuracy(nn::Module& model, const data::Dataset& test, const PruneOptions
     return optim::evaluate(model, test, {.workers = o.data.workers}).top1();
 }
 
-// Trains the model on with masks; false when it was stopped.
+// Trains the pruned model; false when it was stopped.
 bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& test, compress::PruneHook* hook) {
     optim::Trainer trainer(model, o.training.make_optimizer());
     optim::FitOptions fit = o.training.fit;
@@ -128,51 +153,75 @@ bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& trai
     return training.run(trainer, train, test, fit).end != optim::History::End::stopped;
 }
 
+// The model before it was pruned.
+struct Dense {
+    double accuracy;
+    compress::SizeReport::Entry size;
+};
+
 // What became of the model, in one table.
-void summarise(const PruneOptions& o, double dense, double pruned, double tuned, nn::Model& model, const std::string& file) {
+void summarise(const PruneOptions& o, const Dense& dense, double pruned, double tuned, nn::Model& model, const std::string& file) {
     const compress::SizeReport size = compress::measure_size(model);
     const compress::SizeReport::Entry total = size.total();
     Table table({"", "accuracy", "parameters", "not zero", "parameter bytes", "file"});
-    table.add({"dense", format("%.2f%%", dense), with_commas(total.elements), "", with_commas(total.dense_bytes),
+    table.add({"dense", format("%.2f%%", dense.accuracy), with_commas(dense.size.elements), "", with_commas(dense.size.dense_bytes),
                with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
     if (pruned >= 0) table.add({"pruned", format("%.2f%%", pruned), "", "", "", ""});
     table.add({o.finetune ? "fine-tuned" : "saved", format("%.2f%%", tuned), with_commas(total.elements), with_commas(total.nonzeros),
                with_commas(total.packed_bytes), with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
     std::printf("\n%s%.1f%% of the parameters and %.1f%% of their bytes are left, in %s\n", table.str().c_str(),
-                100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(total.elements),
-                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(total.dense_bytes), file.c_str());
+                100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(dense.size.elements),
+                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(dense.size.dense_bytes), file.c_str());
+}
+
+// Trains what was pruned, unless it was stopped in that, writes it and says what became of it.
+void finish(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& test, const Dense& dense, double pruned,
+            compress::PruneHook* hook) {
+    std::fflush(stdout);
+    if (o.finetune > 0) {
+        if (!finetune(o, model, train, test, hook)) return say_stopped("lathe prune --out " + o.out.path + " --resume");
+        nn::load_weights(model, o.out / "best.safetensors");
+    }
+    const std::string file = o.out / "pruned.safetensors";
+    nn::save(model, file, nn::Packing::packed);
+    summarise(o, dense, pruned, accuracy(model, test, o), model, file);
+}
+
+void say_accuracy(double dense, double pruned) { std::printf("accuracy: dense %.2f%%, pruned %.2f%%\n", dense, pruned); }
+
+// Cuts whole channels: method channel.
+void prune_channels(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
+    const compress::ChannelPruneOptions options = channel_options(o, plain);
+    const Dense dense{accuracy(model, test, o), compress::measure_size(model).total()};
+    print(compress::prune_channels(model, one_image(model), options));
+    const double pruned = accuracy(model, test, o);
+    say_accuracy(dense.accuracy, pruned);
+    finish(o, model, train, test, dense, pruned, nullptr);
 }
 
 // Masks single weights: methods magnitude, nm and block.
-void prune_weights(PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
+void prune_weights(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
     compress::WeightPruneOptions options = weight_options(o, plain);
     data::Dataset rest = train;
     if (has_target(o)) {
         rest = train.without_sample(o.scan_images, o.training.seed);
         options.layers = choose_sparsities(o, model, plain.sample(o.scan_images, o.training.seed), options);
     }
-    const double dense = accuracy(model, test, o);
+    const Dense dense{accuracy(model, test, o), compress::measure_size(model).total()};
     double pruned = -1;
     std::unique_ptr<compress::PruneHook> hook;
     if (o.when.kind == compress::PruneSchedule::oneshot) {
         print(compress::prune_weights(model, options));
         if (!o.rewind.empty()) compress::rewind(model, nn::load(o.rewind)->state());
         pruned = accuracy(model, test, o);
-        std::printf("accuracy: dense %.2f%%, pruned %.2f%%\n", dense, pruned);
+        say_accuracy(dense.accuracy, pruned);
     } else {
         check(o.finetune > 0, "prune: the schedule ", o.schedule, " prunes while it trains; expected --finetune EPOCHS");
         std::map<std::string, Tensor> early;
         if (!o.rewind.empty()) early = nn::load(o.rewind)->state();
         hook = std::make_unique<compress::PruneHook>(model, options, o.when, early);
     }
-    std::fflush(stdout);
-    if (o.finetune > 0) {
-        if (!finetune(o, model, rest, test, hook.get())) return say_stopped("lathe prune --out " + o.out.path + " --resume");
-        nn::load_weights(model, o.out / "best.safetensors");
-    }
-    const std::string file = o.out / "pruned.safetensors";
-    nn::save(model, file, nn::Packing::packed);
-    summarise(o, dense, pruned, accuracy(model, test, o), model, file);
+    finish(o, model, rest, test, dense, pruned, hook.get());
 }
 
 void prune(CLI::App& command, PruneOptions& o) {
@@ -194,31 +243,34 @@ void prune(CLI::App& command, PruneOptions& o) {
     const auto classes = static_cast<int64_t>(train.classes().size());
     check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
     o.out.claim(command);
-    prune_weights(o, *model, train, plain, test);
+    (o.method == "channel" ? prune_channels : prune_weights)(o, *model, train, plain, test);
 }
 
 }  // namespace
 
 void add_prune(CLI::App& app) {
     auto o = std::make_shared<PruneOptions>();
-    CLI::App& c = *app.add_subcommand("prune", "Zero weights of a trained model, and train what is left");
+    CLI::App& c = *app.add_subcommand("prune", "Zero weights or cut channels of a trained model, and train what is left");
     c.add_option("--model", o->model, "A saved .safetensors file");
     o->data.add_to(c);
     c.get_option("--data")->required(false);
     c.add_option("--augment", o->augment, "Of the training images: crop:4,flip, …, none, or auto (what suits the data)")->capture_default_str();
     c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(NonNegativeNumber)->capture_default_str();
 
-    c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels")
-        ->check(CLI::IsMember({"magnitude", "nm", "block"}))->capture_default_str();
+    c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels; channel: whole channels, for a smaller network")
+        ->check(CLI::IsMember({"magnitude", "nm", "block", "channel"}))->capture_default_str();
     c.add_option("--pattern", o->pattern, "2:4, 1:4 (nm); 1x4, 4x1 (block: outputs x inputs); auto: 2:4 or 1x4")->capture_default_str();
-    c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")->capture_default_str();
-    c.add_option("--sparsity", o->sparsity, "Share of zeros, in [0,1)")->capture_default_str();
-    c.add_option("--layer", o->layers, "NAME=SPARSITY for some layers; * stands for anything; the last one that matches counts")->expected(1, 1000);
+    c.add_option("--importance", o->importance, "Of a weight: magnitude (auto), taylor, movement, random; of a channel: taylor (auto), l1, l2, next-l2 (the course lab's), batch-norm, geometric-median, random, order")->capture_default_str();
+    c.add_option("--sparsity,--ratio", o->sparsity, "Share of zeros, or of channels to cut, in [0,1)")->capture_default_str();
+    c.add_option("--layer", o->layers, "NAME=SPARSITY (or RATIO) for some layers; * stands for anything; the last one that matches counts")->expected(1, 1000);
     c.add_option("--skip", o->skip, "Leave layers of this name or below it as they are")->expected(1, 1000);
-    c.add_option("--scope", o->scope, "uniform: every layer alike; global: one threshold for all")->check(CLI::IsMember({"uniform", "global"}))->capture_default_str();
+    c.add_option("--scope", o->scope, "uniform: every layer alike; global: one ranking for all")->check(CLI::IsMember({"uniform", "global"}))->capture_default_str();
     c.add_flag("--exact-ties", o->exact_ties, "Break ties so that exactly so many weights are zero");
-    c.add_option("--target-size", o->target_size, "Share of the dense bytes that may be left, index included; chooses each layer's sparsity")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; chooses each layer's sparsity")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--target-size", o->target_size, "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the ratio of channels")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; likewise")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--macs", o->macs, "What method channel counts: pure, or as the course lab (batch norms and the global pool, too)")->check(CLI::IsMember({"pure", "lab"}))->capture_default_str();
+    c.add_option("--round-to", o->round_to, "Method channel keeps multiples of so many channels")->check(PositiveNumber)->capture_default_str();
+    c.add_option("--max-ratio", o->max_ratio, "No layer loses a greater share of its channels")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")->check(PositiveNumber)->capture_default_str();
 
     c.add_option("--schedule", o->schedule, "oneshot, iterative (in rounds) or gradual (cubic)")->check(CLI::IsMember({"oneshot", "iterative", "gradual"}))->capture_default_str();

@@ -1,5 +1,7 @@
 #include <cstdio>
 
+#include "lathe/compress/batch_norm_sparsity.h"
+#include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/nn/zoo.h"
@@ -28,6 +30,7 @@ struct TrainOptions {
     int64_t limit = 0;
 
     TrainingOptions training;
+    double norm_sparsity = 0;
     RunFolder out;
 };
 
@@ -96,6 +99,12 @@ void train_network(CLI::App& command, TrainOptions& o) {
     fit.workers = o.data.workers;
     fit.out = o.out.path;
     fit.resume = o.out.resume;
+    if (o.norm_sparsity > 0) {
+        const double smoothing = fit.label_smoothing;
+        fit.loss = compress::with_batch_norm_sparsity(*model, o.norm_sparsity, [=](const Variable& output, const data::Batch& batch) {
+            return ops::cross_entropy(output, batch.labels, {.label_smoothing = smoothing});
+        });
+    }
     const optim::History history = o.training.run(trainer, train, test, fit);
     if (history.end == optim::History::End::stopped) {
         say_stopped("lathe train --out " + o.out.path + " --resume");
@@ -129,6 +138,8 @@ void add_train(CLI::App& app) {
 
     c.add_option("--epochs", o->training.fit.epochs, "Times through the training images")->check(PositiveNumber)->capture_default_str();
     o->training.add_to(c, 0.05);
+    c.add_option("--norm-sparsity", o->norm_sparsity, "Adds so much x (sum of |scale| over all batch norms) to the loss, for pruning by --importance batch-norm; often 1e-4")
+        ->check(NonNegativeNumber)->capture_default_str();
     o->out.add_to(c, "last.safetensors, best.safetensors, log.csv and config.json");
     c.callback([&c, o] { train_network(c, *o); });
 }

@@ -234,6 +234,16 @@ TEST_CASE("kept channels as multiples") {
         if (p->value().rank() == 4) CHECK(p->value().dim(0) % 8 == 0);
 }
 
+TEST_CASE("ratios of single layers, and layers to be skipped") {
+    for (const bool global : {false, true}) {
+        const auto model = nn::make_model("lenet5");
+        const auto report = prune_channels(*model, input_of(*model), {.ratio = 0.5, .layers = {{"conv*", 0.25}, {"conv1", 0.67}},
+                                                                      .skip = {"fc2"}, .global = global});
+        CHECK(widths(report) == std::vector<int64_t>{2, 12, 60, 84, 10});
+        CHECK(report.groups[3].fixed == "skipped");
+    }
+}
+
 TEST_CASE("ranked together, the channels with small scales go, but never a whole group") {
     const auto model = nn::make_model("vgg-cifar", {.width = 0.125});
     for (const auto& [name, p] : model->named_parameters())
@@ -253,6 +263,9 @@ TEST_CASE("options that make no sense are refused in one line") {
     CHECK(message({.ratio = 0.5, .target_macs = 0.5}) == "prune channels: expected one of ratio, ratios and the targets, got 2");
     CHECK(message({.ratios = {0.5}}) == "prune channels: expected 4 ratios, one for each group that can be cut, got 1");
     CHECK(message({.target_macs = 1.5}) == "prune channels: expected a share of the MACs in (0, 1], got 1.5");
+    CHECK(message({.layers = {{"conv3", 0.5}}}).starts_with("no parameter matches 'conv3'; did you mean 'conv"));
+    CHECK(message({.layers = {{"fc3", 0.5}}}) == "prune channels: no channels of 'fc3' can be cut: it is the network's output");
+    CHECK(message({.skip = {"fc4"}}).starts_with("no parameter matches 'fc4'"));
     CHECK(message({.target_cost = 0.5}) == "prune channels: expected target_cost and cost together, got only one");
     CHECK(message({.target_macs = 0.001}).starts_with("prune channels: expected a target of at least 0.0"));
     CHECK(message({.round_to = 0}) == "prune channels: expected to round to multiples of 1 or more, got 0");

@@ -364,3 +364,39 @@ TEST_CASE("an interrupted gradual pruning goes on to the same file") {
     REQUIRE(resumed.code == 0);
     CHECK(text_of(folder / "parts/pruned.safetensors") == text_of(folder / "whole/pruned.safetensors"));
 }
+
+TEST_CASE("channels are cut, the rest is taught by the dense model, saved and cut again; interrupted it goes on to the same file") {
+    const Folder folder;
+    REQUIRE(lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --batch 64 --out " + (folder / "base")).code == 0);
+    const auto prune = [&](const std::string& model, const std::string& more, const std::string& out) {
+        return "prune --method channel --model " + model + " --data shapes --limit 512 --batch 32 " + more + " --out " + out;
+    };
+    const std::string model = folder / "base/best.safetensors", half = "--ratio 0.5 --layer fc2=0.25 --finetune 2 --distill 0.5";
+    const Result whole = lathe(prune(model, half, folder / "whole"));
+    INFO(whole.err);
+    REQUIRE(whole.code == 0);
+    for (const char* line : {"    16 -> 8     conv2\n", "    84 -> 63    fc2\n", "fc3  (left alone: it is the network's output)"})
+        CHECK(whole.out.find(line) != std::string::npos);
+    const Result stopped = lathe(prune(model, half, folder / "parts"), folder / "parts/last.safetensors");
+    CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
+    REQUIRE(lathe("prune --resume --out " + (folder / "parts")).code == 0);
+    CHECK(text_of(folder / "parts/pruned.safetensors") == text_of(folder / "whole/pruned.safetensors"));
+
+    const std::string pruned = folder / "whole/pruned.safetensors";
+    const Result again = lathe(prune(pruned, "--target-macs 0.5 --importance next-l2 --scope global --macs lab", folder / "again"));
+    INFO(again.err);
+    REQUIRE(again.code == 0);
+    CHECK(again.out.find("MACs as the lab counts") != std::string::npos);
+    const auto macs = [](const std::string& file) { return Json::parse(lathe("profile --json --runs 1 --model " + file).out)["macs"].get<double>(); };
+    CHECK(macs(folder / "again/pruned.safetensors") <= 0.5 * macs(pruned));
+
+    const auto bad = [&](const std::string& more) { return lathe(prune(model, more, folder / "bad")); };
+    check_fails(bad(""), 1, "--ratio");
+    check_fails(bad("--ratio 1"), 1, "[0, 1), got 1");
+    check_fails(bad("--target-macs 0.0001"), 1, "expected a target of at least");
+    check_fails(bad("--ratio 0.5 --target-macs 0.5"), 1, "got 2");
+    check_fails(bad("--ratio 0.5 --importance tailor"), 1, "did you mean 'taylor'?");
+    check_fails(bad("--layer fc3=0.5"), 1, "it is the network's output");
+    check_fails(bad("--ratio 0.5 --skip conv7"), 1, "conv7");
+    check_fails(bad("--ratio 0.5 --schedule gradual --finetune 1"), 1, "oneshot");
+}
