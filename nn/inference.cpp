@@ -2,8 +2,7 @@
 
 #include <chrono>
 
-#include "lathe/core/kernels/conv2d.h"
-#include "lathe/core/kernels/gemm.h"
+#include "lathe/core/kernels/conv2d_sparse.h"
 #include "lathe/core/replay.h"
 #include "lathe/nn/fold.h"
 
@@ -39,6 +38,9 @@ Tensor result(const Shape& shape, Tensor& addend) {
 kernels::Conv2dShape geometry(const Graph& graph, const GraphNode& node) {
     const Shape& x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
     const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
+    if (node.op == "linear")  // as many images of one pixel as there are rows
+        return {.batch = x.numel() / weight[1], .in_h = 1, .in_w = 1, .in_c = weight[1], .out_h = 1, .out_w = 1, .out_c = weight[0],
+                .kernel_h = 1, .kernel_w = 1};
     const auto& stride = node.attributes.integers("stride");
     const auto& padding = node.attributes.integers("padding");
     const auto& dilation = node.attributes.integers("dilation");
@@ -54,23 +56,16 @@ Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
     return graph.nodes[static_cast<size_t>(node.inputs[1])].value;
 }
 
-Step conv2d_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
-    const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::conv2d_pack(geometry(graph, node), weight.data<float>());
-    return [filter, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
-        Tensor y = result({x[0].dim(0), shape[1], shape[2], shape[3]}, x[3]);
-        filter->forward(x[0].dim(0), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
-        return y;
-    };
-}
-
-Step linear_step(const GraphNode& node, const Tensor& weight) {
-    const int64_t out = weight.dim(0), in = weight.dim(1);
-    const auto packed = std::make_shared<const kernels::PackedMatrix>(kernels::Trans::yes, in, out, weight.data<float>(), in);
-    return [packed, out, in, end = epilogue(node)](std::vector<Tensor>& x) {
-        Shape shape = x[0].shape();
-        shape[shape.rank() - 1] = out;
-        Tensor y = result(shape, x[3]);
-        packed->multiply(x[0].numel() / in, x[0].data<float>(), in, y.mutable_data<float>(), out, with_bias(end, x[2]));
+// A convolution or linear layer, by sparse kernels where enough of its weights are zero.
+Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
+    const kernels::Conv2dShape shape = geometry(graph, node);
+    const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::sparse::pack_fastest(shape, weight.data<float>());
+    const int64_t image = shape.in_h * shape.in_w * shape.in_c;
+    return [filter, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
+        Shape out = shape;
+        out[0] = x[0].dim(0);
+        Tensor y = result(out, x[3]);
+        filter->forward(x[0].numel() / image, x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
         return y;
     };
 }
@@ -102,8 +97,7 @@ void Inference::keep_weights() {
 }
 
 Inference::Step Inference::step_for(const GraphNode& node) const {
-    if (const Tensor weight = arranged_weight(graph_, node))
-        return node.op == "conv2d" ? conv2d_step(graph_, node, weight) : linear_step(node, weight);
+    if (const Tensor weight = arranged_weight(graph_, node)) return layer_step(graph_, node, weight);
     GraphNode copy = node;
     if (node.op == "reshape" || node.op == "flatten") {  // the batch may have another size than the traced one
         std::vector<int64_t> shape = node.attributes.integers("shape");

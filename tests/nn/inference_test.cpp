@@ -137,6 +137,24 @@ TEST_CASE("masks, squeeze-and-excite and hard-swish are inferred, too") {
     CHECK(difference(run(x), evaluated(block, x)) < 1e-5);
 }
 
+TEST_CASE("sparse kernels infer what the dense ones do") {
+    for (const char* name : {"resnet20", "vgg-cifar"}) {
+        INFO(name);
+        const auto model = make_model(name, {.width = name == std::string("vgg-cifar") ? 0.5 : 1.0});
+        settle(*model);
+        Random random(3);
+        for (auto& [parameter_name, parameter] : model->named_parameters())
+            if (parameter->shape().rank() > 1) {
+                Tensor mask(parameter->shape(), DType::u8);
+                for (int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data<uint8_t>()[i] = random.below(20) == 0;
+                parameter->add_transform(std::make_unique<Mask>(mask));
+            }
+        const Tensor x = normal({16, 32, 32, 3}, 1);
+        const Inference run(*model, x);
+        CHECK(difference(run(x), evaluated(*model, x)) < 2e-5);
+    }
+}
+
 TEST_CASE("inference gives the same bits for one and two threads, and keeps the weights it was made with") {
     const int before = threads();
     const auto model = make_model("resnet20");
