@@ -27,7 +27,8 @@ Conv2dShape flattened(const Conv2dShape& g, int64_t batch) {
 }
 
 int64_t nonzeros(const Conv2dShape& g, const float* weight) {
-    return std::count_if(weight, weight + g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups), [](float w) { return w != 0; });
+    const int64_t count = g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
+    return count - std::count(weight, weight + count, 0.0f);
 }
 
 class Filter final : public Conv2dFilter {
@@ -35,7 +36,8 @@ public:
     Filter(const Conv2dShape& g, const float* weight, SparsePattern pattern)
         : shape_(g),
           tiling_(best_tiling(flattened(g, g.batch), pattern, nonzeros(g, weight))),
-          filter_(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling_.chunk(nonzeros(g, weight))),
+          filter_(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight,
+                  tiling_.chunk(nonzeros(g, weight))),
           zeros_(static_cast<size_t>(g.in_c)) {
         if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
             groups_ = offsets(filter_.chunk(), 4);
@@ -106,7 +108,8 @@ private:
         Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));
         Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
         Workspace<float> planes(static_cast<size_t>(chunk_floats())), sums(static_cast<size_t>(sum_floats(filter_.segments())));
-        const bool stream = streams(y, tiling.shape.out_c, tiling.shape.batch * tiling.shape.out_h * tiling.shape.out_w * tiling.shape.out_c);
+        const Conv2dShape& g = tiling.shape;
+        const bool stream = g.groups == 1 && streams(y, g.out_c, g.batch * g.out_h * g.out_w * g.out_c);
         tiling.inputs(batch, x, zeros_.data(), inputs.data());
         tiling.outputs(batch, y, outputs.data());
         for (int64_t group = 0; group < filter_.groups(); ++group)
@@ -136,8 +139,9 @@ private:
             Workspace<float> sums(static_cast<size_t>(sum_floats(segments)));
             tiling.outputs(batch, y, outputs.data());
             for (int64_t chunk = 0; chunk < filter_.chunks(); ++chunk)
-                multiply(group, chunk, first, segments, planes.data() + (batch * chunks + group * filter_.chunks() + chunk) * chunk_floats(),
-                         sums.data(), epilogue, outputs.data(), false);
+                multiply(group, chunk, first, segments,
+                         planes.data() + (batch * chunks + group * filter_.chunks() + chunk) * chunk_floats(), sums.data(),
+                         epilogue, outputs.data(), false);
         });
     }
 

@@ -8,7 +8,8 @@
 namespace lathe::kernels::sparse {
 
 // Any shape; the weights [K, R, S, C/G] as SparseFilter takes them. Errors: SparseFilter's.
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight, SparsePattern pattern = SparsePattern::unstructured);
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight,
+                                   SparsePattern pattern = SparsePattern::unstructured);
 
 // The pattern with the fastest kernel that holds these weights with at most 5% of zeros stored beside them.
 SparsePattern pattern_of(const Conv2dShape& shape, const float* weight);

@@ -32,10 +32,12 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
     const int64_t kept = kept_of_four(pattern), height = row_height();
     const int64_t width = pattern == SparsePattern::row_blocks ? 4 : 1;
     check(groups >= 1 && out_c % groups == 0, "sparse filter: expected output channels in ", groups, " groups, got ", out_c);
-    check(chunk * taps <= UINT16_MAX, "sparse filter: expected at most ", UINT16_MAX, " weights a row and chunk, got ", chunk * taps);
+    check(chunk * taps <= UINT16_MAX, "sparse filter: expected at most ", UINT16_MAX, " weights a row and chunk, got ",
+          chunk * taps);
     check(in_per_group % 4 == 0 || (!kept && width == 1), "sparse filter: ", name_of(pattern),
           " expected input channels (per group) divisible by 4, got ", in_per_group);
-    nonzeros_ = std::count_if(weight, weight + out_c * taps * in_per_group, [](float w) { return w != 0; });
+    const int64_t count = out_c * taps * in_per_group;
+    nonzeros_ = count - std::count(weight, weight + count, 0.0f);
     const int64_t out_group = out_c / groups;
     chunks_ = blocks(in_per_group, chunk_);
     segments_ = blocks(out_group, kSegment);
@@ -106,7 +108,7 @@ void SparseFilter::place(const std::vector<int32_t>& offsets) {
 }
 
 int64_t SparseFilter::bytes() const {
-    return static_cast<int64_t>(values_.size() * 4 + offsets_.size() * 4 + counts_.size() * 2 + positions_.size() + starts_.size() * 4);
+    return static_cast<int64_t>((values_.size() + offsets_.size() + starts_.size()) * 4 + counts_.size() * 2 + positions_.size());
 }
 
 }  // namespace lathe::kernels

@@ -8,10 +8,10 @@ namespace lathe::kernels {
 // The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles of
 // results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector and every
 // load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile.
-//   counts   of blocks of weights in each row block; a block has an offset in the planes and its values (4 with 1x4 and 4x1).
-//            Two offsets more than there are blocks are read.
-//   N:M of every group of 4 channels, in order: an offset a group, the same in every row; values, and their positions in the
-//            groups, 2 bits each, 4 a byte. One byte more is read.
+//   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with 1x4 and
+//                         4x1). Two offsets more than there are blocks are read.
+//   N:M:                  `groups` of 4 channels, each with an offset, the same in every row; N values of each, and their
+//                         positions in the group, 2 bits each, 4 a byte. One byte more is read.
 struct SparseRows {
     int64_t rows;            // row blocks: of 4 outputs with 4x1, else of one
     const uint16_t* counts;

@@ -9,8 +9,8 @@ namespace lathe::kernels::sparse {
 namespace {
 
 bool one_line(const Conv2dShape& g) {
-    return g.batch == 1 && g.in_h == 1 && g.out_h == 1 && g.out_w == g.in_w && g.kernel_h == 1 && g.kernel_w == 1 && g.stride_w == 1 &&
-           g.pad_top == 0 && g.pad_left == 0;
+    return g.batch == 1 && g.in_h == 1 && g.out_h == 1 && g.out_w == g.in_w && g.kernel_h == 1 && g.kernel_w == 1 &&
+           g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0;
 }
 
 // Calls body(lane, n, row, column of the tile's first result) for the tiles of a batch.

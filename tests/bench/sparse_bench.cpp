@@ -53,6 +53,12 @@ struct Form {
     double sparsity;
 };
 
+const Form kForms[] = {
+    {SparsePattern::unstructured, 0.5},  {SparsePattern::unstructured, 0.75}, {SparsePattern::unstructured, 0.9},
+    {SparsePattern::unstructured, 0.95}, {SparsePattern::unstructured, 0.98}, {SparsePattern::two_of_four, 0.5},
+    {SparsePattern::one_of_four, 0.75},  {SparsePattern::row_blocks, 0.9},    {SparsePattern::column_blocks, 0.9},
+};
+
 // Weights [K, taps, C] of a pattern; the share of zeros is met in expectation, by N:M exactly.
 std::vector<float> weights(const Form& form, int64_t k, int64_t taps, int64_t c) {
     std::mt19937 engine(1);
@@ -65,11 +71,13 @@ std::vector<float> weights(const Form& form, int64_t k, int64_t taps, int64_t c)
             case SparsePattern::unstructured: at(i) = uniform(engine) >= form.sparsity; break;
             case SparsePattern::row_blocks: at(i) = i % 4 != 0 ? at(i - 1) : uniform(engine) >= form.sparsity; break;
             case SparsePattern::column_blocks: at(i) = i / row % 4 != 0 ? at(i - row) : uniform(engine) >= form.sparsity; break;
-            case SparsePattern::one_of_four: if (i % 4 == 0) at(i + static_cast<int64_t>(engine() % 4)) = 1; break;
-            case SparsePattern::two_of_four: {
-                const int64_t first = static_cast<int64_t>(engine() % 4), next = (first + 1 + static_cast<int64_t>(engine() % 3)) % 4;
-                if (i % 4 == 0) at(i + first) = at(i + next) = 1;
-            }
+            case SparsePattern::one_of_four:
+            case SparsePattern::two_of_four:
+                if (i % 4 == 0) {
+                    const int64_t first = static_cast<int64_t>(engine() % 4), step = 1 + static_cast<int64_t>(engine() % 3);
+                    at(i + first) = 1;
+                    if (form.pattern == SparsePattern::two_of_four) at(i + (first + step) % 4) = 1;
+                }
         }
     return weight;
 }
@@ -103,20 +111,20 @@ int main(int argc, char** argv) {
         else if (option == "--pattern") pattern = argv[i + 1];
     }
     std::vector<Form> forms;
-    for (const Form& form : {Form{SparsePattern::unstructured, 0.5}, {SparsePattern::unstructured, 0.75}, {SparsePattern::unstructured, 0.9},
-                             {SparsePattern::unstructured, 0.95}, {SparsePattern::unstructured, 0.98}, {SparsePattern::two_of_four, 0.5},
-                             {SparsePattern::one_of_four, 0.75}, {SparsePattern::row_blocks, 0.9}, {SparsePattern::column_blocks, 0.9}})
-        if ((sparsity == 0 || form.sparsity == sparsity) && (pattern.empty() || pattern == name_of(form.pattern))) forms.push_back(form);
+    for (const Form& form : kForms)
+        if ((sparsity == 0 || form.sparsity == sparsity) && (pattern.empty() || pattern == name_of(form.pattern)))
+            forms.push_back(form);
 
     std::printf("%s, %d threads, batch %lld\n", name_of(active_isa()), threads(), static_cast<long long>(batch));
     std::string network;
     std::vector<double> total(forms.size() + 2, 0);  // products, fastest dense, then every form
     const auto finish = [&] {
         if (total[0] > 0) {
-            std::printf("%s total: matrix products %.3f ms, fastest dense %.3f ms\n", network.c_str(), total[0] * 1e3, total[1] * 1e3);
+            std::printf("%s total: matrix products %.3f ms, fastest dense %.3f ms\n", network.c_str(), total[0] * 1e3,
+                        total[1] * 1e3);
             for (size_t f = 0; f < forms.size(); ++f)
-                std::printf("    %-12s %2.0f%%  %9.3f ms  %5.2fx products  %5.2fx fastest dense\n", name_of(forms[f].pattern), forms[f].sparsity * 100,
-                            total[f + 2] * 1e3, total[0] / total[f + 2], total[1] / total[f + 2]);
+                std::printf("    %-12s %2.0f%%  %9.3f ms  %5.2fx products  %5.2fx fastest dense\n", name_of(forms[f].pattern),
+                            forms[f].sparsity * 100, total[f + 2] * 1e3, total[0] / total[f + 2], total[1] / total[f + 2]);
         }
         std::fill(total.begin(), total.end(), 0.0);
     };
@@ -126,17 +134,23 @@ int main(int argc, char** argv) {
         if (name.substr(0, name.find(' ')) != network) finish();
         network = name.substr(0, name.find(' '));
         const int64_t taps = l.kernel * l.kernel;
-        const Conv2dShape g{batch, l.size, l.size, l.c, l.size, l.size, l.k, l.kernel, l.kernel, 1, 1, l.kernel / 2, l.kernel / 2};
-        std::vector<float> x(static_cast<size_t>(batch * l.size * l.size * l.c), 0.5f), y(static_cast<size_t>(batch * l.size * l.size * l.k));
+        const Conv2dShape g{.batch = batch, .in_h = l.size, .in_w = l.size, .in_c = l.c, .out_h = l.size, .out_w = l.size,
+                            .out_c = l.k, .kernel_h = l.kernel, .kernel_w = l.kernel, .pad_top = l.kernel / 2,
+                            .pad_left = l.kernel / 2};
+        const int64_t pixels = batch * l.size * l.size;
+        std::vector<float> x(static_cast<size_t>(pixels * l.c), 0.5f), y(static_cast<size_t>(pixels * l.k));
         std::vector<std::unique_ptr<Conv2dFilter>> filters;
         const std::vector<float> dense = weights({SparsePattern::unstructured, 0}, l.k, taps, l.c);
-        filters.push_back(l.kernel == 1 ? conv2d_pack(g, dense.data()) : im2col::suits(g) ? im2col::pack(g, dense.data()) : direct::pack(g, dense.data()));
+        filters.push_back(l.kernel == 1      ? conv2d_pack(g, dense.data())
+                          : im2col::suits(g) ? im2col::pack(g, dense.data())
+                                             : direct::pack(g, dense.data()));
         filters.push_back(conv2d_pack(g, dense.data()));
         std::vector<double> nonzeros;
         for (const Form& form : forms) {
             const bool pruned = l.c % 4 == 0;  // not the first layer
             const auto weight = pruned ? weights(form, l.k, taps, l.c) : dense;
-            nonzeros.push_back(static_cast<double>(std::count_if(weight.begin(), weight.end(), [](float w) { return w != 0; })));
+            const auto zeros = std::count(weight.begin(), weight.end(), 0.0f);
+            nonzeros.push_back(static_cast<double>(weight.size()) - static_cast<double>(zeros));
             filters.push_back(pruned ? sparse::pack(g, weight.data(), form.pattern) : conv2d_pack(g, weight.data()));
         }
         std::vector<const Conv2dFilter*> order;
@@ -145,9 +159,9 @@ int main(int argc, char** argv) {
         std::printf("%-16s products %8.3f ms %4.0f GFLOP/s, %s %8.3f ms\n", l.name, times[0] * 1e3,
                     2e-9 * static_cast<double>(g.macs()) / times[0], conv2d_algorithm(g), times[1] * 1e3);
         for (size_t f = 0; f < forms.size(); ++f)
-            std::printf("    %-12s %2.0f%%  %9.3f ms  %4.0f GFLOP/s  %5.2fx products  %5.2fx fastest dense\n", name_of(forms[f].pattern),
-                        forms[f].sparsity * 100, times[f + 2] * 1e3,
-                        2e-9 * nonzeros[f] * static_cast<double>(batch * l.size * l.size) / times[f + 2], times[0] / times[f + 2],
+            std::printf("    %-12s %2.0f%%  %9.3f ms  %4.0f GFLOP/s  %5.2fx products  %5.2fx fastest dense\n",
+                        name_of(forms[f].pattern), forms[f].sparsity * 100, times[f + 2] * 1e3,
+                        2e-9 * nonzeros[f] * static_cast<double>(pixels) / times[f + 2], times[0] / times[f + 2],
                         times[1] / times[f + 2]);
         const double count = static_cast<double>(l.count);
         total[0] += times[0] * count;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <random>
 #include <string>
 
@@ -31,14 +32,14 @@ std::vector<float> sparse_weights(SparsePattern pattern, int64_t k, int64_t taps
     std::uniform_real_distribution<double> uniform;
     std::vector<bool> keep(weight.size());
     for (int64_t i = 0; i < k * taps * c; ++i) {
-        const int64_t row = i / (taps * c), rest = i % (taps * c);
+        const int64_t row = i / (taps * c);
         const size_t at = static_cast<size_t>(i);
         if (pattern == SparsePattern::row_blocks && i % 4 != 0) keep[at] = keep[at - 1];
-        else if (pattern == SparsePattern::column_blocks && row % 4 != 0) keep[at] = keep[static_cast<size_t>((row - 1) * taps * c + rest)];
+        else if (pattern == SparsePattern::column_blocks && row % 4 != 0) keep[at] = keep[at - static_cast<size_t>(taps * c)];
         else keep[at] = uniform(engine) < density;
         if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
-            const size_t most = pattern == SparsePattern::one_of_four ? 1 : 2, first = at / 4 * 4;
-            if (std::count(keep.begin() + static_cast<int64_t>(first), keep.begin() + i, true) >= static_cast<int64_t>(most)) keep[at] = false;
+            const int64_t most = pattern == SparsePattern::one_of_four ? 1 : 2;
+            if (std::count(keep.begin() + i / 4 * 4, keep.begin() + i, true) >= most) keep[at] = false;
         }
     }
     for (size_t i = 0; i < weight.size(); ++i)
@@ -48,10 +49,10 @@ std::vector<float> sparse_weights(SparsePattern pattern, int64_t k, int64_t taps
 
 // Every shape, pattern and density that go together.
 template <class Body>
-void for_each_case(const Body& body) {
+void for_each_case(std::initializer_list<double> densities, const Body& body) {
     for (const Conv2dShape& g : kShapes)
         for (SparsePattern pattern : kPatterns)
-            for (double density : {0.0, 0.1, 1.0}) {
+            for (double density : densities) {
                 if (needs_fours(pattern) && g.in_c / g.groups % 4 != 0) continue;
                 CAPTURE(&g - kShapes);
                 CAPTURE(std::string(name_of(pattern)));
@@ -63,7 +64,7 @@ void for_each_case(const Body& body) {
 }  // namespace
 
 TEST_CASE("sparse convolutions agree with the float64 reference") {
-    for_each_case([](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight32) {
+    for_each_case({0.0, 0.1, 1.0}, [](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight32) {
         const auto x = random_values<double>(x_size(g), 1), bias = random_values<double>(g.out_c, 3);
         const auto x32 = random_values<float>(x_size(g), 1), bias32 = random_values<float>(g.out_c, 3);
         const std::vector<double> weight(weight32.begin(), weight32.end());
@@ -72,7 +73,8 @@ TEST_CASE("sparse convolutions agree with the float64 reference") {
         conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
         for_each_isa([&] {
             const auto filter = sparse::pack(g, weight32.data(), pattern);
-            std::vector<float> y32(y.size(), NAN), clamped(y.size(), NAN), sum(y.size(), 1), first(y.size() / static_cast<size_t>(g.batch), NAN);
+            std::vector<float> y32(y.size(), NAN), clamped(y32), sum(y.size(), 1);
+            std::vector<float> first(y.size() / static_cast<size_t>(g.batch), NAN);
             filter->forward(g.batch, x32.data(), Epilogue{bias32.data()}, y32.data());
             CHECK(relative_error(y32, y, scale) < 4);
             filter->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
@@ -89,7 +91,7 @@ TEST_CASE("sparse convolutions agree with the float64 reference") {
 
 TEST_CASE("sparse convolutions give the same bits for one and two threads") {
     const int before = threads();
-    for_each_case([](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight) {
+    for_each_case({0.1}, [](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight) {
         const auto x = random_values<float>(x_size(g), 1);
         const auto filter = sparse::pack(g, weight.data(), pattern);
         std::vector<float> y[2];
