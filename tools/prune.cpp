@@ -89,7 +89,7 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
     options.global = o.scope == "global";
     options.max_ratio = o.max_ratio;
     options.round_to = o.round_to;
-    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "taylor" : o.importance), .seed = o.training.seed, .data = &images};
+    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance), .seed = o.training.seed, .data = &images};
     options.macs = o.macs == "lab" ? nn::MacsCount::lab : nn::MacsCount::pure;
     check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size or --target-macs");
     check(o.when.kind == compress::PruneSchedule::oneshot, "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
@@ -260,7 +260,7 @@ void add_prune(CLI::App& app) {
     c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels; channel: whole channels, for a smaller network")
         ->check(CLI::IsMember({"magnitude", "nm", "block", "channel"}))->capture_default_str();
     c.add_option("--pattern", o->pattern, "2:4, 1:4 (nm); 1x4, 4x1 (block: outputs x inputs); auto: 2:4 or 1x4")->capture_default_str();
-    c.add_option("--importance", o->importance, "Of a weight: magnitude (auto), taylor, movement, random; of a channel: taylor (auto), l1, l2, next-l2 (the course lab's), batch-norm, geometric-median, random, order")->capture_default_str();
+    c.add_option("--importance", o->importance, "Of a weight: magnitude (auto), taylor, movement, random; of a channel: l1 (auto), l2, next-l2 (the course lab's), batch-norm, geometric-median, taylor, random, order")->capture_default_str();
     c.add_option("--sparsity,--ratio", o->sparsity, "Share of zeros, or of channels to cut, in [0,1)")->capture_default_str();
     c.add_option("--layer", o->layers, "NAME=SPARSITY (or RATIO) for some layers; * stands for anything; the last one that matches counts")->expected(1, 1000);
     c.add_option("--skip", o->skip, "Leave layers of this name or below it as they are")->expected(1, 1000);
