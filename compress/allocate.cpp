@@ -6,6 +6,7 @@
 #include <map>
 
 #include "lathe/nn/cost.h"
+#include "lathe/nn/mask.h"
 
 namespace lathe::compress {
 
@@ -68,6 +69,11 @@ const Sensitivity::Layer* find_layer(const Sensitivity& sensitivity, const std::
     return nullptr;
 }
 
+double present_sparsity(nn::Module& module, const std::string& name) {
+    const auto* mask = module.named_parameters(name).front().second->find_transform<nn::Mask>();
+    return mask ? mask->sparsity() : 0;
+}
+
 }  // namespace
 
 double CostModel::at(double sparsity) const {
@@ -80,12 +86,15 @@ CostModel size_cost(nn::Module& module, const Sensitivity& sensitivity) {
     CostModel costs;
     for (const auto& [name, parameter] : module.named_parameters()) {
         const auto count = static_cast<double>(parameter->value().numel()), each = static_cast<double>(size_of(parameter->value().dtype()));
-        if (!find_layer(sensitivity, name))
+        costs.dense += count * each;
+        if (!find_layer(sensitivity, name)) {
             costs.fixed += count * each;
-        else
-            costs.layers.push_back({name, [=](double sparsity) {
-                return count * each * (1 - sparsity) + (sparsity > 0 ? index_bytes(count, sparsity) : 0);  // 0: there is no mask
-            }});
+            continue;
+        }
+        costs.layers.push_back({name, [=, present = present_sparsity(module, name)](double wanted) {
+            const double sparsity = std::max(present, wanted);
+            return count * each * (1 - sparsity) + (sparsity > 0 ? index_bytes(count, sparsity) : 0);  // 0: there is no mask
+        }});
     }
     return costs;
 }
@@ -96,6 +105,7 @@ CostModel macs_cost(nn::Module& module, const Tensor& x, const Sensitivity& sens
     CostModel costs;
     for (const GraphNode& node : graph.nodes) {
         const auto count = static_cast<double>(nn::macs(graph, node));
+        costs.dense += count;
         const GraphNode* weight = count > 0 ? graph.parameter(node, 1) : nullptr;
         if (weight && find_layer(sensitivity, weight->path))
             macs[weight->path] += count;
@@ -103,7 +113,9 @@ CostModel macs_cost(nn::Module& module, const Tensor& x, const Sensitivity& sens
             costs.fixed += count;
     }
     for (const Sensitivity::Layer& layer : sensitivity.layers)
-        costs.layers.push_back({layer.name, [count = macs[layer.name]](double sparsity) { return count * (1 - sparsity); }});
+        costs.layers.push_back({layer.name, [count = macs[layer.name], present = present_sparsity(module, layer.name)](double sparsity) {
+            return count * (1 - std::max(present, sparsity));
+        }});
     return costs;
 }
 
@@ -124,7 +136,7 @@ std::string Allocation::str() const {
         text += line;
     }
     std::snprintf(line, sizeof line, "%-*s  %7.2f%%  %12.0f of %.0f; loss +%.4f by the scan\n", static_cast<int>(width), "total",
-                  100 * (1 - cost / dense_cost), cost, dense_cost, loss);
+                  100 * (1 - cost / dense), cost, dense, loss);
     return text + line;
 }
 
@@ -135,7 +147,7 @@ Allocation allocate(const Sensitivity& sensitivity, const CostModel& costs, doub
     };
     std::vector<std::vector<Choice>> hulls;
     std::vector<Piece> pieces;
-    Allocation result{.layers = {}, .cost = costs.fixed, .dense_cost = costs.fixed};
+    Allocation result{.layers = {}, .cost = costs.fixed, .dense = costs.dense};
     double smallest = costs.fixed;
     for (const CostModel::Layer& layer : costs.layers) {
         const Sensitivity::Layer* scanned = find_layer(sensitivity, layer.name);
@@ -150,9 +162,8 @@ Allocation allocate(const Sensitivity& sensitivity, const CostModel& costs, doub
         result.cost += hull.front().cost;
         smallest += hull.back().cost;
     }
-    result.dense_cost = result.cost;
-    check(budget >= smallest, "allocate: expected a target of at least ", smallest / result.dense_cost, " of dense with no layer beyond the sparsities scanned, got ",
-          budget / result.dense_cost);
+    check(budget >= smallest, "allocate: expected a target of at least ", smallest / costs.dense,
+          " of dense with no layer beyond the sparsities scanned, got ", budget / costs.dense);
 
     std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.price < b.price; });
     for (const Piece& piece : pieces) {

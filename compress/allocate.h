@@ -15,6 +15,7 @@ struct CostModel {
     };
     double fixed = 0;
     std::vector<Layer> layers;
+    double dense = 0;  // of the network without any zero: what shares are of
 
     double at(double sparsity) const;  // of the network with every layer at this sparsity
 };
@@ -32,7 +33,7 @@ struct Allocation {
         double sparsity = 0, cost = 0;
     };
     std::vector<Layer> layers;
-    double cost = 0, dense_cost = 0;
+    double cost = 0, dense = 0;  // of the whole network
     double loss = 0;  // by how much it should grow, were the layers independent
 
     std::vector<std::pair<std::string, double>> sparsities() const;  // for WeightPruneOptions::layers

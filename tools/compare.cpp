@@ -7,6 +7,7 @@
 #include "lathe/compress/size.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/cost.h"
+#include "lathe/nn/inference.h"
 #include "lathe/nn/serialize.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/commands.h"
@@ -39,11 +40,9 @@ Tensor zeros(const nn::Model& model, int64_t batch) {
     return Tensor::zeros(shape);
 }
 
-double seconds_of(nn::Module& model, const Tensor& x) {
-    const nn::ModeScope mode(model, false);
-    const NoGrad no_grad;
+double seconds_of(const nn::Inference& run, const Tensor& x) {
     const auto begin = std::chrono::steady_clock::now();
-    model(x);
+    run(x);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
@@ -66,15 +65,18 @@ Row make_row(const std::string& file) {
     return row;
 }
 
-// Models take turns, so that what disturbs the machine disturbs all of them.
+// Times the models as nn::Inference runs them, with sparse kernels where these are faster. They take turns, so that what disturbs the
+// machine disturbs all of them.
 void time_rows(std::vector<Row>& rows, int runs) {
-    for (int run = -2; run < runs; ++run)  // the first two warm up
-        for (Row& row : rows) {
-            const double one = seconds_of(*row.model, zeros(*row.model, 1)), many = seconds_of(*row.model, zeros(*row.model, 32));
-            if (run < 0) continue;
-            row.seconds_1.push_back(one);
-            row.seconds_32.push_back(many);
-        }
+    for (int64_t batch : {1, 32}) {
+        std::vector<nn::Inference> ready;
+        for (Row& row : rows) ready.emplace_back(*row.model, zeros(*row.model, batch));
+        for (int run = -2; run < runs; ++run)  // the first two warm up
+            for (size_t i = 0; i < rows.size(); ++i) {
+                const double seconds = seconds_of(ready[i], zeros(*rows[i].model, batch));
+                if (run >= 0) (batch == 1 ? rows[i].seconds_1 : rows[i].seconds_32).push_back(seconds);
+            }
+    }
 }
 
 double accuracy(Row& row, const CompareOptions& o) {

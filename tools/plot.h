@@ -1,6 +1,8 @@
 #pragma once
 #include <string>
 
+#include "lathe/compress/sensitivity.h"
+
 namespace lathe::tools {
 
 // Draws a picture with gnuplot, where that is installed: writes `commands` to PATH.gnuplot below terminal and output lines for the
@@ -10,5 +12,8 @@ bool plot_svg(const std::string& path, const std::string& commands, int width = 
 
 // A text within quotation marks for gnuplot's commands; characters that it would interpret are escaped.
 std::string plot_quoted(const std::string& text);
+
+// Accuracy over sparsity, a curve for each layer, with the dense model's and the course lab's line of 1.5 times its errors.
+std::string sensitivity_curves(const compress::Sensitivity& scan);
 
 }  // namespace lathe::tools

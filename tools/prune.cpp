@@ -74,8 +74,8 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
     for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
     const bool nothing = options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
     check(!nothing || has_target(o), "prune: expected --sparsity, --layer, --target-size or --target-macs");
-    check(!has_target(o) || (o.sparsity == 0 && o.scope != "global" && options.pattern.kind != compress::Pattern::n_of_m),
-          "prune: a target chooses the sparsities itself; expected no --sparsity, --scope global or method nm beside it");
+    check(!has_target(o) || (o.sparsity == 0 && o.layers.empty() && o.scope != "global" && options.pattern.kind != compress::Pattern::n_of_m),
+          "prune: a target chooses the sparsities itself; expected no --sparsity, --layer, --scope global or method nm beside it");
     return options;
 }
 
@@ -121,7 +121,7 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     const bool by_size = o.target_size > 0;
     const compress::CostModel costs =
         by_size ? compress::size_cost(model, sensitivity) : compress::macs_cost(model, one_image(model), sensitivity);
-    const compress::Allocation chosen = compress::allocate(sensitivity, costs, (by_size ? o.target_size : o.target_macs) * costs.at(0));
+    const compress::Allocation chosen = compress::allocate(sensitivity, costs, (by_size ? o.target_size : o.target_macs) * costs.dense);
     std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", by_size ? o.target_size : o.target_macs,
                 by_size ? "bytes" : "MACs", static_cast<long long>(held_out.size()), chosen.str().c_str());
     return chosen.sparsities();

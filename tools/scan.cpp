@@ -25,20 +25,6 @@ struct ScanCommand {
     bool json = false;
 };
 
-// Accuracy over sparsity, a curve for each layer, and the course lab's line of 1.5 times the dense model's errors.
-std::string curves(const compress::Sensitivity& s) {
-    std::string text = "set key outside right font ',10'\nset xlabel 'sparsity'\nset ylabel 'accuracy, %'\nset format x '%.0f%%'\nset grid\n";
-    for (size_t i = 0; i < s.layers.size(); ++i) {
-        text += format("$layer%zu << end\n", i);
-        for (const auto& point : s.layers[i].points) text += format("%g %g\n", 100 * point.sparsity, point.accuracy);
-        text += "end\n";
-    }
-    text += "plot ";
-    for (size_t i = 0; i < s.layers.size(); ++i) text += format("$layer%zu with linespoints title ", i) + plot_quoted(s.layers[i].name) + ", ";
-    return text + format("%g with lines dashtype 2 linecolor 'black' title 'dense', %g with lines dashtype 3 linecolor 'black' title '1.5 x errors'\n",
-                         s.dense.accuracy, 100 - 1.5 * (100 - s.dense.accuracy));
-}
-
 void scan(ScanCommand& o) {
     if (o.threads > 0) set_threads(o.threads);
     const auto model = nn::load(o.model);
@@ -62,7 +48,7 @@ void scan(ScanCommand& o) {
     else print(result);
     if (o.out.empty()) return;
     write_file_atomically(o.out + "/scan.csv", result.csv());
-    const bool drawn = plot_svg(o.out + "/scan", curves(result));
+    const bool drawn = plot_svg(o.out + "/scan", sensitivity_curves(result));
     if (!o.json) std::printf("in %s: scan.json, scan.csv%s\n", o.out.c_str(), drawn ? ", scan.svg" : "; install gnuplot for the picture of scan.gnuplot");
 }
 

@@ -27,9 +27,10 @@ Sensitivity made_up(const std::vector<std::pair<double, double>>& layers) {
 }
 
 CostModel linear_costs(const std::vector<double>& each, double fixed = 0) {
-    CostModel costs{.fixed = fixed, .layers = {}};
+    CostModel costs{.fixed = fixed, .layers = {}, .dense = 0};
     for (size_t i = 0; i < each.size(); ++i)
         costs.layers.push_back({"layer" + std::to_string(i), [cost = each[i]](double sparsity) { return cost * (1 - sparsity); }});
+    costs.dense = costs.at(0);
     return costs;
 }
 
@@ -47,7 +48,7 @@ double interpolated(const Sensitivity::Layer& layer, double sparsity) {
 TEST_CASE("allocate: equal layers get equal sparsities, and the budget is met") {
     const Allocation a = allocate(made_up({{1, 3}, {1, 3}}), linear_costs({100, 100}, 10), 110);
     CHECK(a.cost == doctest::Approx(110));
-    CHECK(a.dense_cost == doctest::Approx(210));
+    CHECK(a.dense == doctest::Approx(210));
     CHECK(std::abs(a.layers[0].sparsity - a.layers[1].sparsity) <= 0.1001);  // to a scanned step
     CHECK(a.layers[0].sparsity + a.layers[1].sparsity == doctest::Approx(1));
 }
@@ -113,10 +114,14 @@ TEST_CASE("allocate: predicted bytes and MACs are those of the model pruned so")
         const CostModel costs = by_size ? size_cost(model, s) : macs_cost(model, x, s);
         CHECK(costs.at(0) == doctest::Approx(by_size ? dense_bytes : 12501632.0));
         nn::Model pruned = nn::models::resnet8({});
-        const Allocation a = allocate(s, costs, 0.25 * costs.at(0));
+        const Allocation a = allocate(s, costs, 0.25 * costs.dense);
         prune_magnitude(pruned, {.layers = a.sparsities()});
         const SizeReport size = measure_size(pruned);
         const auto reached = static_cast<double>(by_size ? size.total().packed_bytes : effective_macs(graph, size));
-        CHECK(reached / costs.at(0) == doctest::Approx(0.25).epsilon(0.01));
+        CHECK(reached / costs.dense == doctest::Approx(0.25).epsilon(0.01));
+        // What is masked cannot cost more again.
+        const CostModel rest = by_size ? size_cost(pruned, s) : macs_cost(pruned, x, s);
+        CHECK(rest.at(0) == doctest::Approx(reached).epsilon(0.01));
+        CHECK(rest.dense == costs.dense);
     }
 }

@@ -46,9 +46,16 @@ TEST_CASE("dataset: take, sample and both together name the right images") {
         CHECK(few.label(i) == red_of(few, i) % 3);
     }
     CHECK(seen.size() == 7);
-    CHECK(*seen.begin() >= 40);
-    CHECK(*seen.rbegin() < 60);
     CHECK(red_of(middle.sample(7, 3), 0) == red_of(few, 0));
+    const Dataset others = middle.without_sample(7, 3);
+    CHECK(others.size() == 13);
+    for (int64_t i = 0; i < others.size(); ++i) {
+        CHECK(seen.insert(red_of(others, i)).second);
+        CHECK((i == 0 || red_of(others, i) > red_of(others, i - 1)));
+    }
+    CHECK(seen.size() == 20);
+    CHECK(*seen.begin() == 40);
+    CHECK(*seen.rbegin() == 59);
     CHECK(all.sample(1000).size() == 100);
     CHECK(contains(error_of([&] { all.take(90, 11); }), "small: expected a range inside [0, 100), got 11 from 90"));
     CHECK(contains(error_of([&] { all.label(100); }), "expected an image index below 100, got 100"));
