@@ -70,6 +70,7 @@ Row make_row(const std::string& file) {
 void time_rows(std::vector<Row>& rows, int runs) {
     for (int64_t batch : {1, 32}) {
         std::vector<nn::Inference> ready;
+        ready.reserve(rows.size());
         for (Row& row : rows) ready.emplace_back(*row.model, zeros(*row.model, batch));
         for (int run = -2; run < runs; ++run)  // the first two warm up
             for (size_t i = 0; i < rows.size(); ++i) {

@@ -54,6 +54,7 @@
 #include "lathe/data/transforms.h"
 #include "lathe/nn/checkpointed.h"
 #include "lathe/nn/cost.h"
+#include "lathe/nn/inference.h"
 #include "lathe/nn/layers/activation.h"
 #include "lathe/nn/layers/basic_block.h"
 #include "lathe/nn/layers/batch_norm.h"
