@@ -133,10 +133,8 @@ fuzz:
 	$(MAKE) BUILD=fuzz CXX="$(FUZZ_CXX)" $(FUZZERS)
 	tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
 
-$(OUT)/%-fuzzer: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/data/test_files.o $(OUT)/libreaders.a
+$(OUT)/%-fuzzer: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/data/test_files.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
-$(OUT)/libreaders.a: $(patsubst %.cpp,$(OUT)/%.o,$(wildcard core/*.cpp data/*.cpp))
-	rm -f $@ && ar rcs $@ $^
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
