@@ -85,7 +85,8 @@ double CostModel::at(double sparsity) const {
 CostModel size_cost(nn::Module& module, const Sensitivity& sensitivity) {
     CostModel costs;
     for (const auto& [name, parameter] : module.named_parameters()) {
-        const auto count = static_cast<double>(parameter->value().numel()), each = static_cast<double>(size_of(parameter->value().dtype()));
+        const auto count = static_cast<double>(parameter->value().numel());
+        const auto each = static_cast<double>(size_of(parameter->value().dtype()));
         costs.dense += count * each;
         if (!find_layer(sensitivity, name)) {
             costs.fixed += count * each;
@@ -113,8 +114,8 @@ CostModel macs_cost(nn::Module& module, const Tensor& x, const Sensitivity& sens
             costs.fixed += count;
     }
     for (const Sensitivity::Layer& layer : sensitivity.layers)
-        costs.layers.push_back({layer.name, [count = macs[layer.name], present = present_sparsity(module, layer.name)](double sparsity) {
-            return count * (1 - std::max(present, sparsity));
+        costs.layers.push_back({layer.name, [count = macs[layer.name], present = present_sparsity(module, layer.name)](double wanted) {
+            return count * (1 - std::max(present, wanted));
         }});
     return costs;
 }
@@ -132,7 +133,8 @@ std::string Allocation::str() const {
     std::snprintf(line, sizeof line, "%-*s  %8s  %12s\n", static_cast<int>(width), "layer", "sparsity", "cost");
     std::string text = line;
     for (const Layer& layer : layers) {
-        std::snprintf(line, sizeof line, "%-*s  %7.2f%%  %12.0f\n", static_cast<int>(width), layer.name.c_str(), 100 * layer.sparsity, layer.cost);
+        std::snprintf(line, sizeof line, "%-*s  %7.2f%%  %12.0f\n", static_cast<int>(width), layer.name.c_str(), 100 * layer.sparsity,
+                      layer.cost);
         text += line;
     }
     std::snprintf(line, sizeof line, "%-*s  %7.2f%%  %12.0f of %.0f; loss +%.4f by the scan\n", static_cast<int>(width), "total",
@@ -171,7 +173,9 @@ Allocation allocate(const Sensitivity& sensitivity, const CostModel& costs, doub
         Allocation::Layer& layer = result.layers[piece.layer];
         const Choice &from = hulls[piece.layer][piece.corner - 1], &to = hulls[piece.layer][piece.corner];
         const double saved = std::min(piece.saved, result.cost - budget);
-        layer.sparsity = saved < piece.saved ? sparsity_for(costs.layers[piece.layer], from.cost - saved, from.sparsity, to.sparsity) : to.sparsity;
+        layer.sparsity = to.sparsity;
+        if (saved < piece.saved)
+            layer.sparsity = sparsity_for(costs.layers[piece.layer], from.cost - saved, from.sparsity, to.sparsity);
         layer.cost = costs.layers[piece.layer].cost(layer.sparsity);
         result.cost -= from.cost - layer.cost;
         result.loss += piece.price * saved;

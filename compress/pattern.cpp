@@ -36,7 +36,8 @@ int64_t for_units(const Tensor& weight, const Pattern& pattern, F f) {
 // may not count as 0.
 std::vector<float> unit_importances(const Tensor& importance, const Pattern& pattern) {
     const float* from = importance.data<float>();
-    for (int64_t i = 0; i < importance.numel(); ++i) check(!std::isnan(from[i]), "mask: expected importances that are numbers, got NaN");
+    const bool numbers = std::none_of(from, from + importance.numel(), [](float value) { return std::isnan(value); });
+    check(numbers, "mask: expected importances that are numbers, got NaN");
     if (pattern.kind != Pattern::block) return {from, from + importance.numel()};
     std::vector<double> sum;
     std::vector<int64_t> members, kept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
+#include <set>
 
 #include "lathe/nn/mask.h"
 
@@ -11,21 +12,23 @@ namespace lathe::compress {
 namespace {
 
 void check_sparsity(double sparsity, const std::string& of = {}) {
-    check(sparsity >= 0 && sparsity < 1, "prune: expected a sparsity in [0, 1)", of.empty() ? "" : " for '" + of + "'", ", got ", sparsity);
+    check(sparsity >= 0 && sparsity < 1, "prune: expected a sparsity in [0, 1)", of.empty() ? "" : " for '" + of + "'", ", got ",
+          sparsity);
 }
 
 // The parameters that count, in the module's order.
 NamedParameters chosen(nn::Module& module, const WeightPruneOptions& o) {
-    std::vector<nn::Parameter*> wanted, skipped;
-    for (const std::string& pattern : o.only)
-        for (const auto& [name, parameter] : module.named_parameters(pattern)) wanted.push_back(parameter);
-    for (const std::string& pattern : o.skip)
-        for (const auto& [name, parameter] : module.named_parameters(pattern)) skipped.push_back(parameter);
-    const auto has = [](const std::vector<nn::Parameter*>& list, nn::Parameter* p) { return std::find(list.begin(), list.end(), p) != list.end(); };
+    const auto matching = [&](const std::vector<std::string>& patterns) {
+        std::set<nn::Parameter*> found;
+        for (const std::string& pattern : patterns)
+            for (const auto& [name, parameter] : module.named_parameters(pattern)) found.insert(parameter);
+        return found;
+    };
+    const std::set<nn::Parameter*> wanted = matching(o.only), skipped = matching(o.skip);
     NamedParameters found = module.named_parameters();
     std::erase_if(found, [&](const auto& item) {
         const auto& [name, parameter] = item;
-        return has(skipped, parameter) || (o.only.empty() ? parameter->value().rank() < 2 : !has(wanted, parameter));
+        return skipped.count(parameter) || (o.only.empty() ? parameter->value().rank() < 2 : !wanted.count(parameter));
     });
     return found;
 }
@@ -72,7 +75,8 @@ std::string WeightReport::str() const {
     std::string text = line;
     const auto add = [&](const Layer& layer) {
         std::snprintf(line, sizeof line, "%-*s  %10lld  %10lld  %7.2f%%\n", static_cast<int>(width), layer.name.c_str(),
-                      static_cast<long long>(layer.weights), static_cast<long long>(layer.weights - layer.zeros), 100 * layer.sparsity());
+                      static_cast<long long>(layer.weights), static_cast<long long>(layer.weights - layer.zeros),
+                      100 * layer.sparsity());
         text += line;
     };
     for (const Layer& layer : layers) add(layer);
@@ -83,7 +87,8 @@ std::string WeightReport::str() const {
 WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : module_(module), options_(o) {
     const bool by_pattern = o.pattern.kind == Pattern::n_of_m;
     check_sparsity(o.sparsity);
-    check(!by_pattern || (o.sparsity == 0 && o.layers.empty()), "prune: the pattern ", o.pattern.str(), " brings its sparsity along, got another one");
+    check(!by_pattern || (o.sparsity == 0 && o.layers.empty()), "prune: the pattern ", o.pattern.str(),
+          " brings its sparsity along, got another one");
     const double shared = by_pattern ? 1 - static_cast<double>(o.pattern.n) / static_cast<double>(o.pattern.m) : o.sparsity;
     options_.sparsity = shared;
     for (const auto& [name, parameter] : chosen(module, o)) targets_.push_back({name, parameter, shared, false});

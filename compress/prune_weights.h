@@ -39,9 +39,9 @@ struct WeightReport {
 // made stay so: pruning a pruned model goes on from its masks.
 class WeightPruner {
 public:
-    // Gives every parameter that counts a mask, which keeps all weights at first; none where the sparsity is to be 0. Error: a sparsity outside [0, 1), a
-    // pattern that no name matches (names the nearest), n_of_m with a sparsity or where m does not divide the input channels
-    // (names the layer), no parameter that counts.
+    // Gives every parameter that counts a mask, which keeps all weights at first; none where the sparsity is to be 0.
+    // Error: a sparsity outside [0, 1), a pattern that no name matches (names the nearest), n_of_m with a sparsity or where m
+    // does not divide the input channels (names the layer), no parameter that counts.
     WeightPruner(nn::Module& module, const WeightPruneOptions& options);
 
     // Sets the masks anew, each layer at a sparsity on the way from its initial to its final one. With `regrow`, weights that

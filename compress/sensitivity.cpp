@@ -54,8 +54,8 @@ private:
 std::vector<Subject> make_subjects(nn::Module& module, const ScanOptions& o) {
     std::map<std::string, nn::Module*> modules;
     for (const auto& [name, layer] : module.named_modules()) modules[name] = layer;
-    WeightPruner pruner(module, {.sparsity = 0.5, .pattern = o.pattern.kind == Pattern::n_of_m ? Pattern{} : o.pattern, .only = o.only, .skip = o.skip,
-                                 .importance = o.importance});
+    // It is asked for masks and importances only; which sparsity it would prune to does not matter.
+    WeightPruner pruner(module, {.sparsity = 0.5, .only = o.only, .skip = o.skip, .importance = o.importance});
     std::vector<Subject> subjects;
     for (const auto& [name, parameter] : pruner.parameters()) {
         const size_t dot = name.rfind('.');
@@ -87,11 +87,12 @@ uint64_t hash_of(const void* bytes, size_t count, uint64_t hash) {  // FNV-1a
 // All that the results follow from.
 std::string fingerprint(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
     uint64_t hash = 0xcbf29ce484222325;
-    for (const auto& [name, tensor] : module.state()) hash = hash_of(tensor.raw(), tensor.bytes(), hash_of(name.data(), name.size(), hash));
+    for (const auto& [name, tensor] : module.state())
+        hash = hash_of(tensor.raw(), tensor.bytes(), hash_of(name.data(), name.size(), hash));
     const data::Batch first = images.batch({0, images.size() / 2, images.size() - 1});
     hash = hash_of(first.x.raw(), first.x.bytes(), hash_of(first.labels.raw(), first.labels.bytes(), hash));
-    std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind), " ", o.importance.seed,
-                                      " ", o.seed);
+    std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind), " ",
+                                      o.importance.seed, " ", o.importance.images, " ", o.seed);
     for (double sparsity : o.sparsities) text += detail::concat(" ", sparsity);
     for (const std::string& pattern : o.only) text += " " + pattern;
     for (const std::string& pattern : o.skip) text += " -" + pattern;
@@ -127,10 +128,13 @@ Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOpti
     return result;
 }
 
-Json to_json(const Sensitivity::Point& point) { return {{"sparsity", point.sparsity}, {"accuracy", point.accuracy}, {"loss", point.loss}}; }
+Json to_json(const Sensitivity::Point& point) {
+    return {{"sparsity", point.sparsity}, {"accuracy", point.accuracy}, {"loss", point.loss}};
+}
 
 Sensitivity::Point read_point(const Json& json) {
-    return {.sparsity = json.at("sparsity").get<double>(), .accuracy = json.at("accuracy").get<double>(), .loss = json.at("loss").get<double>()};
+    const auto number = [&](const char* name) { return json.at(name).get<double>(); };
+    return {.sparsity = number("sparsity"), .accuracy = number("accuracy"), .loss = number("loss")};
 }
 
 }  // namespace
@@ -147,15 +151,16 @@ std::string Sensitivity::str() const {
             text += cell;
         }
     for (const Layer& layer : layers) {
-        std::snprintf(cell, sizeof cell, "\n%-*s  %9lld", static_cast<int>(width), layer.name.c_str(), static_cast<long long>(layer.weights));
+        std::snprintf(cell, sizeof cell, "\n%-*s  %9lld", static_cast<int>(width), layer.name.c_str(),
+                      static_cast<long long>(layer.weights));
         text += cell;
         for (const Point& point : layer.points) {
             std::snprintf(cell, sizeof cell, "  %7.2f", point.accuracy);
             text += cell;
         }
     }
-    std::snprintf(cell, sizeof cell, "\ndense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss, static_cast<long long>(images),
-                  data.c_str());
+    std::snprintf(cell, sizeof cell, "\ndense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
+                  static_cast<long long>(images), data.c_str());
     return text + cell;
 }
 
@@ -163,8 +168,8 @@ std::string Sensitivity::csv() const {
     std::string text = "layer,weights,sparsity,accuracy,loss\n";
     char line[300];
     const auto add = [&](const std::string& name, int64_t weights, const Point& point) {
-        std::snprintf(line, sizeof line, "%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity, point.accuracy,
-                      point.loss);
+        std::snprintf(line, sizeof line, "%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity,
+                      point.accuracy, point.loss);
         text += line;
     };
     add("dense", 0, dense);

@@ -40,8 +40,8 @@ std::string SizeReport::str() const {
     size_t width = 9;
     for (const Entry& entry : parameters) width = std::max(width, entry.name.size());
     char line[256];
-    std::snprintf(line, sizeof line, "%-*s  %10s  %10s  %12s  %12s  %s\n", static_cast<int>(width), "parameter", "weights", "not zero", "dense bytes",
-                  "packed bytes", "encoding");
+    std::snprintf(line, sizeof line, "%-*s  %10s  %10s  %12s  %12s  %s\n", static_cast<int>(width), "parameter", "weights", "not zero",
+                  "dense bytes", "packed bytes", "encoding");
     std::string text = line;
     const auto add = [&](const Entry& entry, const char* encoding) {
         std::snprintf(line, sizeof line, "%-*s  %10lld  %10lld  %12lld  %12lld  %s\n", static_cast<int>(width), entry.name.c_str(),
@@ -60,7 +60,8 @@ SizeReport measure_size(nn::Module& module) {
     for (const auto& [name, parameter] : module.named_parameters()) {
         SizeReport::Entry entry = dense_entry(name, parameter->effective().value());
         if (const auto* mask = parameter->find_transform<nn::Mask>()) {
-            const nn::PackedSize packed = nn::packed_size(parameter->layout().to_file(mask->mask()), size_of(parameter->value().dtype()));
+            const Tensor keep = parameter->layout().to_file(mask->mask());
+            const nn::PackedSize packed = nn::packed_size(keep, size_of(parameter->value().dtype()));
             entry.packed_bytes = packed.bytes;
             entry.encoding = packed.encoding;
         }

@@ -27,7 +27,8 @@ struct SizeReport {
 
 SizeReport measure_size(nn::Module& module);
 
-// Multiply-accumulates of the op that a node of the module's traced graph ran, or of the whole graph, that meet a weight which is not zero.
+// Multiply-accumulates that meet a weight which is not zero: of the op that a node of the module's traced graph ran, or of the
+// whole graph.
 int64_t effective_macs(const Graph& graph, const GraphNode& node, const SizeReport& size);
 int64_t effective_macs(const Graph& graph, const SizeReport& size);
 

@@ -53,7 +53,8 @@ Tensor make_index(const Tensor& keep, Encoding encoding) {
 
 // The mask that an index stands for. The index is checked before a mask of the shape is made.
 Tensor read_index(const Tensor& index, const std::string& encoding, const Shape& shape) {
-    check(index.dtype() == DType::u8 && index.rank() == 1, "expected an index of type u8, got ", name_of(index.dtype()), " ", index.shape());
+    check(index.dtype() == DType::u8 && index.rank() == 1, "expected an index of type u8, got ", name_of(index.dtype()), " ",
+          index.shape());
     const uint8_t* bytes = index.data<uint8_t>();
     const int64_t count = shape.numel();
     if (encoding == name_of(Encoding::bitmap)) {
@@ -153,7 +154,8 @@ TensorFile pack(TensorFile file) {
         file.tensors.erase(name + ".mask");
         file.tensors[name + ".values"] = gather(dense, mask);
         file.tensors[name + ".index"] = make_index(mask, size.encoding);
-        packed[name] = {{"encoding", name_of(size.encoding)}, {"shape", std::vector<int64_t>(dense.shape().begin(), dense.shape().end())}};
+        const std::vector<int64_t> shape(dense.shape().begin(), dense.shape().end());
+        packed[name] = {{"encoding", name_of(size.encoding)}, {"shape", shape}};
     }
     if (!packed.empty()) file.metadata[kPacked] = packed.dump();
     return file;
