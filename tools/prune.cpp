@@ -138,7 +138,7 @@ bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& trai
     fit.epochs = o.finetune;
     fit.workers = o.data.workers;
     fit.out = o.out.path;
-    fit.resume = o.out.resume;
+    fit.resume = o.out.resume && std::filesystem::exists(o.out / "last.safetensors");  // not if it was stopped before it trained
     if (hook) fit.hooks = {hook};
     std::unique_ptr<nn::Model> teacher;
     if (o.distill > 0) {
