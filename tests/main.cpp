@@ -1,2 +1,9 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+
+#include <cstdlib>
+
+int main(int argc, char** argv) {
+    setenv("LATHE_TUNE", "none", 1);  // the tests and the commands that they run choose kernels alike on every machine
+    return doctest::Context(argc, argv).run();
+}

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "lathe/core/kernels/break_even.h"
 #include "lathe/core/kernels/dispatch.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/zoo.h"
@@ -11,10 +12,12 @@ namespace {
 
 void info() {
     using kernels::Isa;
+    const std::string& source = kernels::sparse::break_even().source;
     std::printf("kernels   %s (LATHE_CPU chooses;", name_of(kernels::active_isa()));
     for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
         if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
-    std::printf(" run here)\nthreads   %d\nmodels   ", threads());
+    std::printf(" run here)\nthreads   %d\nsparse    from the sparsities of %s on (LATHE_TUNE names another table, `lathe tune` makes one)\nmodels   ", threads(),
+                source == "shipped" ? "the shipped table" : source.c_str());
     for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
     std::printf("\n");
 }

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
     add_profile(app);
     add_compare(app);
     add_predict(app);
+    add_tune(app);
     add_info(app);
     try {
         if (argc > 1) check_command(app, argv[1]);

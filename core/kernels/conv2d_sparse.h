@@ -14,8 +14,8 @@ std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight
 // The pattern with the fastest kernel that holds these weights with at most 5% of zeros stored beside them.
 SparsePattern pattern_of(const Conv2dShape& shape, const float* weight);
 
-// Whether pack() is faster than conv2d_pack() when the share `sparsity` of the weights is zero, by a table of measured break-even
-// points. Never where the pixels of a batch do not fill a vector.
+// Whether pack() is faster than conv2d_pack() when the share `sparsity` of the weights is zero, by break_even()'s table.
+// Never where the pixels of a batch do not fill a vector.
 bool faster(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
 // Sparse in the weights' own pattern where that is faster, else conv2d_pack().

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "lathe/core/kernels/break_even.h"
 #include "lathe/core/kernels/conv2d_sparse.h"
 
 namespace lathe::kernels::sparse {
@@ -28,33 +29,6 @@ int64_t stored_of_four(const Conv2dShape& g, const float* weight, int64_t kept) 
     return count / 4 * kept;
 }
 
-// The share of zeros from which on sparse wins, on a Zen 5 with AVX-512; 1: never. With both batch 1 and 32 in mind the later
-// break-even of the two (tests/bench/sparse_bench.cpp).
-struct BreakEven {
-    const char* dense;   // what conv2d_pack would take
-    int64_t channels;    // of input and output at least
-    double unstructured, one_of_four, two_of_four, row_blocks, column_blocks;
-};
-constexpr BreakEven kBreakEven[] = {
-    {"winograd4", 16, 0.82, 1, 1, 0.82, 0.75},
-    {"direct", 16, 0.45, 0.7, 0.45, 0.45, 0.4},
-    {"im2col", 64, 0.75, 1, 1, 0.7, 0.6},
-    {"gemm1x1", 64, 0.7, 0.7, 1, 0.7, 0.6},
-    {"gemm1x1", 32, 0.85, 1, 1, 0.85, 0.8},
-    {"gemm1x1", 16, 0.95, 1, 1, 0.95, 0.95},
-};
-
-double break_even(const BreakEven& row, SparsePattern pattern) {
-    switch (pattern) {
-        case SparsePattern::unstructured: return row.unstructured;
-        case SparsePattern::one_of_four: return row.one_of_four;
-        case SparsePattern::two_of_four: return row.two_of_four;
-        case SparsePattern::row_blocks: return row.row_blocks;
-        case SparsePattern::column_blocks: return row.column_blocks;
-    }
-    return 1;
-}
-
 }  // namespace
 
 SparsePattern pattern_of(const Conv2dShape& g, const float* weight) {
@@ -73,8 +47,8 @@ bool faster(const Conv2dShape& g, SparsePattern pattern, double sparsity) {
     if (g.batch * g.out_h * g.out_w < kPixels) return false;
     const std::string dense = conv2d_algorithm(g);
     const int64_t channels = std::min(g.in_c / g.groups, g.out_c / g.groups);
-    for (const BreakEven& row : kBreakEven)
-        if (dense == row.dense && channels >= row.channels) return sparsity >= break_even(row, pattern);
+    for (const BreakEven& row : break_even().rows)
+        if (dense == row.dense && channels >= row.channels) return sparsity >= row.sparsity[static_cast<size_t>(pattern)];
     return false;
 }
 

@@ -88,13 +88,30 @@ void write_bmp(const std::string& path) {
 TEST_CASE("help names every command and option") {
     const Result all = lathe("--help");
     CHECK(all.code == 0);
-    for (const std::string command : {"train", "prune", "scan", "eval", "profile", "compare", "predict", "info"}) {
+    for (const std::string command : {"train", "prune", "scan", "eval", "profile", "compare", "predict", "tune", "info"}) {
         CHECK(all.out.find(command) != std::string::npos);
         const Result one = lathe(command + " --help");
         CHECK(one.code == 0);
         CHECK(one.out.find("--help") != std::string::npos);
     }
     CHECK(lathe("info").out.find("resnet20") != std::string::npos);
+}
+
+TEST_CASE("tune measures a table that other commands then use") {
+    Folder folder;
+    const std::string file = folder / "cache/table.txt";
+    const Result tuned = lathe("tune --threads 1 --seconds 0.01 --out " + file);
+    REQUIRE(tuned.code == 0);
+    CHECK(tuned.out.find("winograd4") != std::string::npos);
+    CHECK(tuned.out.find("written to " + file) != std::string::npos);
+    CHECK(text_of(file).starts_with("lathe break-even 1 "));
+    CHECK(lathe("info").out.find("of the shipped table on") != std::string::npos);
+    setenv("LATHE_TUNE", file.c_str(), 1);
+    CHECK(lathe("info").out.find("of " + file + " on") != std::string::npos);
+    std::ofstream(file) << "damaged\n";
+    check_fails(lathe("info"), 1, file + ": expected 'lathe break-even 1 ");
+    setenv("LATHE_TUNE", "none", 1);
+    check_fails(lathe("tune --seconds 0"), 2, "--seconds: expected a number above 0, got 0");
 }
 
 TEST_CASE("wrong usage is one line and exit code 2") {
