@@ -21,8 +21,7 @@ struct CostModel {
 };
 
 // Bytes of all parameters packed as files hold them (nn/pack.h): values, and the smaller of both indices as expected for zeros
-// that lie at random. A layer costs what its weights do; the others are fixed. Latency instead: fill a CostModel
-// from a table of your own.
+// that lie at random. A layer costs what its weights do; the others are fixed.
 CostModel size_cost(nn::Module& module, const Sensitivity& sensitivity);
 // Multiply-accumulates of one image that meet a weight which is not zero. x: an input of batch 1.
 CostModel macs_cost(nn::Module& module, const Tensor& x, const Sensitivity& sensitivity);

@@ -72,4 +72,19 @@ int64_t peak_activation_bytes(const Graph& graph) {
     return peak;
 }
 
+kernels::Conv2dShape conv2d_shape(const Graph& graph, const GraphNode& node) {
+    const Shape& x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
+    const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
+    if (node.op == "linear")  // as many images of one pixel as there are rows
+        return {.batch = x.numel() / weight[1], .in_h = 1, .in_w = 1, .in_c = weight[1], .out_h = 1, .out_w = 1, .out_c = weight[0],
+                .kernel_h = 1, .kernel_w = 1};
+    const auto& stride = node.attributes.integers("stride");
+    const auto& padding = node.attributes.integers("padding");
+    const auto& dilation = node.attributes.integers("dilation");
+    return {.batch = x[0], .in_h = x[1], .in_w = x[2], .in_c = x[3], .out_h = node.shape[1], .out_w = node.shape[2],
+            .out_c = node.shape[3], .kernel_h = weight[1], .kernel_w = weight[2], .stride_h = stride[0], .stride_w = stride[1],
+            .pad_top = padding[0], .pad_left = padding[2], .dilation_h = dilation[0], .dilation_w = dilation[1],
+            .groups = x[3] / weight[3]};
+}
+
 }  // namespace lathe::nn

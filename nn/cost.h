@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "lathe/core/graph.h"
+#include "lathe/core/kernels/conv2d.h"
 
 // What a traced network costs. Trace an input of batch 1 for the figures of one image.
 namespace lathe::nn {
@@ -24,5 +25,8 @@ std::vector<int64_t> activation_bytes(const Graph& graph);
 // The most bytes of activations that must exist at once when the ops run in order and each activation is freed after its
 // last reader: the network's input and output included, weights and the kernels' own workspaces not.
 int64_t peak_activation_bytes(const Graph& graph);
+
+// What the kernels see of a conv2d or linear node. A linear layer of n rows is a convolution of n images of one pixel.
+kernels::Conv2dShape conv2d_shape(const Graph& graph, const GraphNode& node);
 
 }  // namespace lathe::nn

@@ -4,6 +4,7 @@
 
 #include "lathe/core/kernels/conv2d_sparse.h"
 #include "lathe/core/replay.h"
+#include "lathe/nn/cost.h"
 #include "lathe/nn/fold.h"
 
 namespace lathe::nn {
@@ -35,21 +36,6 @@ Tensor result(const Shape& shape, Tensor& addend) {
     return addend.unique() ? std::move(addend) : addend.clone();
 }
 
-kernels::Conv2dShape geometry(const Graph& graph, const GraphNode& node) {
-    const Shape& x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
-    const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
-    if (node.op == "linear")  // as many images of one pixel as there are rows
-        return {.batch = x.numel() / weight[1], .in_h = 1, .in_w = 1, .in_c = weight[1], .out_h = 1, .out_w = 1, .out_c = weight[0],
-                .kernel_h = 1, .kernel_w = 1};
-    const auto& stride = node.attributes.integers("stride");
-    const auto& padding = node.attributes.integers("padding");
-    const auto& dilation = node.attributes.integers("dilation");
-    return {.batch = x[0], .in_h = x[1], .in_w = x[2], .in_c = x[3], .out_h = node.shape[1], .out_w = node.shape[2],
-            .out_c = node.shape[3], .kernel_h = weight[1], .kernel_w = weight[2], .stride_h = stride[0], .stride_w = stride[1],
-            .pad_top = padding[0], .pad_left = padding[2], .dilation_h = dilation[0], .dilation_w = dilation[1],
-            .groups = node.attributes.integer("groups")};
-}
-
 // The constant weight of a convolution or linear layer; empty for other ops.
 Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
     if (node.op != "conv2d" && node.op != "linear") return {};
@@ -58,7 +44,7 @@ Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
 
 // A convolution or linear layer, by sparse kernels where enough of its weights are zero.
 Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
-    const kernels::Conv2dShape shape = geometry(graph, node);
+    const kernels::Conv2dShape shape = conv2d_shape(graph, node);
     const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::sparse::pack_fastest(shape, weight.data<float>());
     const int64_t image = shape.in_h * shape.in_w * shape.in_c;
     return [filter, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {

@@ -1,7 +1,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "lathe/compress/allocate.h"
+#include "lathe/compress/latency.h"
 #include "lathe/compress/prune_channels.h"
 #include "lathe/compress/prune_schedule.h"
 #include "lathe/compress/size.h"
@@ -27,7 +27,7 @@ struct PruneOptions {
     int64_t limit = 0;
 
     std::string method = "magnitude", pattern = "auto", importance = "auto", scope = "uniform", macs = "pure";
-    double sparsity = 0, target_size = 0, target_macs = 0, max_ratio = 1;
+    double sparsity = 0, target_size = 0, target_macs = 0, target_latency = 0, max_ratio = 1;
     int64_t round_to = 1;
     std::vector<std::string> layers, skip;
     bool exact_ties = false;
@@ -42,7 +42,9 @@ struct PruneOptions {
     RunFolder out;
 };
 
-bool has_target(const PruneOptions& o) { return o.target_size > 0 || o.target_macs > 0; }
+constexpr const char* kLatencyFile = "latency.json";  // in the run's folder, for --resume
+
+bool has_target(const PruneOptions& o) { return o.target_size > 0 || o.target_macs > 0 || o.target_latency > 0; }
 
 // "conv1=0.5" -> {"conv1", 0.5}
 std::pair<std::string, double> parse_layer(const std::string& text) {
@@ -73,7 +75,7 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
     };
     for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
     const bool nothing = options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
-    check(!nothing || has_target(o), "prune: expected --sparsity, --layer, --target-size or --target-macs");
+    check(!nothing || has_target(o), "prune: expected --sparsity, --layer, --target-size, --target-macs or --target-latency");
     check(!has_target(o) || (o.sparsity == 0 && o.layers.empty() && o.scope != "global" && options.pattern.kind != compress::Pattern::n_of_m),
           "prune: a target chooses the sparsities itself; expected no --sparsity, --layer, --scope global or method nm beside it");
     return options;
@@ -86,12 +88,13 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
     options.skip = o.skip;
     options.target_macs = o.target_macs;
     options.target_parameters = o.target_size;
+    options.target_cost = o.target_latency;
     options.global = o.scope == "global";
     options.max_ratio = o.max_ratio;
     options.round_to = o.round_to;
     options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance), .seed = o.training.seed, .data = &images};
     options.macs = o.macs == "lab" ? nn::MacsCount::lab : nn::MacsCount::pure;
-    check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size or --target-macs");
+    check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size, --target-macs or --target-latency");
     check(o.when.kind == compress::PruneSchedule::oneshot, "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
     check(o.rewind.empty(), "prune: weights with fewer channels cannot go back to others; expected no --rewind with method channel");
     return options;
@@ -118,12 +121,15 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     scan.go_on = [&](int64_t done, int64_t total) { return progress.update(held_out.size() * done / total), true; };
     const compress::Sensitivity sensitivity = compress::scan_sensitivity(model, held_out, scan);
     progress.clear();
-    const bool by_size = o.target_size > 0;
-    const compress::CostModel costs =
-        by_size ? compress::size_cost(model, sensitivity) : compress::macs_cost(model, one_image(model), sensitivity);
-    const compress::Allocation chosen = compress::allocate(sensitivity, costs, (by_size ? o.target_size : o.target_macs) * costs.dense);
-    std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", by_size ? o.target_size : o.target_macs,
-                by_size ? "bytes" : "MACs", static_cast<long long>(held_out.size()), chosen.str().c_str());
+    compress::LatencyTable latency(o.out / kLatencyFile);
+    const double share = std::max({o.target_size, o.target_macs, o.target_latency});  // the others are 0
+    const compress::CostModel costs = o.target_size > 0   ? compress::size_cost(model, sensitivity)
+                                      : o.target_macs > 0 ? compress::macs_cost(model, one_image(model), sensitivity)
+                                                          : compress::latency_cost(model, one_image(model), sensitivity, options.pattern, latency);
+    const char* unit = o.target_size > 0 ? "bytes" : o.target_macs > 0 ? "MACs" : "nanoseconds, one image";
+    const compress::Allocation chosen = compress::allocate(sensitivity, costs, share * costs.dense);
+    std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", share, unit, static_cast<long long>(held_out.size()),
+                chosen.str().c_str());
     return chosen.sparsities();
 }
 
@@ -191,7 +197,9 @@ void say_accuracy(double dense, double pruned) { std::printf("accuracy: dense %.
 
 // Cuts whole channels: method channel.
 void prune_channels(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
-    const compress::ChannelPruneOptions options = channel_options(o, plain);
+    compress::ChannelPruneOptions options = channel_options(o, plain);
+    compress::LatencyTable latency(o.out / kLatencyFile);
+    if (o.target_latency > 0) options.cost = [&](const Graph& graph) { return latency.seconds(graph); };
     const Dense dense{accuracy(model, test, o), compress::measure_size(model).total()};
     print(compress::prune_channels(model, one_image(model), options));
     const double pruned = accuracy(model, test, o);
@@ -227,7 +235,8 @@ void prune_weights(const PruneOptions& o, nn::Model& model, const data::Dataset&
 void prune(CLI::App& command, PruneOptions& o) {
     o.out.enter(command);
     check(!o.model.empty() && !o.data.data.empty(), "prune: expected --model and --data");
-    check(o.target_size == 0 || o.target_macs == 0, "prune: expected one target, got --target-size and --target-macs");
+    check((o.target_size > 0) + (o.target_macs > 0) + (o.target_latency > 0) <= 1,
+          "prune: expected one target of --target-size, --target-macs and --target-latency, got more");
     o.training.begin();
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
@@ -268,6 +277,7 @@ void add_prune(CLI::App& app) {
     c.add_flag("--exact-ties", o->exact_ties, "Break ties so that exactly so many weights are zero");
     c.add_option("--target-size", o->target_size, "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the ratio of channels")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; likewise")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--target-latency", o->target_latency, "Share of the time for one image that may be left, as measured here once; likewise")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--macs", o->macs, "What method channel counts: pure, or as the course lab (batch norms and the global pool, too)")->check(CLI::IsMember({"pure", "lab"}))->capture_default_str();
     c.add_option("--round-to", o->round_to, "Method channel keeps multiples of so many channels")->check(PositiveNumber)->capture_default_str();
     c.add_option("--max-ratio", o->max_ratio, "No layer loses a greater share of its channels")->check(CLI::Range(0.0, 1.0))->capture_default_str();

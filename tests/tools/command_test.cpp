@@ -361,6 +361,7 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     check_fails(bad("--target-size 0.001 --scan-images 64"), 1, "expected a target of at least");
     check_fails(bad("--method nm"), 1, "conv1.weight: 2:4 needs input channels that 4 divides");
     check_fails(bad("--sparsity 0.5 --schedule gradual"), 1, "--finetune");
+    check_fails(bad("--target-size 0.5 --target-latency 0.5"), 1, "one target");
     check_fails(bad("--sparsity 0.5 --target-macs 0.5"), 1, "target");
     check_fails(lathe("scan --data shapes --sparsities 1.5 --model " + model), 1, "[0, 1), got 1.5");
     check_fails(lathe("compare " + model + " " + (folder / "none.safetensors")), 1, "none.safetensors");
@@ -398,6 +399,12 @@ TEST_CASE("channels are cut, the rest is taught by the dense model, saved and cu
     CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
     REQUIRE(lathe("prune --resume --out " + (folder / "parts")).code == 0);
     CHECK(text_of(folder / "parts/pruned.safetensors") == text_of(folder / "whole/pruned.safetensors"));
+
+    const Result fast = lathe(prune(model, "--target-latency 0.9", folder / "fast"));
+    INFO(fast.err);
+    REQUIRE(fast.code == 0);
+    const std::string times = text_of(folder / "fast/latency.json");
+    CHECK(Json::parse(times).size() > 5);  // lenet5 has 5 layers
 
     const std::string pruned = folder / "whole/pruned.safetensors";
     const Result again = lathe(prune(pruned, "--target-macs 0.5 --importance next-l2 --scope global --macs lab", folder / "again"));
