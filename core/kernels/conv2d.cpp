@@ -3,6 +3,7 @@
 #include "lathe/core/kernels/conv2d_depthwise.h"
 #include "lathe/core/kernels/conv2d_direct.h"
 #include "lathe/core/kernels/conv2d_im2col.h"
+#include "lathe/core/kernels/conv2d_images.h"
 #include "lathe/core/kernels/conv2d_portable.h"
 #include "lathe/core/kernels/conv2d_winograd.h"
 #include "lathe/core/kernels/gemm.h"
@@ -37,6 +38,7 @@ std::unique_ptr<Conv2dFilter> conv2d_pack(const Conv2dShape& g, const float* wei
     if (pointwise(g)) return std::make_unique<Pointwise>(g, weight);
     if (im2col::suits(g)) return im2col::pack(g, weight);
     if (winograd::suits(g)) return winograd::pack(g, weight);
+    if (images::suits_forward(g)) return images::pack(g, weight);
     return direct::pack(g, weight);
 }
 
@@ -55,6 +57,8 @@ void conv2d_backward_input(const Conv2dShape& g, const float* dy, const float* w
         gemm(Trans::no, Trans::no, g.batch * g.out_h * g.out_w, g.in_c, g.out_c, dy, g.out_c, weight, g.in_c, dx, g.in_c);
     else if (winograd::suits(g))
         winograd::backward_input(g, dy, weight, dx);
+    else if (images::suits_backward_input(g))
+        images::backward_input(g, dy, weight, dx);
     else
         direct::backward_input(g, dy, weight, dx);
 }
@@ -74,7 +78,8 @@ const char* conv2d_algorithm(const Conv2dShape& g) {
     if (g.depthwise()) return "depthwise";
     if (pointwise(g)) return "gemm1x1";
     if (im2col::suits(g)) return "im2col";
-    return winograd::suits(g) ? "winograd4" : "direct";
+    if (winograd::suits(g)) return "winograd4";
+    return images::suits_forward(g) ? "images" : "direct";
 }
 
 void conv2d_forward(const Conv2dShape& g, const double* x, const double* weight, const double* bias, double* y) {

@@ -20,6 +20,23 @@ T sum_run(int64_t n, const T* x) {
     return lane[0];
 }
 
+// sum[i] = x[0][i] + ... + x[n-1][i] on the calling thread. Narrow rows would leave vectors half empty: as many as fill 64
+// elements are taken as one wide row, whose sums are added up in the end.
+template <class T>
+void sum_task_rows(int64_t n, int64_t width, const T* x, T* sum) {
+    constexpr int64_t kWide = 64;
+    std::fill_n(sum, width, T(0));
+    int64_t row = 0;
+    if (const int64_t together = kWide / std::max<int64_t>(width, 1); together > 1 && n >= 4 * together) {
+        T wide[kWide] = {};
+        for (; row + together <= n; row += together)
+            for (int64_t i = 0; i < together * width; ++i) wide[i] += x[row * width + i];
+        for (int64_t i = 0; i < together * width; ++i) sum[i % width] += wide[i];
+    }
+    for (; row < n; ++row)
+        for (int64_t i = 0; i < width; ++i) sum[i] += x[row * width + i];
+}
+
 // sum[o][i] = x[o][0][i] + ... + x[o][n-1][i].   x [outer, n, inner], sum [outer, inner].
 // Long sums are cut into tasks whose partial results are added in task order.
 template <class T>
@@ -32,13 +49,7 @@ void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* sum) {
         const int64_t begin = task % parts * grain, end = std::min(n, begin + grain);
         const T* from = x + (task / parts * n + begin) * inner;
         T* total = first + task * inner;
-        if (inner == 1) {
-            *total = sum_run(end - begin, from);
-            return;
-        }
-        std::fill_n(total, inner, T(0));
-        for (int64_t k = begin; k < end; ++k, from += inner)
-            for (int64_t i = 0; i < inner; ++i) total[i] += from[i];
+        sum_task_rows(end - begin, inner, from, total);
     };
     parallel_for(outer * parts, row_grain(std::min(n, grain) * inner), [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) sum_part(task);

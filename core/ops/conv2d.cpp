@@ -1,7 +1,7 @@
 #include "lathe/core/ops/conv2d.h"
 
 #include "lathe/core/kernels/conv2d.h"
-#include "lathe/core/kernels/rows.h"
+#include "lathe/core/kernels/reduce.h"
 
 namespace lathe::ops {
 
@@ -57,7 +57,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
             }
             if (bias_needs) {
                 gradients[2] = Tensor({shape.out_c}, dy.dtype());
-                kernels::sum_rows(dy.numel() / shape.out_c, shape.out_c, d, gradients[2].mutable_data<T>());
+                kernels::sum_axis(1, dy.numel() / shape.out_c, shape.out_c, d, gradients[2].mutable_data<T>());
             }
         });
         return gradients;

@@ -1,6 +1,7 @@
 #include "lathe/core/ops/linear.h"
 
 #include "lathe/core/kernels/gemm.h"
+#include "lathe/core/kernels/reduce.h"
 #include "lathe/core/kernels/rows.h"
 
 namespace lathe::ops {
@@ -41,7 +42,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
             }
             if (bias_needs) {  // db = sum of dy over the rows
                 gradients[2] = Tensor({out}, dy.dtype());
-                kernels::sum_rows(n, out, d, gradients[2].mutable_data<T>());
+                kernels::sum_axis(1, n, out, d, gradients[2].mutable_data<T>());
             }
         });
         return gradients;

@@ -47,8 +47,11 @@ inline const lathe::kernels::Conv2dShape kShapes[] = {
     {9, 8, 8, 17, 8, 8, 19, 3, 3, 1, 1, 1, 1},
     {1, 4, 4, 70, 4, 4, 80, 3, 3, 1, 1, 1, 1},                // few pixels, many weights
     {3, 6, 5, 64, 3, 3, 65, 5, 3, 2, 2, 2, 1, 1, 1},
-    {1, 4, 4, 70, 4, 4, 80, 3, 3, 1, 1, 1, 1},                // few pixels, many weights
-    {3, 6, 5, 64, 3, 3, 65, 5, 3, 2, 2, 2, 1, 1, 1},
+    {17, 9, 7, 3, 9, 7, 6, 3, 3, 1, 1, 1, 1},                 // images in the lanes
+    {35, 7, 6, 5, 4, 3, 7, 3, 3, 2, 2, 1, 1},
+    {16, 6, 5, 6, 2, 5, 8, 3, 3, 1, 1, 0, 1, 2, 1},
+    {20, 7, 5, 2, 4, 5, 70, 1, 1, 2, 1},
+    {16, 3, 3, 2, 3, 3, 4, 7, 7, 1, 1, 3, 3},
 };
 
 inline int64_t x_size(const lathe::kernels::Conv2dShape& g) { return g.batch * g.in_h * g.in_w * g.in_c; }
