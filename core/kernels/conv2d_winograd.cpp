@@ -120,7 +120,7 @@ struct Blocking {
 void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
               const Epilogue& epilogue, float* y) {
     const Tiles tiles(batch, out);
-    const Blocking blocking(tiles.count, in.c, out.c, 448);
+    const Blocking blocking(tiles.count, in.c, out.c, 112);
     const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
     Workspace<float> zeros(static_cast<size_t>(in.c));
     std::fill(zeros.data(), zeros.data() + in.c, 0.0f);
@@ -135,9 +135,12 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 table().winograd.input(in.c, pixels, inputs.at(i), inputs.step);
             }
         });
+        // While a panel multiplies, the next one is fetched if few tiles use it, else the next tile.
         const int columns = panels.kernels.columns;
+        const int64_t passes = blocks(count, panels.kernels.rows);
         parallel_for(kPoints, 1, [&](int64_t point, int64_t) {
             for (int64_t k = 0; k < out.c; k += columns) {
+                const float* panel = panels.data.data() + point * panels.step + k / columns * panels.size;
                 GemmPanel p = empty_panel();
                 p.length = in.c;
                 p.a = inputs.at(0, point);
@@ -145,10 +148,9 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 p.a_step = 1;
                 p.b_step = columns;
                 p.c_row = products.row;
-                p.ahead = k == 0 ? inputs.at(panels.kernels.rows, point) : nullptr;
-                p.ahead_step = panels.kernels.rows + 1;
-                add_columns(p, panels.data.data() + point * panels.step + k / columns * panels.size,
-                            products.at(0, point) + k, std::min<int64_t>(columns, whole_vectors(out.c - k)), panels.kernels.lanes);
+                if (passes <= 8) p.ahead = panel + panels.size, p.ahead_step = blocks(columns, passes);
+                else if (k == 0) p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
+                add_columns(p, panel, products.at(0, point) + k, std::min<int64_t>(columns, whole_vectors(out.c - k)), panels.kernels.lanes);
                 panels.kernels.panel(count, p);
             }
         });

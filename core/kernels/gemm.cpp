@@ -48,7 +48,7 @@ struct Product {
     Epilogue epilogue;  // bias padded
 
     // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. What comes next is fetched meanwhile: rows of A
-    // (memory, not multiplication, limits products with a short k), or for few rows the next panel of B.
+    // (memory, not multiplication, limits products with a short k), or for few rows, which use a panel of B little, the next one.
     void panel(const Matrix& a, int64_t rows, int64_t depth, const float* columns, int64_t b_step, float* c, int64_t ldc,
                int64_t width, bool accumulate, bool streamed, const Epilogue& end, const float* ahead, int64_t ahead_step) const {
         GemmPanel p = empty_panel();
@@ -103,7 +103,11 @@ struct Product {
                     const float* ahead = nullptr;
                     int64_t ahead_step = kernels.rows;
                     if (tiles > 2 && i == begin && a.row == k && k <= kDepth) ahead = from.data + kernels.rows * k;
-                    if (tiles <= 2 && i + 1 < last && !direct) ahead = columns + panel_size, ahead_step = kernels.columns / tiles;
+                    else if (tiles <= 8 && !direct) {
+                        const bool deeper = i + 1 == last;  // goes on with the first panel's next stretch
+                        ahead = columns + (deeper ? (begin - i) * panel_size + kDepth * kernels.columns : panel_size);
+                        ahead_step = blocks(kernels.columns, tiles);
+                    }
                     panel(from, height, std::min(kDepth, k - first), columns,
                           direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
                           std::min<int64_t>(kernels.columns, n - i * kernels.columns), epilogue.accumulate || first > 0,
