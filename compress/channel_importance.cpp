@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lathe/core/enum_names.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/linear.h"
 #include "lathe/core/random.h"
@@ -12,12 +13,12 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr std::pair<ChannelImportance, const char*> kNames[] = {
+constexpr EnumNames<ChannelImportance, 8> kNames{"channel importance", {
     {ChannelImportance::next_l2, "next-l2"},       {ChannelImportance::l1, "l1"},
     {ChannelImportance::l2, "l2"},                 {ChannelImportance::batch_norm, "batch-norm"},
     {ChannelImportance::geometric_median, "geometric-median"}, {ChannelImportance::taylor, "taylor"},
     {ChannelImportance::random, "random"},         {ChannelImportance::order, "order"},
-};
+}};
 
 // Calls f(flat index) for every element of the slice `index` along `axis`.
 template <class F>
@@ -136,24 +137,9 @@ std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module&
 
 }  // namespace
 
-const char* name_of(ChannelImportance importance) {
-    for (const auto& [kind, name] : kNames)
-        if (kind == importance) return name;
-    return "?";
-}
-
-std::vector<std::string> channel_importance_names() {
-    std::vector<std::string> names;
-    for (const auto& [kind, name] : kNames) names.emplace_back(name);
-    return names;
-}
-
-ChannelImportance channel_importance_of(const std::string& name) {
-    for (const auto& [kind, known] : kNames)
-        if (name == known) return kind;
-    const std::string hint = nearest_name(name, channel_importance_names());
-    fail("unknown channel importance '", name, "'", hint.empty() ? "" : "; ", hint);
-}
+const char* name_of(ChannelImportance importance) { return kNames[importance]; }
+std::vector<std::string> channel_importance_names() { return kNames.all(); }
+ChannelImportance channel_importance_of(const std::string& name) { return kNames.value_of(name); }
 
 std::vector<std::vector<double>> channel_importance(const ChannelGroups& groups, nn::Module& module,
                                                     const ChannelImportanceOptions& options) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "lathe/core/enum_names.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/parallel.h"
 #include "lathe/data/loader.h"
@@ -10,12 +11,12 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr std::pair<WeightImportance, const char*> kNames[] = {
+constexpr EnumNames<WeightImportance, 4> kNames{"importance", {
     {WeightImportance::magnitude, "magnitude"},
     {WeightImportance::taylor, "taylor"},
     {WeightImportance::movement, "movement"},
     {WeightImportance::random, "random"},
-};
+}};
 
 const std::string kScore = std::string(nn::Parameter::kKept) + "score";
 
@@ -70,24 +71,9 @@ Tensor magnitudes(const Tensor& value) {
 
 }  // namespace
 
-const char* name_of(WeightImportance importance) {
-    for (const auto& [kind, name] : kNames)
-        if (kind == importance) return name;
-    return "?";
-}
-
-std::vector<std::string> weight_importance_names() {
-    std::vector<std::string> names;
-    for (const auto& [kind, name] : kNames) names.emplace_back(name);
-    return names;
-}
-
-WeightImportance weight_importance_of(const std::string& name) {
-    for (const auto& [kind, known] : kNames)
-        if (name == known) return kind;
-    const std::string hint = nearest_name(name, weight_importance_names());
-    fail("importance: expected magnitude, taylor, movement or random, got '", name, "'", hint.empty() ? "" : "; ", hint);
-}
+const char* name_of(WeightImportance importance) { return kNames[importance]; }
+std::vector<std::string> weight_importance_names() { return kNames.all(); }
+WeightImportance weight_importance_of(const std::string& name) { return kNames.value_of(name); }
 
 std::vector<Tensor> weight_importance(nn::Module& module, const NamedParameters& parameters, const WeightImportanceOptions& o) {
     std::vector<Tensor> found;
