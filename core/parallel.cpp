@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -31,9 +32,9 @@ int usual_threads() {
     return count >= 1 ? count : cores();
 }
 
-// A thread that waits looks again for this many pauses (some 20 microseconds) before it sleeps: regions follow each
-// other closely, but a thread that spins longer takes the core from somebody who could use it.
-constexpr int kSpins = 500;
+// A thread that waits looks again for this long before it sleeps: regions follow each other closely, and waking takes longer
+// than most of them, but a thread that spins on takes the core from somebody who could use it.
+constexpr std::chrono::microseconds kSpinTime{50};
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -45,10 +46,12 @@ inline void pause() {
 
 template <class Ready>
 bool spin_until(Ready&& ready) {
-    for (int i = 0; i < kSpins; ++i) {
-        if (ready()) return true;
-        pause();
-    }
+    using Clock = std::chrono::steady_clock;
+    for (const auto end = Clock::now() + kSpinTime; Clock::now() < end;)
+        for (int i = 0; i < 16; ++i) {
+            if (ready()) return true;
+            pause();
+        }
     return ready();
 }
 
@@ -72,22 +75,22 @@ public:
         if (!region) return false;
         while (static_cast<int>(helpers_.size()) < workers - 1)
             helpers_.emplace_back([this, index = static_cast<int>(helpers_.size())] { help(index); });
-        {
-            std::lock_guard lock(mutex_);
-            tasks_ = tasks, body_ = body, call_ = call, error_ = nullptr;
-            wanted_ = workers - 1;
-            next_.store(0, std::memory_order_relaxed);
-            region_number_.fetch_add(1, std::memory_order_release);
+        tasks_ = tasks, body_ = body, call_ = call, error_ = nullptr;
+        wanted_ = workers - 1;
+        next_ = 0;
+        gate_ = (gate_ / kRegion + 1) * kRegion;
+        if (sleepers_ > 0) {
+            { std::lock_guard lock(mutex_); }  // who is about to sleep does so before it is woken
+            wake_.notify_all();
         }
-        wake_.notify_all();
         work();
-        std::unique_lock lock(mutex_);
-        wanted_ = 0;  // who has not come by now need not
-        if (helping_.load() > 0) {
-            lock.unlock();
-            spin_until([&] { return helping_.load() == 0; });
-            lock.lock();
-            left_.wait(lock, [&] { return helping_.load() == 0; });
+        gate_ |= kClosed;  // who has not come by now need not
+        const auto empty = [&] { return gate_ % kClosed == 0; };
+        if (!spin_until(empty)) {
+            std::unique_lock lock(mutex_);
+            waiting_ = true;
+            left_.wait(lock, empty);
+            waiting_ = false;
         }
         if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
         return true;
@@ -98,19 +101,30 @@ private:
         inside_region = true;
         uint64_t seen = 0;
         while (true) {
-            spin_until([&] { return region_number_.load(std::memory_order_acquire) != seen; });
-            {
+            const auto called = [&] { return stopping_ || gate_ / kRegion != seen; };
+            if (!spin_until(called)) {
                 std::unique_lock lock(mutex_);
-                wake_.wait(lock, [&] { return stopping_ || region_number_.load() != seen; });
-                if (stopping_) return;
-                seen = region_number_.load();
-                if (index >= wanted_) continue;
-                helping_.fetch_add(1);
+                ++sleepers_;
+                wake_.wait(lock, called);
+                --sleepers_;
             }
+            if (stopping_) return;
+            uint64_t gate = gate_;
+            seen = gate / kRegion;
+            if (index >= wanted_ || !enter(gate)) continue;
             work();
-            std::lock_guard lock(mutex_);
-            if (helping_.fetch_sub(1) == 1) left_.notify_one();
+            if (--gate_ % kRegion == kClosed && waiting_) {
+                std::lock_guard lock(mutex_);
+                left_.notify_one();
+            }
         }
+    }
+
+    // One helper more inside the region that `gate` shows, unless it is closed or over.
+    bool enter(uint64_t gate) {
+        for (const uint64_t region = gate / kRegion; gate / kRegion == region && gate % kRegion < kClosed;)
+            if (gate_.compare_exchange_weak(gate, gate + 1)) return true;
+        return false;
     }
 
     void work() {
@@ -126,20 +140,24 @@ private:
         inside_region = outer;
     }
 
-    std::mutex region_;  // held by the thread whose region runs
-    std::vector<std::thread> helpers_;
-
-    std::mutex mutex_;  // guards what follows, but for the atomics
-    std::condition_variable wake_, left_;
-    bool stopping_ = false;
-    int wanted_ = 0;  // helpers below this index may join
+    // gate_ counts regions in its upper bits and the helpers inside in its lower ones; between them it says that the region
+    // is closed. What a region is about is written while nobody is inside and read by who has entered.
+    static constexpr uint64_t kClosed = 1 << 16, kRegion = 1 << 17;
+    std::atomic<uint64_t> gate_{kClosed};
+    alignas(64) std::atomic<int64_t> next_{0};
+    alignas(64) std::atomic<int> wanted_{0};  // helpers below this index may enter
     int64_t tasks_ = 0;
     const void* body_ = nullptr;
     void (*call_)(const void*, int64_t) = nullptr;
+
+    std::mutex region_;  // held by the thread whose region runs
+    std::vector<std::thread> helpers_;
+
+    std::mutex mutex_;  // of those who sleep, and of error_
+    std::condition_variable wake_, left_;
+    std::atomic<int> sleepers_{0};
+    std::atomic<bool> waiting_{false}, stopping_{false};
     std::exception_ptr error_;
-    std::atomic<uint64_t> region_number_{0};
-    std::atomic<int> helping_{0};
-    std::atomic<int64_t> next_{0};
 };
 
 Pool& pool() {
