@@ -11,7 +11,6 @@ namespace {
 constexpr int64_t kPoints = 36;
 constexpr int64_t kVector = 16;  // floats in the widest vector: points are kept in whole ones
 constexpr int64_t kPad = 16;     // floats between points and long rows, or their power-of-two distances would share a cache set
-constexpr int64_t kTasks = 16;
 
 struct Map {
     int64_t h, w, c;
@@ -101,18 +100,17 @@ void fill_backward(const Conv2dShape& g, const float* weight, Panels& panels) {
     });
 }
 
-// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when the weights stay in
-// a second-level cache beside them; otherwise larger blocks are needed, each spread over the threads step by step.
+// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when there are several
+// and the weights stay in a second-level cache beside each; otherwise larger blocks are spread over the threads step by step.
 struct Blocking {
     int64_t tiles;
     bool tasks;
 
     Blocking(int64_t count, int64_t c, int64_t k, int64_t large) {
-        constexpr int64_t kCacheFloats = 1 << 17;  // 1.5 MiB
+        constexpr int64_t kCacheFloats = 1 << 17, kFewTasks = 4;
         tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 14, 112);
-        tasks = kPoints * c * k <= kCacheFloats && blocks(count, tiles) >= kTasks;
-        if (!tasks) tiles = large;
-        tiles = std::min(tiles, count);
+        tasks = kPoints * c * k <= kCacheFloats && blocks(count, tiles) >= kFewTasks;
+        tiles = std::min(tasks ? blocks(count, blocks(count, tiles)) : large, count);
     }
 };
 

@@ -21,6 +21,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from statistics import median
 
 from tables import HEADER, columns, key, print_layers, print_row, write_markdown
@@ -58,6 +59,7 @@ class Worker:
         return self.answer()
 
     def run(self, seconds):
+        time.sleep(0.1)  # threads of the engine before may still look for work
         self.blocks.append(self.ask(seconds))
         return median(self.blocks[-1]["seconds"])
 
