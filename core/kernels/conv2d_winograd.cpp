@@ -114,6 +114,9 @@ struct Blocking {
     }
 };
 
+// Tiles that are transformed by one task: a microsecond or more.
+int64_t tiles_a_task(int64_t channels) { return std::clamp<int64_t>((1 << 14) / (kPoints * channels), 4, 32); }
+
 // y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
 void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
               const Epilogue& epilogue, float* y) {
@@ -126,7 +129,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
     const auto block = [&](int64_t first) {
         const int64_t count = std::min(blocking.tiles, tiles.count - first);
         Points inputs(count, in.c), products(count, out.c);
-        parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+        parallel_for(count, tiles_a_task(in.c), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const float* pixels[36];
                 tiles.pixels<6, const float>(first + i, in, pad_h, pad_w, x, zeros.data(), pixels);
@@ -135,9 +138,11 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
         });
         // While a panel multiplies, the next one is fetched if few tiles use it, else the next tile.
         const int columns = panels.kernels.columns;
-        const int64_t passes = blocks(count, panels.kernels.rows);
-        parallel_for(kPoints, 1, [&](int64_t point, int64_t) {
-            for (int64_t k = 0; k < out.c; k += columns) {
+        const int64_t passes = blocks(count, panels.kernels.rows), out_panels = blocks(out.c, columns);
+        const int64_t points_a_task = std::clamp<int64_t>((1 << 17) / (count * in.c * out.c), 1, 6);
+        parallel_for(kPoints, points_a_task, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin * out_panels; i < end * out_panels; ++i) {
+                const int64_t point = i / out_panels, k = i % out_panels * columns;
                 const float* panel = panels.data.data() + point * panels.step + k / columns * panels.size;
                 GemmPanel p = empty_panel();
                 p.length = in.c;
@@ -152,7 +157,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 panels.kernels.panel(count, p);
             }
         });
-        parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+        parallel_for(count, tiles_a_task(out.c), [&](int64_t begin, int64_t end) {
             Workspace<float> outside(static_cast<size_t>(out.c));
             for (int64_t i = begin; i < end; ++i) {
                 float* pixels[16];
@@ -221,7 +226,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         for (int64_t first = begin; first < end; first += blocking.tiles) {
             const int64_t count = std::min(blocking.tiles, end - first);
             Points inputs(count, in.c), gradients(count, out.c);
-            parallel_for(count, 8, [&](int64_t from, int64_t to) {
+            parallel_for(count, tiles_a_task(in.c + out.c), [&](int64_t from, int64_t to) {
                 for (int64_t i = from; i < to; ++i) {
                     const float* pixels[36];
                     tiles.pixels<6, const float>(first + i, in, g.pad_top, g.pad_left, x, zeros.data(), pixels);
