@@ -56,22 +56,22 @@ bool slides(const Axis& h, const Axis& w) {
     const auto dense = [](const Axis& axis) {
         return axis.taps == 3 && axis.in_tap == 1 && axis.out_step == 1 && axis.in_step <= 2;
     };
-    return dense(h) && dense(w);
+    return dense(h) && dense(w) && h.in_step == w.in_step;
 }
 
-// Calls body(row) for the rows [begin, end) of h, where `slides` holds. `zeros` [W, C] stands for rows outside the image.
+// Calls body(rows) for results [begin, end) of h, a band at a time, where `slides` holds. `zeros` [W, C] stands for rows
+// outside the image.
 template <class Body>
-void for_each_row(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x, float* y,
-                  const float* zeros, const Body& body) {
-    for (int64_t p = begin; p < end; ++p) {
-        Depthwise3x3 row{.channels = in.c, .in_w = in.w, .out_w = w.count, .first = w.in_first, .step = w.in_step, .x = {},
-                         .weight = nullptr, .bias = nullptr, .y = y + (p * out.w) * in.c, .accumulate = false, .stream = false,
-                         .low = -INFINITY, .high = INFINITY};
-        for (int64_t r = 0; r < 3; ++r) {
-            const int64_t at = h.in_first + p * h.in_step + r;
-            row.x[r] = at >= 0 && at < in.h ? x + at * in.w * in.c : zeros;
-        }
-        body(row);
+void for_each_band(const Axis& h, const Axis& w, const Map& in, int64_t begin, int64_t end, const float* x, float* y,
+                   const float* zeros, const Body& body) {
+    for (int64_t p = begin; p < end; p += kBandRows) {
+        const int64_t results = std::min(kBandRows, end - p), first = h.in_first + p * h.in_step;
+        const float* rows[kBandRows * 2 + 1];
+        for (int64_t r = 0; r < h.extent(results); ++r)
+            rows[r] = first + r >= 0 && first + r < in.h ? x + (first + r) * in.w * in.c : zeros;
+        body(Depthwise3x3{.channels = in.c, .in_w = in.w, .rows = results, .out_w = w.count, .first = w.in_first,
+                          .step = w.in_step, .x = rows, .weight = nullptr, .bias = nullptr, .y = y + p * w.count * in.c,
+                          .stream = false, .low = -INFINITY, .high = INFINITY});
     }
 }
 
@@ -82,21 +82,24 @@ struct Zeros : Workspace<float> {
 // Rows [begin, end) of the results of one image.
 void correlate(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x,
                const float* zeros, const float* taps, const Epilogue& epilogue, bool stream, float* y) {
-    const auto finish = [&](auto row, int64_t tap) {
-        row.weight = taps + tap;
-        row.bias = epilogue.bias;
-        row.low = epilogue.low;
-        row.high = epilogue.high;
-        row.accumulate = epilogue.accumulate;
-        row.stream = stream;
-        return row;
+    const auto finish = [&](auto& rows, int64_t tap) {
+        rows.weight = taps + tap;
+        rows.bias = epilogue.bias;
+        rows.low = epilogue.low;
+        rows.high = epilogue.high;
+        rows.stream = stream;
     };
-    if (slides(h, w))
-        for_each_row(h, w, in, out, begin, end, x, y, zeros,
-                     [&](const Depthwise3x3& row) { table().depthwise.correlate_3x3(finish(row, 0)); });
+    if (slides(h, w) && !epilogue.accumulate)
+        for_each_band(h, w, in, begin, end, x, y, zeros, [&](Depthwise3x3 rows) {
+            finish(rows, 0);
+            table().depthwise.correlate_3x3(rows);
+        });
     else
-        for_each_stretch(h, w, in, out, begin, end, x, y,
-                         [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.correlate(finish(row, tap)); });
+        for_each_stretch(h, w, in, out, begin, end, x, y, [&](DepthwiseRow row, int64_t tap) {
+            finish(row, tap);
+            row.accumulate = epilogue.accumulate;
+            table().depthwise.correlate(row);
+        });
 }
 
 class Filter final : public Conv2dFilter {
@@ -172,8 +175,8 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
             const float* image = x + n * in.h * in.w * in.c;
             float* gradient = const_cast<float*>(dy) + n * out.h * out.w * out.c;  // only read
             if (slides(h, w))
-                for_each_row(h, w, in, out, 0, g.out_h, image, gradient, zeros.data(),
-                             [&](const Depthwise3x3& row) { table().depthwise.weight_gradient_3x3(row, sum); });
+                for_each_band(h, w, in, 0, g.out_h, image, gradient, zeros.data(),
+                              [&](const Depthwise3x3& rows) { table().depthwise.weight_gradient_3x3(rows, sum); });
             else
                 for_each_stretch(h, w, in, out, 0, g.out_h, image, gradient,
                                  [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.weight_gradient(row, sum + tap); });

@@ -20,16 +20,16 @@ struct DepthwiseRow {
     float low, high;  // y is clamped to this range
 };
 
-// A row of results of a 3x3 depthwise correlation of stride 1 or 2, edges included:
-//   y[i][c] = bias[c] + sum over r, s < 3 of x[r][first + i * step + s][c] * weight[r][s][c]
+// Rows of results of a 3x3 depthwise correlation of stride 1 or 2, edges included:
+//   y[p][i][c] = bias[c] + sum over r, s < 3 of x[p * step + r][first + i * step + s][c] * weight[r][s][c]
 // Pixels outside [0, in_w) are zeros; a row outside the image is one of zeros.
 struct Depthwise3x3 {
-    int64_t channels, in_w, out_w, first, step;
-    const float* x[3];
+    int64_t channels, in_w, rows, out_w, first, step;
+    const float* const* x;  // the input's rows
     const float* weight;
     const float* bias;  // may be null
     float* y;
-    bool accumulate, stream;
+    bool stream;
     float low, high;
 };
 
