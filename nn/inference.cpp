@@ -1,8 +1,10 @@
 #include "lathe/nn/inference.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "lathe/core/kernels/conv2d_sparse.h"
+#include "lathe/core/parallel.h"
 #include "lathe/core/replay.h"
 #include "lathe/nn/cost.h"
 #include "lathe/nn/fold.h"
@@ -15,6 +17,8 @@ namespace {
 
 using Step = std::function<Tensor(std::vector<Tensor>& inputs)>;
 using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kStretchTasks = 16;  // fewer would leave threads idle
 
 // What the node does with a result before it is written; the bias comes with every run.
 Epilogue epilogue(const GraphNode& node) {
@@ -69,7 +73,37 @@ Inference::Inference(Module& module, const Tensor& example) : graph_(fold(trace(
             if (input >= 0) last_reader_[static_cast<size_t>(input)] = static_cast<int>(i);
     }
     last_reader_[static_cast<size_t>(graph_.output)] = static_cast<int>(graph_.nodes.size());
+    find_stretch();
     keep_weights();
+}
+
+// The leading convolutions with few weights and large maps. Run for a batch, each would write more than the caches hold and
+// the next read it back from memory; run for a few images at a time, from the first to the last, they find it in the
+// second-level cache, and the weights that they read once more for each of those are small beside it.
+void Inference::find_stretch() {
+    constexpr int64_t kCacheBytes = 1 << 20, kBytesPerWeightByte = 4;
+    const auto image_bytes = [&](int i) {
+        const GraphNode& node = graph_.nodes[static_cast<size_t>(i)];
+        return node.shape.numel() / node.shape[0] * static_cast<int64_t>(sizeof(float));
+    };
+    int64_t largest = 0;
+    int last_reader = -1;  // of all values before node i
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+        const GraphNode& node = graph_.nodes[i];
+        if (!node.activation) continue;
+        if (node.is_op()) {
+            if (node.op != "conv2d" || node.shape[0] == 0) return;
+            const int64_t bytes = image_bytes(node.inputs[0]) + image_bytes(static_cast<int>(i));
+            const Tensor weight = arranged_weight(graph_, node);
+            if (!weight || static_cast<int64_t>(weight.bytes()) * kBytesPerWeightByte > bytes) return;
+            largest = std::max(largest, bytes);
+            if (last_reader <= static_cast<int>(i)) {
+                stretch_ = i + 1;
+                stretch_images_ = std::max<int64_t>(1, kCacheBytes / largest);
+            }
+        }
+        last_reader = std::max(last_reader, last_reader_[i]);
+    }
 }
 
 // What steps read beside arranged weights is copied, for the module may train on; the rest is let go.
@@ -100,9 +134,38 @@ Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
     check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
           name_of(x.dtype()), " ", x.shape());
     const NoGrad no_grad;
-    std::vector<Tensor> values(graph_.nodes.size()), inputs;
+    std::vector<Tensor> values(graph_.nodes.size());
     values[static_cast<size_t>(graph_.input)] = x;
-    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+    size_t begin = 0;
+    if (!seconds && stretch_ > 0 && x.dim(0) >= kStretchTasks * stretch_images_) {
+        values[stretch_ - 1] = run_stretch(x);
+        begin = stretch_;
+    }
+    run_nodes(begin, graph_.nodes.size(), values, seconds);
+    return values[static_cast<size_t>(graph_.output)];
+}
+
+// The value of the stretch's last node.
+Tensor Inference::run_stretch(const Tensor& x) const {
+    Shape shape = graph_.nodes[stretch_ - 1].shape;
+    shape[0] = x.dim(0);
+    Tensor result(shape);
+    float* to = result.mutable_data<float>();
+    const int64_t image = result.numel() / shape[0];
+    parallel_for(shape[0], stretch_images_, [&](int64_t begin, int64_t end) {
+        const NoGrad no_grad;
+        std::vector<Tensor> values(stretch_);
+        values[static_cast<size_t>(graph_.input)] = x.rows(begin, end - begin);
+        run_nodes(0, stretch_, values, nullptr);
+        std::copy_n(values.back().data<float>(), values.back().numel(), to + begin * image);
+    });
+    return result;
+}
+
+// Values of the nodes [begin, end), each freed after its last reader.
+void Inference::run_nodes(size_t begin, size_t end, std::vector<Tensor>& values, std::vector<double>* seconds) const {
+    std::vector<Tensor> inputs;
+    for (size_t i = begin; i < end; ++i) {
         if (!steps_[i]) continue;
         const auto start = Clock::now();
         inputs.clear();
@@ -112,11 +175,12 @@ Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
             else inputs.push_back(graph_.nodes[at].activation ? values[at] : graph_.nodes[at].value);
         }
         for (int from : graph_.nodes[i].inputs)
-            if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) values[static_cast<size_t>(from)] = {};
+            if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) {
+                if (graph_.nodes[static_cast<size_t>(from)].activation) values[static_cast<size_t>(from)] = {};
+            }
         values[i] = steps_[i](inputs);
         if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
     }
-    return values[static_cast<size_t>(graph_.output)];
 }
 
 Tensor Inference::operator()(const Tensor& x) const { return run(x, nullptr); }

@@ -22,7 +22,7 @@ public:
     // x [any N, ...] of the example's other extents. Error: another shape or type.
     Tensor operator()(const Tensor& x) const;
 
-    // What runs, in order; timed: with the seconds that each op took in one run on x.
+    // What runs, in order; timed: with the seconds that each op took in one run on the whole of x, op by op.
     const Graph& graph() const { return graph_; }
     Graph timed(const Tensor& x) const;
 
@@ -31,11 +31,16 @@ private:
     using Step = std::function<Tensor(std::vector<Tensor>& inputs)>;
     Step step_for(const GraphNode& node) const;
     void keep_weights();
+    void find_stretch();
     Tensor run(const Tensor& x, std::vector<double>* seconds) const;
+    void run_nodes(size_t begin, size_t end, std::vector<Tensor>& values, std::vector<double>* seconds) const;
+    Tensor run_stretch(const Tensor& x) const;
 
     Graph graph_;
     std::vector<Step> steps_;       // of each node; none for the input and for weights
     std::vector<int> last_reader_;  // the node after which a value is freed
+    size_t stretch_ = 0;            // nodes before it are run for a few images at a time, see find_stretch
+    int64_t stretch_images_ = 1;
 };
 
 }  // namespace lathe::nn
