@@ -169,6 +169,24 @@ TEST_CASE("inference gives the same bits for one and two threads, and keeps the 
     CHECK(std::memcmp(one.raw(), two.raw(), one.bytes()) == 0);
 }
 
+TEST_CASE("a large batch, whose first layers run for a few images at a time, gives the bits of a small one") {
+    const int before = threads();
+    ModelOptions options;
+    options.input = {32, 32, 3};
+    options.classes = 10;
+    const auto model = make_model("mobilenetv2", options);
+    settle(*model);
+    const Tensor x = normal({17, 32, 32, 3}, 1);
+    const Inference run(*model, x);
+    set_threads(2);
+    const Tensor all = run(x);
+    set_threads(1);
+    CHECK(std::memcmp(all.raw(), run(x).raw(), all.bytes()) == 0);
+    const Tensor few = run(x.rows(13, 4));
+    CHECK(std::memcmp(all.rows(13, 4).raw(), few.raw(), few.bytes()) == 0);
+    set_threads(before);
+}
+
 TEST_CASE("inference refuses inputs of another shape or type") {
     const auto model = make_model("lenet5");
     const Inference run(*model, normal({4, 28, 28, 1}, 1));

@@ -16,7 +16,8 @@ struct Case {
 
 constexpr Case kCases[] = {{1, 1, 1},    {1, 8, 8},     {8, 1, 8},      {3, 5, 7},     {17, 33, 65},   {64, 10, 512},
                            {10, 512, 64}, {128, 84, 120}, {65, 257, 300}, {200, 31, 1000}, {129, 130, 131}, {5, 7, 0},
-                           {30, 41, 3000}, {1800, 9, 33}};
+                           {30, 41, 3000}, {1800, 9, 33},
+                           {1, 24, 5},   {45, 24, 40},  {16, 24, 600},  {37, 56, 130}};
 
 // Rounding of a k-term sum: at most about eps * sum |a||b|, in practice far less (Higham 2002, section 3.1).
 void compare(const Case& size, Trans a_trans, Trans b_trans, bool accumulate) {
