@@ -167,7 +167,7 @@ void Inference::run_nodes(size_t begin, size_t end, std::vector<Tensor>& values,
     std::vector<Tensor> inputs;
     for (size_t i = begin; i < end; ++i) {
         if (!steps_[i]) continue;
-        const auto start = Clock::now();
+        const auto start = seconds ? Clock::now() : Clock::time_point();
         inputs.clear();
         for (int from : graph_.nodes[i].inputs) {
             const auto at = static_cast<size_t>(from);
@@ -175,9 +175,7 @@ void Inference::run_nodes(size_t begin, size_t end, std::vector<Tensor>& values,
             else inputs.push_back(graph_.nodes[at].activation ? values[at] : graph_.nodes[at].value);
         }
         for (int from : graph_.nodes[i].inputs)
-            if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) {
-                if (graph_.nodes[static_cast<size_t>(from)].activation) values[static_cast<size_t>(from)] = {};
-            }
+            if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) values[static_cast<size_t>(from)] = {};
         values[i] = steps_[i](inputs);
         if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
     }
