@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <numeric>
 
+#include "lathe/core/kernels/conv2d.h"
+
 namespace lathe::kernels {
 
 // One axis of a correlation: result i stands at `out_first + i * out_step` and sums over taps t the values at
@@ -28,6 +30,19 @@ inline Axis backward_axis(int64_t in, int64_t kernel, int64_t stride, int64_t pa
     while (last >= 0 && (phase + pad - last * dilation) % stride != 0) --last;
     if (last < 0) return {count, phase, stride, 0, 1, 1, 0, 0, 0};
     return {count, phase, stride, (phase + pad - last * dilation) / stride, 1, dilation / divisor, last / every + 1, last, -every};
+}
+
+struct Axes {
+    Axis h, w;
+};
+inline Axes forward_axes(const Conv2dShape& g) {
+    return {forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h),
+            forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w)};
+}
+// phase: of the stride_h * stride_w, row by row.
+inline Axes backward_axes(const Conv2dShape& g, int64_t phase) {
+    return {backward_axis(g.in_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h, phase / g.stride_w),
+            backward_axis(g.in_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w, phase % g.stride_w)};
 }
 
 // The taps of result i that read inside an input of `size`: [first, last).

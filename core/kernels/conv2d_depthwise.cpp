@@ -106,8 +106,8 @@ class Filter final : public Conv2dFilter {
 public:
     Filter(const Conv2dShape& shape, const float* weight)
         : g_(shape),
-          h_(forward_axis(g_.out_h, g_.kernel_h, g_.stride_h, g_.pad_top, g_.dilation_h)),
-          w_(forward_axis(g_.out_w, g_.kernel_w, g_.stride_w, g_.pad_left, g_.dilation_w)),
+          h_(forward_axes(g_).h),
+          w_(forward_axes(g_).w),
           taps_(static_cast<size_t>(g_.kernel_h * g_.kernel_w * g_.in_c)) {
         taps_first(h_, w_, g_.in_c, g_.kernel_h, g_.kernel_w, weight, taps_.data());
     }
@@ -142,28 +142,23 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
     const Map in{g.out_h, g.out_w, g.out_c}, out{g.in_h, g.in_w, g.in_c};
     const int64_t phases = g.stride_h * g.stride_w, size = g.kernel_h * g.kernel_w * g.in_c;
     Workspace<float> taps(static_cast<size_t>(phases * size));
-    const auto axis_h = [&](int64_t phase) {
-        return backward_axis(g.in_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h, phase / g.stride_w);
-    };
-    const auto axis_w = [&](int64_t phase) {
-        return backward_axis(g.in_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w, phase % g.stride_w);
-    };
-    for (int64_t phase = 0; phase < phases; ++phase)
-        taps_first(axis_h(phase), axis_w(phase), g.in_c, g.kernel_h, g.kernel_w, weight, taps.data() + phase * size);
+    for (int64_t phase = 0; phase < phases; ++phase) {
+        const auto [h, w] = backward_axes(g, phase);
+        taps_first(h, w, g.in_c, g.kernel_h, g.kernel_w, weight, taps.data() + phase * size);
+    }
     const bool stream = streams(dx, g.in_c, g.batch * g.in_h * g.in_w * g.in_c);
     Zeros zeros(in.w * in.c);
     parallel_tasks(g.batch, [&](int64_t n) {
         for (int64_t phase = 0; phase < phases; ++phase) {
-            const Axis h = axis_h(phase);
-            correlate(h, axis_w(phase), in, out, 0, h.count, dy + n * in.h * in.w * in.c, zeros.data(), taps.data() + phase * size, {},
+            const auto [h, w] = backward_axes(g, phase);
+            correlate(h, w, in, out, 0, h.count, dy + n * in.h * in.w * in.c, zeros.data(), taps.data() + phase * size, {},
                       stream, dx + n * out.h * out.w * out.c);
         }
     });
 }
 
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
-    const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
-    const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
+    const Axis h = forward_axes(g).h, w = forward_axes(g).w;
     const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
     const int64_t taps = g.kernel_h * g.kernel_w, size = taps * g.in_c, tasks = std::min<int64_t>(g.batch, 16);
     Workspace<float> sums(static_cast<size_t>(tasks * size));  // [tasks, R, S, C]

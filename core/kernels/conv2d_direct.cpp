@@ -145,8 +145,8 @@ class Filter final : public Conv2dFilter {
 public:
     Filter(const Conv2dShape& shape, const float* weight)
         : g_(shape),
-          h_(forward_axis(g_.out_h, g_.kernel_h, g_.stride_h, g_.pad_top, g_.dilation_h)),
-          w_(forward_axis(g_.out_w, g_.kernel_w, g_.stride_w, g_.pad_left, g_.dilation_w)),
+          h_(forward_axes(g_).h),
+          w_(forward_axes(g_).w),
           floats_(g_.groups * blocks(g_.out_c / g_.groups, table().gemm.columns) * panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
           packed_(static_cast<size_t>(floats_)) {
         const GemmTable& kernels = table().gemm;
@@ -186,8 +186,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
     if (g.stride_h > g.kernel_h || g.stride_w > g.kernel_w || g.dilation_h > 1 || g.dilation_w > 1)
         parallel_for(g.batch, 1, [&](int64_t n, int64_t end) { std::fill(dx + n * image, dx + end * image, 0.0f); });
     for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {
-        const Axis h = backward_axis(g.in_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h, phase / g.stride_w);
-        const Axis w = backward_axis(g.in_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w, phase % g.stride_w);
+        const Axis h = backward_axes(g, phase).h, w = backward_axes(g, phase).w;
         if (h.count * w.count * h.taps * w.taps == 0) continue;
         const int64_t size = panel_size(h, w, k_group, kernels);
         Workspace<float> packed(static_cast<size_t>(g.groups * panels * size));
@@ -204,8 +203,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
 // dweight [K, R S C] = dy^T [K, pixels] patches [pixels, R S C]. A task adds up a stretch of the pixels for a block of K.
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
     const GemmTable& kernels = table().gemm;
-    const Axis h = forward_axis(g.out_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h);
-    const Axis w = forward_axis(g.out_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w);
+    const Axis h = forward_axes(g).h, w = forward_axes(g).w;
     const Band band(h, w, g.in_c);
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
     const int64_t size = g.out_c * filter, bands = blocks(g.out_h, band.rows), units = g.batch * bands;

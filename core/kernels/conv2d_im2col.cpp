@@ -13,8 +13,8 @@ class Filter final : public Conv2dFilter {
 public:
     Filter(const Conv2dShape& shape, const float* weight)
         : g_(shape),
-          h_(forward_axis(g_.out_h, g_.kernel_h, g_.stride_h, g_.pad_top, g_.dilation_h)),
-          w_(forward_axis(g_.out_w, g_.kernel_w, g_.stride_w, g_.pad_left, g_.dilation_w)),
+          h_(forward_axes(g_).h),
+          w_(forward_axes(g_).w),
           depth_(g_.kernel_h * g_.kernel_w * g_.in_c),
           weight_(Trans::yes, depth_, g_.out_c, weight, depth_) {}
 

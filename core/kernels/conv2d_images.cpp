@@ -98,9 +98,8 @@ public:
         : g_(g), weight_(weight, weight + g.out_c * g.kernel_h * g.kernel_w * g.in_c) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        correlate(batch, forward_axis(g_.out_h, g_.kernel_h, g_.stride_h, g_.pad_top, g_.dilation_h),
-                  forward_axis(g_.out_w, g_.kernel_w, g_.stride_w, g_.pad_left, g_.dilation_w), {g_.in_h, g_.in_w, g_.in_c},
-                  {g_.out_h, g_.out_w, g_.out_c}, x, weight_.data(), epilogue, y);
+        correlate(batch, forward_axes(g_).h, forward_axes(g_).w, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, x,
+                  weight_.data(), epilogue, y);
     }
     int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
 
@@ -119,8 +118,7 @@ std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& g, const float* weight) { 
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {
-        const Axis h = backward_axis(g.in_h, g.kernel_h, g.stride_h, g.pad_top, g.dilation_h, phase / g.stride_w);
-        const Axis w = backward_axis(g.in_w, g.kernel_w, g.stride_w, g.pad_left, g.dilation_w, phase % g.stride_w);
+        const Axis h = backward_axes(g, phase).h, w = backward_axes(g, phase).w;
         if (h.count * w.count == 0) continue;
         std::vector<float> turned(static_cast<size_t>(g.in_c * h.taps * w.taps * g.out_c));
         float* to = turned.data();
