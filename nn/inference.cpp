@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 
+#include "lathe/core/kernels/conv2d_chwn.h"
 #include "lathe/core/kernels/conv2d_sparse.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/replay.h"
 #include "lathe/nn/cost.h"
 #include "lathe/nn/fold.h"
+#include "lathe/nn/layout.h"
 
 namespace lathe::nn {
 
@@ -46,9 +48,24 @@ Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
     return graph.nodes[static_cast<size_t>(node.inputs[1])].value;
 }
 
+// The shape with images and channels exchanged.
+Shape chwn_shape(Shape shape) {
+    shape[0] = shape[shape.rank() - 1];
+    shape[shape.rank() - 1] = kernels::chwn::images();
+    return shape;
+}
+
 // A convolution or linear layer, by sparse kernels where enough of its weights are zero.
 Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
     const kernels::Conv2dShape shape = conv2d_shape(graph, node);
+    if (is_chwn(node)) {
+        const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::chwn::pack(shape, weight.data<float>());
+        return [filter, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
+            Tensor y = result(shape, x[3]);
+            filter->forward(kernels::chwn::images(), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
+            return y;
+        };
+    }
     const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::sparse::pack_fastest(shape, weight.data<float>());
     const int64_t image = shape.in_h * shape.in_w * shape.in_c;
     return [filter, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
@@ -60,15 +77,29 @@ Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight)
     };
 }
 
+// Between NHWC and CHWN, or [N, C] and [C, N].
+Step conversion_step(const GraphNode& node) {
+    const int64_t channels = node.shape[node.shape.rank() - 1], pixels = node.shape.numel() / node.shape[0] / channels;
+    const auto convert = is_chwn(node) ? kernels::chwn::enter : kernels::chwn::leave;
+    Shape shape = chwn_shape(node.shape);
+    if (!is_chwn(node)) std::swap(shape[0], shape[shape.rank() - 1]);
+    return [=](std::vector<Tensor>& x) {
+        Tensor y(shape);
+        convert(pixels, channels, x[0].data<float>(), y.mutable_data<float>());
+        return y;
+    };
+}
+
 }  // namespace
 
-Inference::Inference(Module& module, const Tensor& example) : graph_(fold(trace(module, example))) {
+Inference::Inference(Module& module, const Tensor& example) : graph_(arrange(fold(trace(module, example)))) {
     steps_.resize(graph_.nodes.size());
     last_reader_.assign(graph_.nodes.size(), -1);
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
         const GraphNode& node = graph_.nodes[i];
         if (!node.activation || !node.is_op()) continue;
         steps_[i] = step_for(node);
+        passes_ |= is_chwn(node);
         for (int input : node.inputs)
             if (input >= 0) last_reader_[static_cast<size_t>(input)] = static_cast<int>(i);
     }
@@ -118,8 +149,9 @@ void Inference::keep_weights() {
 
 Inference::Step Inference::step_for(const GraphNode& node) const {
     if (const Tensor weight = arranged_weight(graph_, node)) return layer_step(graph_, node, weight);
-    GraphNode copy = node;
-    if (node.op == "reshape" || node.op == "flatten") {  // the batch may have another size than the traced one
+    if (node.op == "to_chwn" || node.op == "to_nhwc") return conversion_step(node);
+    GraphNode copy = is_chwn(node) ? in_chwn(node) : node;
+    if (!is_chwn(node) && (node.op == "reshape" || node.op == "flatten")) {  // the batch may have another size than the traced one
         std::vector<int64_t> shape = node.attributes.integers("shape");
         if (!shape.empty() && shape[0] == graph_.nodes[static_cast<size_t>(graph_.input)].shape[0]) shape[0] = -1;
         copy.attributes.set("shape", shape);
@@ -127,12 +159,35 @@ Inference::Step Inference::step_for(const GraphNode& node) const {
     return [copy = std::move(copy)](std::vector<Tensor>& x) { return replay(copy, {x.begin(), x.end()}).value(); };
 }
 
-Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
+Tensor Inference::run_all(const Tensor& x, std::vector<double>* seconds) const {
     const Shape& traced = graph_.nodes[static_cast<size_t>(graph_.input)].shape;
     Shape expected = traced;
     if (x.rank() == traced.rank() && traced.rank() > 0) expected[0] = x.dim(0);
     check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
           name_of(x.dtype()), " ", x.shape());
+    if (!passes_ || x.dim(0) == 0) return run(x, seconds);
+    const int64_t batch = kernels::chwn::images();
+    Tensor y;
+    for (int64_t first = 0; first < x.dim(0); first += batch) {
+        const int64_t count = std::min(batch, x.dim(0) - first);
+        Tensor pass = x.rows(first, count);
+        if (count < batch) {  // the last is filled up with zeros
+            expected[0] = batch;
+            pass = Tensor::zeros(expected);
+            std::copy_n(x.rows(first, count).raw(), x.rows(first, count).bytes(), pass.mutable_raw());
+        }
+        const Tensor part = run(pass, seconds).rows(0, count);
+        if (!y) {
+            Shape shape = part.shape();
+            shape[0] = x.dim(0);
+            y = Tensor(shape);
+        }
+        std::copy_n(part.raw(), part.bytes(), y.mutable_raw() + first * (part.bytes() / static_cast<size_t>(count)));
+    }
+    return y;
+}
+
+Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
     const NoGrad no_grad;
     std::vector<Tensor> values(graph_.nodes.size());
     values[static_cast<size_t>(graph_.input)] = x;
@@ -177,15 +232,15 @@ void Inference::run_nodes(size_t begin, size_t end, std::vector<Tensor>& values,
         for (int from : graph_.nodes[i].inputs)
             if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) values[static_cast<size_t>(from)] = {};
         values[i] = steps_[i](inputs);
-        if (seconds) (*seconds)[i] = std::chrono::duration<double>(Clock::now() - start).count();
+        if (seconds) (*seconds)[i] += std::chrono::duration<double>(Clock::now() - start).count();
     }
 }
 
-Tensor Inference::operator()(const Tensor& x) const { return run(x, nullptr); }
+Tensor Inference::operator()(const Tensor& x) const { return run_all(x, nullptr); }
 
 Graph Inference::timed(const Tensor& x) const {
     std::vector<double> seconds(graph_.nodes.size(), 0);
-    run(x, &seconds);
+    run_all(x, &seconds);
     Graph graph = graph_;
     for (size_t i = 0; i < seconds.size(); ++i) graph.nodes[i].seconds = seconds[i];
     return graph;

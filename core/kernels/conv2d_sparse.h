@@ -21,4 +21,8 @@ bool faster(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 // Sparse in the weights' own pattern where that is faster, else conv2d_pack().
 std::unique_ptr<Conv2dFilter> pack_fastest(const Conv2dShape& shape, const float* weight);
 
+// Estimates, in cycles, of what conv2d_pack()'s filter and pack_fastest()'s take.
+double dense_cycles(const Conv2dShape& shape);
+double fastest_cycles(const Conv2dShape& shape, const float* weight);
+
 }  // namespace lathe::kernels::sparse

@@ -7,7 +7,8 @@ namespace lathe::kernels {
 
 // The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles of
 // results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector and every
-// load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile.
+// load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile. Sums stay
+// in `sums` until the last chunk; where the lanes are images, that one may write the results itself.
 //   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with 1x4 and
 //                         4x1). Two offsets more than there are blocks are read.
 //   N:M:                  `groups` of 4 channels, each with an offset, the same in every row; N values of each, and their
@@ -23,6 +24,11 @@ struct SparseRows {
     int64_t plane, line;  // floats between channels and between the lines of a tile
     float* sums;          // [rows x outputs, tile vectors, lanes]
     bool accumulate;      // sums += instead of sums =
+
+    float* results;  // null: none yet. Of output channel o, pixel (i, j) of the tile: [o * map + i * results_line + j * lanes]
+    int64_t map, results_line;
+    int64_t outputs, height, width;  // channels and pixels that there are; the tile may reach beyond
+    Epilogue epilogue;               // its bias begins with that of the first output
 };
 
 struct SparseTable {
@@ -39,10 +45,15 @@ struct SparseTable {
     void (*enter)(int64_t channels, int64_t positions, const float* const* pixels, int64_t first, int64_t plane,
                   float* planes);
 
-    // Sums [rows, vectors, lanes] to the channels from `first` on of the pixels [vectors, lanes], those that are not null.
-    // Whole vectors of rows are read. stream: past the caches; rows and pixels are then aligned to vectors.
-    void (*leave)(int64_t rows, int64_t vectors, const float* sums, const Epilogue& epilogue, int64_t first, float* const* pixels,
-                  bool stream);
+    // The same from activations [channel, map] whose lanes are images: position p of each channel is the vector at offsets[p]
+    // of its map, zeros where that is negative.
+    void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map, int64_t plane,
+                 float* planes);
+
+    // Sums [rows, vectors, lanes], `row` floats from row to row, to the channels from `first` on of the pixels [vectors, lanes],
+    // those that are not null. stream: past the caches; rows and pixels are then aligned to vectors.
+    void (*leave)(int64_t rows, int64_t vectors, const float* sums, int64_t row, const Epilogue& epilogue, int64_t first,
+                  float* const* pixels, bool stream);
 };
 
 }  // namespace lathe::kernels

@@ -67,16 +67,15 @@ int64_t Tiling::chunk(int64_t nonzeros) const {
     return blocks(blocks(channels, blocks(channels, chunk)), kStep) * kStep;  // chunks of equal size
 }
 
-// Half a cycle a load or multiply-add, loads taking longer from beyond the first-level cache; four cycles a vector that is
-// transposed.
-double Tiling::cycles(SparsePattern pattern, int64_t nonzeros) const {
+// Half a cycle a load or multiply-add, loads taking longer from beyond the first-level cache.
+double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) const {
     constexpr int64_t kFirstLevelBytes = 40 << 10;
     const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
     const double loads = v * (chunk(nonzeros) * plane * 4 <= kFirstLevelBytes ? 1 : 1.7) + outputs;
     const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
     const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk(nonzeros))) * (v + 4);
-    const double turning = 4 * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
-    return static_cast<double>(batches) * (products + sums + turning);
+    const double moved = moving * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
+    return static_cast<double>(batches) * (products + sums + moved);
 }
 
 void Tiling::inputs(int64_t batch, const float* x, const float* zeros, const float** to) const {
@@ -126,13 +125,13 @@ SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern
     return nullptr;
 }
 
-Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros) {
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving) {
     const SparseTable& kernels = table().sparse;
     int best = 0;
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < kernels.tiles; ++i) {
         if (!kernel_of(kernels.tile[i], pattern)) continue;
-        const double cycles = Tiling(shape, kernels, kernels.tile[i]).cycles(pattern, nonzeros);
+        const double cycles = Tiling(shape, kernels, kernels.tile[i]).cycles(pattern, nonzeros, moving);
         if (cycles <= least) least = cycles, best = i;
     }
     return Tiling(shape, kernels, kernels.tile[best]);

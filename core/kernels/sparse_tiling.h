@@ -33,7 +33,8 @@ struct Tiling {
 
     // Input channels to take at a time, for weights of which about `nonzeros` are not zero.
     int64_t chunk(int64_t nonzeros) const;
-    double cycles(SparsePattern pattern, int64_t nonzeros) const;  // an estimate, of all batches
+    // An estimate, of all batches; a vector takes `moving` cycles on its way into a plane or out of the sums.
+    double cycles(SparsePattern pattern, int64_t nonzeros, double moving) const;
 
     // Addresses of the input pixels [positions, lanes] of a batch; `zeros` outside the map.
     void inputs(int64_t batch, const float* x, const float* zeros, const float** to) const;
@@ -44,6 +45,8 @@ struct Tiling {
 SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
 
 // The tiling with the least estimated time.
-Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros);
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving);
+
+inline constexpr double kTransposing = 4, kCopying = 1.5;  // cycles a vector: between NHWC and planes, between CHWN and planes
 
 }  // namespace lathe::kernels::sparse
