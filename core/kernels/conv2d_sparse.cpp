@@ -25,7 +25,7 @@ public:
         if (batch == shape_.batch) return forward(packed_.tiling, x, epilogue, y);
         Conv2dShape shape = shape_;
         shape.batch = batch;
-        forward(Tiling(lined_up(shape), packed_.tiling.kernels, packed_.tiling.tile), x, epilogue, y);
+        forward(Tiling(lined_up(shape), packed_.tiling.kernels, packed_.tiling.tile, packed_.tiling.chunk), x, epilogue, y);
     }
     int64_t bytes() const override { return packed_.filter.bytes(); }
 

@@ -15,7 +15,7 @@ bool pointwise(const Conv2dShape& g) {
 
 Packed::Packed(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving)
     : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving)),
-      filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk(nonzeros(g, weight))) {
+      filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk) {
     if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
         groups_ = offsets(filter.chunk(), 4);
         last_groups_ = offsets(channels_of(filter.chunks() - 1), 4);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "lathe/core/kernels/gemm_panel.h"
 
@@ -41,7 +43,7 @@ TileAxis::TileAxis(int64_t results, int64_t taps, int64_t stride, int64_t dilati
     }
 }
 
-Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTable::Tile& tile)
+Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTable::Tile& tile, int64_t chunk)
     : kernels(kernels),
       shape(g),
       tile(tile),
@@ -53,27 +55,18 @@ Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTab
       batches(blocks(count, kernels.lanes)),
       positions(h.size() * w.size()),
       plane(positions * kernels.lanes),
-      vectors(tile.height * tile.width) {}
+      vectors(tile.height * tile.width),
+      chunk(chunk) {}
 
-// As many as the first-level cache has room for, but so many that a row has about a dozen weights: with fewer, loading and
-// storing its sums would take longer than its products.
-int64_t Tiling::chunk(int64_t nonzeros) const {
-    constexpr int64_t kStep = 16, kWeightsARow = 12, kPlaneBytes = 36 << 10;
-    const int64_t taps = shape.kernel_h * shape.kernel_w, channels = shape.in_c / shape.groups;
-    const int64_t most = std::max<int64_t>(UINT16_MAX / taps / kStep * kStep, kStep);
-    const int64_t needed = blocks(kWeightsARow * channels * shape.out_c, std::max<int64_t>(nonzeros, 1));
-    const int64_t wanted = std::max(kPlaneBytes / (plane * 4) / kStep * kStep, blocks(needed, kStep) * kStep);
-    const int64_t chunk = std::clamp(wanted, kStep, most);
-    return blocks(blocks(channels, blocks(channels, chunk)), kStep) * kStep;  // chunks of equal size
-}
-
-// Half a cycle a load or multiply-add, loads taking longer from beyond the first-level cache.
+// Loads and multiply-adds take half a cycle each and longer the more the planes exceed the first-level cache; every chunk loads
+// and stores the sums of all rows.
 double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) const {
-    constexpr int64_t kFirstLevelBytes = 40 << 10;
+    constexpr double kFirstLevelBytes = 40 << 10;
     const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
-    const double loads = v * (chunk(nonzeros) * plane * 4 <= kFirstLevelBytes ? 1 : 1.7) + outputs;
+    const double beyond = std::clamp(static_cast<double>(chunk * plane * 4) / kFirstLevelBytes - 1, 0.0, 2.0);
+    const double loads = (v + outputs) * (1 + 0.3 * beyond);
     const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
-    const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk(nonzeros))) * (v + 4);
+    const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk)) * (1.7 * v + 4);
     const double moved = moving * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
     return static_cast<double>(batches) * (products + sums + moved);
 }
@@ -127,14 +120,19 @@ SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern
 
 Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving) {
     const SparseTable& kernels = table().sparse;
-    int best = 0;
+    const int64_t channels = shape.in_c / shape.groups, step = 8;
+    const int64_t most = std::max<int64_t>(UINT16_MAX / (shape.kernel_h * shape.kernel_w) / step, 1);
+    std::optional<Tiling> best;
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < kernels.tiles; ++i) {
         if (!kernel_of(kernels.tile[i], pattern)) continue;
-        const double cycles = Tiling(shape, kernels, kernels.tile[i]).cycles(pattern, nonzeros, moving);
-        if (cycles <= least) least = cycles, best = i;
+        for (int64_t steps = 1; steps <= std::min(most, blocks(channels, step)); ++steps) {
+            const Tiling tiling(shape, kernels, kernels.tile[i], steps * step);
+            const double cycles = tiling.cycles(pattern, nonzeros, moving);
+            if (cycles <= least) least = cycles, best.emplace(std::move(tiling));
+        }
     }
-    return Tiling(shape, kernels, kernels.tile[best]);
+    return *best;
 }
 
 }  // namespace lathe::kernels::sparse

@@ -29,11 +29,12 @@ struct Tiling {
     int64_t positions, plane;              // input pixels of a tile; floats of one channel of a batch
     int64_t vectors;                       // results of a tile
 
-    Tiling(const Conv2dShape& shape, const SparseTable& kernels, const SparseTable::Tile& tile);
+    int64_t chunk;                         // input channels taken at a time, a multiple of 8
 
-    // Input channels to take at a time, for weights of which about `nonzeros` are not zero.
-    int64_t chunk(int64_t nonzeros) const;
-    // An estimate, of all batches; a vector takes `moving` cycles on its way into a plane or out of the sums.
+    Tiling(const Conv2dShape& shape, const SparseTable& kernels, const SparseTable::Tile& tile, int64_t chunk);
+
+    // An estimate, of all batches, for weights of which about `nonzeros` are not zero; a vector takes `moving` cycles on its way
+    // into a plane or out of the sums.
     double cycles(SparsePattern pattern, int64_t nonzeros, double moving) const;
 
     // Addresses of the input pixels [positions, lanes] of a batch; `zeros` outside the map.
@@ -44,7 +45,7 @@ struct Tiling {
 
 SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
 
-// The tiling with the least estimated time.
+// The tile and the chunk with the least estimated time.
 Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving);
 
 inline constexpr double kTransposing = 4, kCopying = 1.5;  // cycles a vector: between NHWC and planes, between CHWN and planes
