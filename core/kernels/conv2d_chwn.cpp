@@ -62,7 +62,8 @@ private:
             for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
                 const int64_t channel = group * filter.in_per_group() + chunk * filter.chunk();
                 tiling.kernels.copy(packed_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
-                                    x + channel * in_map, in_map, tiling.plane, planes.data());
+                                    x + channel * in_map, in_map, chunk + 1 < filter.chunks() ? filter.chunk() * in_map : 0, tiling.plane,
+                                    planes.data());
                 SparseRows rows = packed_.rows(chunk, planes.data());
                 rows.map = out_map;
                 rows.results_line = g.out_w * lanes;

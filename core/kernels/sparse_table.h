@@ -46,9 +46,9 @@ struct SparseTable {
                   float* planes);
 
     // The same from activations [channel, map] whose lanes are images: position p of each channel is the vector at offsets[p]
-    // of its map, zeros where that is negative.
-    void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map, int64_t plane,
-                 float* planes);
+    // of its map, zeros where that is negative. What lies `ahead` floats further is fetched into a near cache, unless that is 0.
+    void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map, int64_t ahead,
+                 int64_t plane, float* planes);
 
     // Sums [rows, vectors, lanes], `row` floats from row to row, to the channels from `first` on of the pixels [vectors, lanes],
     // those that are not null. stream: past the caches; rows and pixels are then aligned to vectors.

@@ -63,7 +63,7 @@ Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTab
 double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) const {
     constexpr double kFirstLevelBytes = 40 << 10;
     const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
-    const double beyond = std::clamp(static_cast<double>(chunk * plane * 4) / kFirstLevelBytes - 1, 0.0, 2.0);
+    const double beyond = std::max(static_cast<double>(chunk * plane * 4) / kFirstLevelBytes - 1, 0.0);
     const double loads = (v + outputs) * (1 + 0.3 * beyond);
     const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
     const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk)) * (1.7 * v + 4);
