@@ -57,9 +57,11 @@ Shape chwn_shape(Shape shape) {
 
 // A convolution or linear layer, by sparse kernels where enough of its weights are zero.
 Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
-    const kernels::Conv2dShape shape = conv2d_shape(graph, node);
+    kernels::Conv2dShape shape = conv2d_shape(graph, node);
     if (is_chwn(node)) {
-        const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::chwn::pack(shape, weight.data<float>());
+        const bool pool = node.attributes.has("max_pool");
+        if (pool) shape.out_h *= 2, shape.out_w *= 2;  // the node's shape is that behind the maximum
+        const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::chwn::pack(shape, weight.data<float>(), pool);
         return [filter, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
             Tensor y = result(shape, x[3]);
             filter->forward(kernels::chwn::images(), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "lathe/core/kernels/conv2d_chwn.h"
@@ -98,6 +99,20 @@ std::vector<bool> choose(const Graph& graph) {
     return chwn;
 }
 
+// Whether the node takes the largest of every 2x2 results of a convolution that nothing else reads.
+bool pools_convolution(const Graph& graph, const GraphNode& node) {
+    if (node.op != "max_pool2d") return false;
+    const GraphNode& from = node_of(graph, node.inputs[0]);
+    const std::vector<int64_t> two{2, 2}, none{0, 0, 0, 0};
+    const auto reads = [&](const GraphNode& reader) {
+        return std::count(reader.inputs.begin(), reader.inputs.end(), node.inputs[0]);
+    };
+    const auto readers = std::accumulate(graph.nodes.begin(), graph.nodes.end(), std::ptrdiff_t{0},
+                                         [&](std::ptrdiff_t sum, const GraphNode& reader) { return sum + reads(reader); });
+    return from.op == "conv2d" && from.inputs[3] < 0 && readers == 1 && node.attributes.integers("kernel_size") == two &&
+           node.attributes.integers("stride") == two && node.attributes.integers("padding") == none;
+}
+
 }  // namespace
 
 bool is_chwn(const GraphNode& node) { return node.attributes.has("layout") && node.attributes.text("layout") == "chwn"; }
@@ -126,6 +141,13 @@ Graph arrange(const Graph& graph) {
     };
     for (size_t i = 0; i < chwn.size(); ++i) {
         GraphNode node = graph.nodes[i];
+        if (chwn[i] && pools_convolution(graph, node) && chwn[static_cast<size_t>(node.inputs[0])]) {
+            const int at = place[1][static_cast<size_t>(node.inputs[0])];
+            result.nodes[static_cast<size_t>(at)].attributes.set("max_pool", int64_t{2});
+            result.nodes[static_cast<size_t>(at)].shape = node.shape;
+            place[1][i] = at;
+            continue;
+        }
         for (int& from : node.inputs) {
             if (from < 0) continue;
             const auto at = static_cast<size_t>(from);

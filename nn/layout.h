@@ -8,7 +8,8 @@ namespace lathe::nn {
 // changes its layout stands an op "to_chwn" or "to_nhwc". Shapes stay those of NHWC. The input and the output are NHWC.
 // The choice is a minimum cut: an op on one side costs what it takes there, an edge across what converting takes, by the
 // kernels' estimates alone, so that the same graph always gets the same layouts. A graph that has nothing to gain, or batches of fewer
-// images than a vector has lanes, stays as it was.
+// images than a vector has lanes, stays as it was. A 2x2 maximum of what a convolution in CHWN alone makes becomes its attribute
+// "max_pool", and the convolution's shape is that of the maximum.
 Graph arrange(const Graph& graph);
 
 bool is_chwn(const GraphNode& node);  // its result is

@@ -16,16 +16,22 @@ using sparse::Packed;
 
 constexpr int64_t kTasks = 4;
 
-Conv2dShape batched(const Conv2dShape& g) {
-    Conv2dShape shape = sparse::flattened(g);
+Conv2dShape batched(const Conv2dShape& g, bool pool = false) {
+    Conv2dShape shape = pool ? g : sparse::flattened(g);
     shape.batch = images();
     return shape;
 }
 
+// Any weights are unstructured ones, too.
+SparsePattern pattern_for(const Conv2dShape& g, const float* weight, bool pool) {
+    const SparsePattern pattern = sparse::pattern_of(g, weight);
+    return pool && !sparse::has_even_tile(pattern) ? SparsePattern::unstructured : pattern;
+}
+
 class SparseLayer final : public Conv2dFilter {
 public:
-    SparseLayer(const Conv2dShape& g, const float* weight)
-        : packed_(batched(g), weight, sparse::pattern_of(g, weight), sparse::kCopying) {
+    SparseLayer(const Conv2dShape& g, const float* weight, bool pool)
+        : pool_(pool), packed_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::kCopying, pool) {
         const Conv2dShape& s = packed_.tiling.shape;
         for (int64_t row = 0; row < s.out_h; row += packed_.tiling.tile.height)
             for (int64_t column = 0; column < s.out_w; column += packed_.tiling.tile.width)
@@ -53,9 +59,14 @@ private:
         const sparse::Tiling& tiling = packed_.tiling;
         const SparseFilter& filter = packed_.filter;
         const Conv2dShape& g = tiling.shape;
-        const int64_t lanes = images(), in_map = g.in_h * g.in_w * lanes, out_map = g.out_h * g.out_w * lanes;
+        const int64_t step = pool_ ? 2 : 1, lanes = images(), in_map = g.in_h * g.in_w * lanes;
+        const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
         const int64_t row = tile / tiling.across * tiling.tile.height, column = tile % tiling.across * tiling.tile.width;
         const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
+        const auto reached = [&](int64_t size, int64_t from, int64_t extent) { return std::min(size, extent - from) / step; };
+        SparseResults results{.y = nullptr, .map = out_map, .line = out_line, .outputs = 0,
+                              .height = reached(tiling.tile.height, row, g.out_h),
+                              .width = reached(tiling.tile.width, column, g.out_w), .epilogue = epilogue};
         Workspace<float> planes(static_cast<size_t>(packed_.chunk_floats()));
         Workspace<float> sums(static_cast<size_t>(packed_.sum_floats(segments)));
         for (int64_t group = 0; group < filter.groups(); ++group)
@@ -65,25 +76,24 @@ private:
                                     x + channel * in_map, in_map, chunk + 1 < filter.chunks() ? filter.chunk() * in_map : 0, tiling.plane,
                                     planes.data());
                 SparseRows rows = packed_.rows(chunk, planes.data());
-                rows.map = out_map;
-                rows.results_line = g.out_w * lanes;
-                rows.height = g.out_h - row;
-                rows.width = g.out_w - column;
-                rows.epilogue = epilogue;
                 for (int64_t segment = first; segment < first + segments; ++segment) {
                     filter.read(group, chunk, segment, rows);
                     rows.sums = sums.data() + (filter.chunks() > 1 ? segment - first : 0) * packed_.sum_floats(1);
                     if (chunk + 1 == filter.chunks()) {
                         const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
-                        rows.results = y + k * out_map + (row * g.out_w + column) * lanes;
-                        rows.outputs = packed_.outputs(segment);
-                        if (epilogue.bias) rows.epilogue.bias = epilogue.bias + k;
+                        results.y = y + k * out_map + row / step * out_line + column / step * lanes;
+                        results.outputs = packed_.outputs(segment);
+                        if (epilogue.bias) results.epilogue.bias = epilogue.bias + k;
+                        if (!pool_) rows.results = &results;
                     }
                     kernel(rows);
+                    if (pool_ && chunk + 1 == filter.chunks())
+                        tiling.kernels.pool(tiling.tile.height, tiling.tile.width, rows.sums, results);
                 }
             }
     }
 
+    bool pool_;
     Packed packed_;
     std::vector<int32_t> positions_;  // [tiles, positions]: where a channel's map holds them; -1 outside
 };
@@ -154,9 +164,9 @@ void leave(int64_t pixels, int64_t channels, const float* x, float* y) {
     });
 }
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
-    if (DepthwiseLayer::suits(shape)) return std::make_unique<DepthwiseLayer>(shape, weight);
-    return std::make_unique<SparseLayer>(shape, weight);
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight, bool pool) {
+    if (!pool && DepthwiseLayer::suits(shape)) return std::make_unique<DepthwiseLayer>(shape, weight);
+    return std::make_unique<SparseLayer>(shape, weight, pool);
 }
 
 double cycles(const Conv2dShape& g, const float* weight) {

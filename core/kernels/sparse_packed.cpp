@@ -13,8 +13,8 @@ bool pointwise(const Conv2dShape& g) {
 
 }  // namespace
 
-Packed::Packed(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving)
-    : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving)),
+Packed::Packed(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving, bool even)
+    : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving, even)),
       filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk) {
     if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
         groups_ = offsets(filter.chunk(), 4);

@@ -5,10 +5,17 @@
 
 namespace lathe::kernels {
 
+// Where the results of a tile go when its lanes are images: output o, pixel (i, j) to y + o * map + i * line + j * lanes.
+struct SparseResults {
+    float* y;
+    int64_t map, line;
+    int64_t outputs, height, width;  // channels and pixels that there are; the tile may reach beyond
+    Epilogue epilogue;               // its bias begins with that of the first output
+};
+
 // The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles of
 // results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector and every
-// load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile. Sums stay
-// in `sums` until the last chunk; where the lanes are images, that one may write the results itself.
+// load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile.
 //   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with 1x4 and
 //                         4x1). Two offsets more than there are blocks are read.
 //   N:M:                  `groups` of 4 channels, each with an offset, the same in every row; N values of each, and their
@@ -24,11 +31,7 @@ struct SparseRows {
     int64_t plane, line;  // floats between channels and between the lines of a tile
     float* sums;          // [rows x outputs, tile vectors, lanes]
     bool accumulate;      // sums += instead of sums =
-
-    float* results;  // null: none yet. Of output channel o, pixel (i, j) of the tile: [o * map + i * results_line + j * lanes]
-    int64_t map, results_line;
-    int64_t outputs, height, width;  // channels and pixels that there are; the tile may reach beyond
-    Epilogue epilogue;               // its bias begins with that of the first output
+    const SparseResults* results;  // after the last chunk, instead of sums; may be null
 };
 
 struct SparseTable {
@@ -49,6 +52,9 @@ struct SparseTable {
     // of its map, zeros where that is negative. What lies `ahead` floats further is fetched into a near cache, unless that is 0.
     void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map, int64_t ahead,
                  int64_t plane, float* planes);
+
+    // The largest of every 2x2 sums of a tile [outputs, height x width, lanes], those pixels of `to` that there are.
+    void (*pool)(int height, int width, const float* sums, const SparseResults& to);
 
     // Sums [rows, vectors, lanes], `row` floats from row to row, to the channels from `first` on of the pixels [vectors, lanes],
     // those that are not null. stream: past the caches; rows and pixels are then aligned to vectors.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "lathe/core/error.h"
 #include "lathe/core/kernels/gemm_panel.h"
 
 namespace lathe::kernels::sparse {
@@ -26,6 +27,8 @@ void for_each_tile(const Tiling& t, int64_t batch, const Body& body) {
         if (i == t.down) i = 0, ++n;
     }
 }
+
+bool is_even(const SparseTable::Tile& tile) { return tile.height % 2 == 0 && tile.width % 2 == 0; }
 
 }  // namespace
 
@@ -118,21 +121,28 @@ SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern
     return nullptr;
 }
 
-Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving) {
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving, bool even) {
     const SparseTable& kernels = table().sparse;
     const int64_t channels = shape.in_c / shape.groups, step = 8;
     const int64_t most = std::max<int64_t>(UINT16_MAX / (shape.kernel_h * shape.kernel_w) / step, 1);
     std::optional<Tiling> best;
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < kernels.tiles; ++i) {
-        if (!kernel_of(kernels.tile[i], pattern)) continue;
+        if (!kernel_of(kernels.tile[i], pattern) || (even && !is_even(kernels.tile[i]))) continue;
         for (int64_t steps = 1; steps <= std::min(most, blocks(channels, step)); ++steps) {
             const Tiling tiling(shape, kernels, kernels.tile[i], steps * step);
             const double cycles = tiling.cycles(pattern, nonzeros, moving);
             if (cycles <= least) least = cycles, best.emplace(std::move(tiling));
         }
     }
+    check(best.has_value(), "sparse: ", name_of(pattern), " has no tile of whole 2x2 pixels");
     return *best;
+}
+
+bool has_even_tile(SparsePattern pattern) {
+    const SparseTable& kernels = table().sparse;
+    return std::any_of(kernels.tile, kernels.tile + kernels.tiles,
+                       [&](const SparseTable::Tile& tile) { return is_even(tile) && kernel_of(tile, pattern); });
 }
 
 }  // namespace lathe::kernels::sparse

@@ -45,8 +45,9 @@ struct Tiling {
 
 SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
 
-// The tile and the chunk with the least estimated time.
-Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving);
+// The tile and the chunk with the least estimated time. even: among the tiles of whole 2x2 pixels. Error: the pattern has none.
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving, bool even = false);
+bool has_even_tile(SparsePattern pattern);
 
 inline constexpr double kTransposing = 4, kCopying = 1.5;  // cycles a vector: between NHWC and planes, between CHWN and planes
 
