@@ -98,43 +98,31 @@ private:
     std::vector<int32_t> positions_;  // [tiles, positions]: where a channel's map holds them; -1 outside
 };
 
-// 3x3 windows, a channel at a time, by the kernel for NHWC: the channel is an image of N channels with equal weights.
 class DepthwiseLayer final : public Conv2dFilter {
 public:
-    DepthwiseLayer(const Conv2dShape& g, const float* weight) : g_(g), weight_(static_cast<size_t>(g.in_c * 9 * images())) {
-        for (size_t i = 0; i < weight_.size(); ++i) weight_[i] = weight[i / static_cast<size_t>(images())];
-    }
+    DepthwiseLayer(const Conv2dShape& g, const float* weight) : g_(g), weight_(weight, weight + g.in_c * 9) {}
 
     static bool suits(const Conv2dShape& g) {
-        return g.depthwise() && g.kernel_h == 3 && g.kernel_w == 3 && g.dilation_h == 1 && g.dilation_w == 1 && g.stride_w <= 2;
+        return g.depthwise() && g.kernel_h == 3 && g.kernel_w == 3 && g.dilation_h == 1 && g.dilation_w == 1 &&
+               g.stride_h == g.stride_w && g.stride_w <= 2;
     }
 
     void forward(int64_t, const float* x, const Epilogue& epilogue, float* y) const override {
-        const int64_t lanes = images(), in_line = g_.in_w * lanes, out_line = g_.out_w * lanes;
-        const std::vector<float> zeros(static_cast<size_t>(in_line));
+        const std::vector<float> zeros(static_cast<size_t>(g_.in_w * images()));
         parallel_for(g_.in_c, std::max<int64_t>(1, 4096 / (g_.out_h * g_.out_w)), [&](int64_t begin, int64_t end) {
-            for (int64_t c = begin; c < end; ++c) {
-                float bias[64];
-                std::fill(bias, bias + lanes, epilogue.bias ? epilogue.bias[c] : 0.0f);
-                for (int64_t p = 0; p < g_.out_h; ++p) {
-                    Depthwise3x3 row{.channels = lanes, .in_w = g_.in_w, .out_w = g_.out_w, .first = -g_.pad_left, .step = g_.stride_w,
-                                     .x = {}, .weight = weight_.data() + c * 9 * lanes, .bias = bias,
-                                     .y = y + (c * g_.out_h + p) * out_line, .accumulate = epilogue.accumulate, .stream = false,
-                                     .low = epilogue.low, .high = epilogue.high};
-                    for (int64_t r = 0; r < 3; ++r) {
-                        const int64_t at = p * g_.stride_h - g_.pad_top + r;
-                        row.x[r] = at >= 0 && at < g_.in_h ? x + (c * g_.in_h + at) * in_line : zeros.data();
-                    }
-                    table().depthwise.correlate_3x3(row);
-                }
-            }
+            table().depthwise.correlate_maps_3x3(
+                {.channels = end - begin, .in_h = g_.in_h, .in_w = g_.in_w, .out_h = g_.out_h, .out_w = g_.out_w,
+                 .first_row = -g_.pad_top, .first = -g_.pad_left, .step = g_.stride_w,
+                 .x = x + begin * g_.in_h * g_.in_w * images(), .zeros = zeros.data(), .weight = weight_.data() + begin * 9,
+                 .bias = epilogue.bias ? epilogue.bias + begin : nullptr, .y = y + begin * g_.out_h * g_.out_w * images(),
+                 .accumulate = epilogue.accumulate, .low = epilogue.low, .high = epilogue.high});
         });
     }
     int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
 
 private:
     Conv2dShape g_;
-    std::vector<float> weight_;  // [C, 3, 3, N]
+    std::vector<float> weight_;  // [C, 3, 3]
 };
 
 }  // namespace

@@ -71,7 +71,7 @@ void for_each_band(const Axis& h, const Axis& w, const Map& in, int64_t begin, i
             rows[r] = first + r >= 0 && first + r < in.h ? x + (first + r) * in.w * in.c : zeros;
         body(Depthwise3x3{.channels = in.c, .in_w = in.w, .rows = results, .out_w = w.count, .first = w.in_first,
                           .step = w.in_step, .x = rows, .weight = nullptr, .bias = nullptr, .y = y + p * w.count * in.c,
-                          .stream = false, .low = -INFINITY, .high = INFINITY});
+                          .accumulate = false, .stream = false, .low = -INFINITY, .high = INFINITY});
     }
 }
 
@@ -87,9 +87,10 @@ void correlate(const Axis& h, const Axis& w, const Map& in, const Map& out, int6
         rows.bias = epilogue.bias;
         rows.low = epilogue.low;
         rows.high = epilogue.high;
+        rows.accumulate = epilogue.accumulate;
         rows.stream = stream;
     };
-    if (slides(h, w) && !epilogue.accumulate)
+    if (slides(h, w))
         for_each_band(h, w, in, begin, end, x, y, zeros, [&](Depthwise3x3 rows) {
             finish(rows, 0);
             table().depthwise.correlate_3x3(rows);
@@ -97,7 +98,6 @@ void correlate(const Axis& h, const Axis& w, const Map& in, const Map& out, int6
     else
         for_each_stretch(h, w, in, out, begin, end, x, y, [&](DepthwiseRow row, int64_t tap) {
             finish(row, tap);
-            row.accumulate = epilogue.accumulate;
             table().depthwise.correlate(row);
         });
 }

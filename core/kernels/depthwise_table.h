@@ -29,7 +29,33 @@ struct Depthwise3x3 {
     const float* weight;
     const float* bias;  // may be null
     float* y;
-    bool stream;
+    bool accumulate, stream;
+    float low, high;
+};
+
+// The same for whole maps of `channels` channels, each pixel of which is one vector: x [channels, in_h, in_w, lanes],
+// y [channels, out_h, out_w, lanes], weight [channels, 3, 3]. zeros [in_w, lanes] stands for rows outside.
+struct DepthwiseMaps3x3 {
+    int64_t channels, in_h, in_w, out_h, out_w, first_row, first, step;
+    const float* x;
+    const float* zeros;
+    const float* weight;
+    const float* bias;  // may be null
+    float* y;
+    bool accumulate;
+    float low, high;
+};
+
+// The same for whole maps of `channels` channels, each pixel of which is one vector: x [channels, in_h, in_w, lanes],
+// y [channels, out_h, out_w, lanes], weight [channels, 3, 3]. zeros [in_w, lanes] stands for rows outside.
+struct DepthwiseMaps3x3 {
+    int64_t channels, in_h, in_w, out_h, out_w, first_row, row_step, first, step;
+    const float* x;
+    const float* zeros;
+    const float* weight;
+    const float* bias;  // may be null
+    float* y;
+    bool accumulate;
     float low, high;
 };
 
@@ -40,6 +66,7 @@ struct DepthwiseTable {
     void (*weight_gradient)(const DepthwiseRow& row, float* sums);
     // The same for 3x3.
     void (*correlate_3x3)(const Depthwise3x3& row);
+    void (*correlate_maps_3x3)(const DepthwiseMaps3x3& maps);
     void (*weight_gradient_3x3)(const Depthwise3x3& row, float* sums);
 };
 
