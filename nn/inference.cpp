@@ -167,24 +167,24 @@ Tensor Inference::run_all(const Tensor& x, std::vector<double>* seconds) const {
     if (x.rank() == traced.rank() && traced.rank() > 0) expected[0] = x.dim(0);
     check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
           name_of(x.dtype()), " ", x.shape());
-    if (!passes_ || x.dim(0) == 0) return run(x, seconds);
-    const int64_t batch = kernels::chwn::images();
+    if (!passes_) return run(x, seconds);
+    expected[0] = kernels::chwn::images();
     Tensor y;
-    for (int64_t first = 0; first < x.dim(0); first += batch) {
-        const int64_t count = std::min(batch, x.dim(0) - first);
+    for (int64_t first = 0; first == 0 || first < x.dim(0); first += expected[0]) {
+        const int64_t count = std::min(expected[0], x.dim(0) - first);
         Tensor pass = x.rows(first, count);
-        if (count < batch) {  // the last is filled up with zeros
-            expected[0] = batch;
+        if (count < expected[0]) {  // the last is filled up with zeros
             pass = Tensor::zeros(expected);
             std::copy_n(x.rows(first, count).raw(), x.rows(first, count).bytes(), pass.mutable_raw());
         }
-        const Tensor part = run(pass, seconds).rows(0, count);
+        const Tensor part = run(pass, seconds);
         if (!y) {
             Shape shape = part.shape();
             shape[0] = x.dim(0);
             y = Tensor(shape);
         }
-        std::copy_n(part.raw(), part.bytes(), y.mutable_raw() + first * (part.bytes() / static_cast<size_t>(count)));
+        const size_t row = part.bytes() / static_cast<size_t>(expected[0]);
+        std::copy_n(part.raw(), static_cast<size_t>(count) * row, y.mutable_raw() + static_cast<size_t>(first) * row);
     }
     return y;
 }

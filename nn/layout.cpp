@@ -80,18 +80,18 @@ std::vector<bool> choose(const Graph& graph) {
     const size_t count = graph.nodes.size(), source = count, sink = count + 1;
     std::vector<std::vector<double>> room(count + 2, std::vector<double>(count + 2, 0));
     const auto batch = static_cast<double>(node_of(graph, graph.input).shape[0]);
+    const auto converting = [&](const GraphNode& node) { return kConverting * static_cast<double>(node.shape.numel()) / batch; };
     for (size_t i = 0; i < count; ++i) {
         const GraphNode& node = graph.nodes[i];
         if (!node.activation) continue;
-        const bool end = static_cast<int>(i) == graph.input || static_cast<int>(i) == graph.output;
-        const Cost cost = end ? Cost{0, kNever} : cost_of(graph, node);
+        Cost cost = static_cast<int>(i) == graph.input ? Cost{0, kNever} : cost_of(graph, node);
+        if (static_cast<int>(i) == graph.output) cost.chwn += converting(node);
         room[source][i] = cost.chwn;
         room[i][sink] = cost.nhwc;
         for (int from : node.inputs)
             if (from >= 0 && node_of(graph, from).activation) {
-                const double converting = kConverting * static_cast<double>(node_of(graph, from).shape.numel()) / batch;
-                room[static_cast<size_t>(from)][i] += converting;
-                room[i][static_cast<size_t>(from)] += converting;
+                room[static_cast<size_t>(from)][i] += converting(node_of(graph, from));
+                room[i][static_cast<size_t>(from)] += converting(node_of(graph, from));
             }
     }
     std::vector<bool> chwn = cut(std::move(room));
@@ -135,35 +135,37 @@ Graph arrange(const Graph& graph) {
     if (std::find(chwn.begin(), chwn.end(), true) == chwn.end()) return graph;
     Graph result;
     std::vector<int> place[2] = {std::vector<int>(chwn.size(), -1), std::vector<int>(chwn.size(), -1)};  // in NHWC, in CHWN
-    const auto append = [&](GraphNode node) {
+    const auto append = [&](GraphNode node, bool in_chwn) {
+        if (in_chwn) node.attributes.set("layout", std::string("chwn"));
         result.nodes.push_back(std::move(node));
         return static_cast<int>(result.nodes.size()) - 1;
+    };
+    // Where a value stands in a layout, converted where it was made in the other.
+    const auto found = [&](int index, bool in_chwn) {
+        const GraphNode& node = node_of(graph, index);
+        const auto at = static_cast<size_t>(index);
+        if (!node.activation) in_chwn = false;  // weights have no layout
+        int& to = place[in_chwn][at];
+        if (to < 0)
+            to = append({.op = in_chwn ? "to_chwn" : "to_nhwc", .path = node.path, .inputs = {place[!in_chwn][at]}, .shape = node.shape,
+                         .activation = true}, in_chwn);
+        return to;
     };
     for (size_t i = 0; i < chwn.size(); ++i) {
         GraphNode node = graph.nodes[i];
         if (chwn[i] && pools_convolution(graph, node) && chwn[static_cast<size_t>(node.inputs[0])]) {
-            const int at = place[1][static_cast<size_t>(node.inputs[0])];
-            result.nodes[static_cast<size_t>(at)].attributes.set("max_pool", int64_t{2});
-            result.nodes[static_cast<size_t>(at)].shape = node.shape;
-            place[1][i] = at;
+            place[1][i] = place[1][static_cast<size_t>(node.inputs[0])];
+            GraphNode& convolution = result.nodes[static_cast<size_t>(place[1][i])];
+            convolution.attributes.set("max_pool", int64_t{2});
+            convolution.shape = node.shape;
             continue;
         }
-        for (int& from : node.inputs) {
-            if (from < 0) continue;
-            const auto at = static_cast<size_t>(from);
-            const bool converted = graph.nodes[at].activation && chwn[at] != chwn[i];
-            int& found = place[graph.nodes[at].activation && chwn[i]][at];
-            if (converted && found < 0)
-                found = append({.op = chwn[i] ? "to_chwn" : "to_nhwc", .path = graph.nodes[at].path, .inputs = {place[chwn[at]][at]},
-                                .shape = graph.nodes[at].shape, .activation = true});
-            if (converted && chwn[i]) result.nodes[static_cast<size_t>(found)].attributes.set("layout", std::string("chwn"));
-            from = found;
-        }
-        if (chwn[i]) node.attributes.set("layout", std::string("chwn"));
-        place[chwn[i]][i] = append(std::move(node));
+        for (int& from : node.inputs)
+            if (from >= 0) from = found(from, chwn[i]);
+        place[chwn[i]][i] = append(std::move(node), chwn[i]);
     }
+    result.output = found(graph.output, false);
     result.input = place[0][static_cast<size_t>(graph.input)];
-    result.output = place[0][static_cast<size_t>(graph.output)];
     return result;
 }
 

@@ -63,6 +63,7 @@ private:
         const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
         const int64_t row = tile / tiling.across * tiling.tile.height, column = tile % tiling.across * tiling.tile.width;
         const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
+        const int64_t right = tiling.tile.width * g.stride_w * lanes;  // to the next tile, as what follows the last chunk
         const auto reached = [&](int64_t size, int64_t from, int64_t extent) { return std::min(size, extent - from) / step; };
         SparseResults results{.y = nullptr, .map = out_map, .line = out_line, .outputs = 0,
                               .height = reached(tiling.tile.height, row, g.out_h),
@@ -73,7 +74,7 @@ private:
             for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
                 const int64_t channel = group * filter.in_per_group() + chunk * filter.chunk();
                 tiling.kernels.copy(packed_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
-                                    x + channel * in_map, in_map, chunk + 1 < filter.chunks() ? filter.chunk() * in_map : 0, tiling.plane,
+                                    x + channel * in_map, in_map, chunk + 1 < filter.chunks() ? filter.chunk() * in_map : right - chunk * filter.chunk() * in_map, tiling.plane,
                                     planes.data());
                 SparseRows rows = packed_.rows(chunk, planes.data());
                 for (int64_t segment = first; segment < first + segments; ++segment) {

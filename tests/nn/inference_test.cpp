@@ -8,12 +8,18 @@
 
 #include "lathe/core/ops/activation.h"
 #include "lathe/core/ops/add.h"
+#include "lathe/core/ops/concat.h"
+#include "lathe/core/ops/mul.h"
+#include "lathe/core/ops/pool2d.h"
+#include "lathe/core/ops/slice.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/layers/basic_block.h"
 #include "lathe/nn/layers/inverted_residual.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/sequential.h"
+#include "lathe/nn/layers/squeeze_excite.h"
+#include "lathe/nn/layout.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/zoo.h"
 
@@ -152,6 +158,85 @@ TEST_CASE("sparse kernels infer what the dense ones do") {
         const Tensor x = normal({16, 32, 32, 3}, 1);
         const Inference run(*model, x);
         CHECK(difference(run(x), evaluated(*model, x)) < 2e-5);
+    }
+}
+
+namespace {
+
+// Masks that leave about the share `density` of every weight with more than one axis, depthwise ones kept whole.
+void prune(Module& module, double density) {
+    Random random(3);
+    for (auto& [name, parameter] : module.named_parameters()) {
+        const Shape& shape = parameter->shape();
+        if (shape.rank() < 2 || (shape.rank() == 4 && shape[3] == 1)) continue;
+        Tensor mask(shape, DType::u8);
+        for (int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data<uint8_t>()[i] = random.uniform() < density;
+        parameter->add_transform(std::make_unique<Mask>(mask));
+    }
+}
+
+bool in_chwn(const Graph& graph, const std::string& op) {
+    return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op && is_chwn(node); });
+}
+
+}  // namespace
+
+TEST_CASE("pruned networks run in CHWN and infer what they compute, at any batch size") {
+    for (const std::string name : {"resnet20", "mobilenetv2", "vgg-cifar"}) {
+        INFO(name);
+        seed(5);
+        ModelOptions options{.width = name == "vgg-cifar" ? 0.25 : 0.5};
+        if (name == "mobilenetv2") options.input = {32, 32, 3};
+        if (name == "resnet20") options.width = 1;
+        const auto model = make_model(name, options);
+        settle(*model);
+        prune(*model, 0.05);
+        const Tensor x = normal({33, 32, 32, 3}, 1), y = evaluated(*model, x);
+        const Inference run(*model, x);
+        CHECK(in_chwn(run.graph(), "conv2d"));
+        for (int64_t batch : {1, 15, 16, 17, 33}) {
+            CAPTURE(batch);
+            CHECK(difference(run(x.rows(0, batch)), y.rows(0, batch)) < 2e-5);
+        }
+        CHECK(run(x.rows(0, 0)).shape() == Shape{0, y.dim(1)});
+    }
+}
+
+TEST_CASE("layouts follow the costs: a pruned convolution in CHWN, a dense one in NHWC, what is symmetric beside them") {
+    struct Mixed : Module {
+        Conv2d first{{.in = 64, .out = 64, .kernel = 3, .padding = 1}}, dense{{.in = 64, .out = 64, .kernel = 3, .padding = 1}};
+        Conv2d last{{.in = 120, .out = 64, .kernel = 3, .padding = 1}};
+        SqueezeExcite gate{{.channels = 64, .squeezed = 16, .gate = Activation::hard_sigmoid}};
+        Mixed() { child("first", first), child("dense", dense), child("last", last), child("gate", gate); }
+        Variable forward(const Variable& x) override {
+            const Variable a = ops::max_pool2d(ops::relu(first(x)), 2);              // pooled by the convolution
+            const Variable b = ops::avg_pool2d(gate(a), 3, {.stride = 1, .padding = 1});
+            const Variable c = ops::slice(ops::concat({b, ops::relu(dense(a))}, 3), 3, 8, 120);
+            const Variable d = ops::max_pool2d(last(c), 2);
+            return ops::mul(ops::add(d, ops::hard_swish(d)), ops::sigmoid(d));
+        }
+    } net;
+    const auto masked = [](Conv2d& layer) { prune(layer, 0.03); };
+    masked(net.first);
+    masked(net.last);
+    const Tensor x = normal({20, 18, 14, 64}, 1), y = evaluated(net, x);
+    const Inference run(net, x);
+    for (const GraphNode& node : run.graph().nodes) {
+        if (node.op == "conv2d" && node.path == "dense") CHECK_FALSE(is_chwn(node));
+        if (node.op == "conv2d" && (node.path == "first" || node.path == "last")) CHECK(is_chwn(node));
+    }
+    CHECK(in_chwn(run.graph(), "concat"));
+    CHECK(in_chwn(run.graph(), "slice"));
+    CHECK(in_chwn(run.graph(), "reshape"));
+    CHECK(count(run.graph(), "to_nhwc") == 3);  // before the gate's dense layers, before the dense one and at the end
+    for (int64_t batch : {1, 20}) CHECK(difference(run(x.rows(0, batch)), y.rows(0, batch)) < 2e-5);
+    CHECK(count(Inference(net, x.rows(0, 1)).graph(), "to_chwn") == 0);  // one image fills no vector
+}
+
+TEST_CASE("dense networks stay in NHWC") {
+    for (const char* name : {"resnet20", "vgg-cifar"}) {
+        const auto model = make_model(name, {.width = name == std::string("vgg-cifar") ? 0.5 : 1.0});
+        CHECK(count(Inference(*model, normal({32, 32, 32, 3}, 1)).graph(), "to_chwn") == 0);
     }
 }
 
