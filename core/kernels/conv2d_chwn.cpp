@@ -15,6 +15,7 @@ namespace {
 using sparse::Packed;
 
 constexpr int64_t kTasks = 4;
+constexpr int64_t kPixels = 64;  // converted at a time: their channels are read side by side and written far apart
 
 Conv2dShape batched(const Conv2dShape& g, bool pool = false) {
     Conv2dShape shape = pool ? g : sparse::flattened(g);
@@ -63,7 +64,6 @@ private:
         const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
         const int64_t row = tile / tiling.across * tiling.tile.height, column = tile % tiling.across * tiling.tile.width;
         const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
-        const int64_t right = tiling.tile.width * g.stride_w * lanes;  // to the next tile, as what follows the last chunk
         const auto reached = [&](int64_t size, int64_t from, int64_t extent) { return std::min(size, extent - from) / step; };
         SparseResults results{.y = nullptr, .map = out_map, .line = out_line, .outputs = 0,
                               .height = reached(tiling.tile.height, row, g.out_h),
@@ -73,14 +73,15 @@ private:
         for (int64_t group = 0; group < filter.groups(); ++group)
             for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
                 const int64_t channel = group * filter.in_per_group() + chunk * filter.chunk();
+                const bool last = chunk + 1 == filter.chunks();  // then comes the first chunk of the tile to the right
+                const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * filter.chunk() * in_map : filter.chunk() * in_map;
                 tiling.kernels.copy(packed_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
-                                    x + channel * in_map, in_map, chunk + 1 < filter.chunks() ? filter.chunk() * in_map : right - chunk * filter.chunk() * in_map, tiling.plane,
-                                    planes.data());
+                                    x + channel * in_map, in_map, ahead, tiling.plane, planes.data());
                 SparseRows rows = packed_.rows(chunk, planes.data());
                 for (int64_t segment = first; segment < first + segments; ++segment) {
                     filter.read(group, chunk, segment, rows);
                     rows.sums = sums.data() + (filter.chunks() > 1 ? segment - first : 0) * packed_.sum_floats(1);
-                    if (chunk + 1 == filter.chunks()) {
+                    if (last) {
                         const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
                         results.y = y + k * out_map + row / step * out_line + column / step * lanes;
                         results.outputs = packed_.outputs(segment);
@@ -88,7 +89,7 @@ private:
                         if (!pool_) rows.results = &results;
                     }
                     kernel(rows);
-                    if (pool_ && chunk + 1 == filter.chunks())
+                    if (pool_ && last)
                         tiling.kernels.pool(tiling.tile.height, tiling.tile.width, rows.sums, results);
                 }
             }
@@ -129,9 +130,6 @@ private:
 }  // namespace
 
 int64_t images() { return table().sparse.lanes; }
-
-// Few pixels at a time: their channels are read side by side and written far apart.
-constexpr int64_t kPixels = 64;
 
 void enter(int64_t pixels, int64_t channels, const float* x, float* y) {
     const int64_t lanes = images();

@@ -18,8 +18,8 @@ void enter(int64_t pixels, int64_t channels, const float* x, float* y);
 void leave(int64_t pixels, int64_t channels, const float* x, float* y);
 
 // Any shape, whatever its batch; the weights [K, R, S, C/G] may be zero anywhere, or nowhere. forward() takes batches of
-// images() only, x and y [C, H, W, N]. pool: y holds the largest of every 2x2 results instead, [C, H / 2, W / 2, N]; H and W are
-// even then, as a result that no window meets need not be made.
+// images() only, x and y [C, H, W, N]. pool: y holds the largest of every 2x2 results instead, [C, H / 2, W / 2, N], and takes no
+// addend; the shape's H and W are even then.
 std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight, bool pool = false);
 
 // An estimate of the cycles that pack()'s filter takes for such a batch.

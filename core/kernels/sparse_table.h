@@ -31,7 +31,7 @@ struct SparseRows {
     int64_t plane, line;  // floats between channels and between the lines of a tile
     float* sums;          // [rows x outputs, tile vectors, lanes]
     bool accumulate;      // sums += instead of sums =
-    const SparseResults* results;  // after the last chunk, instead of sums; may be null
+    const SparseResults* results;  // where the last chunk writes instead of to the sums; may be null
 };
 
 struct SparseTable {
@@ -49,7 +49,7 @@ struct SparseTable {
                   float* planes);
 
     // The same from activations [channel, map] whose lanes are images: position p of each channel is the vector at offsets[p]
-    // of its map, zeros where that is negative. What lies `ahead` floats further is fetched into a near cache, unless that is 0.
+    // of its map, zeros where that is negative. What lies `ahead` floats further is fetched into a near cache.
     void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map, int64_t ahead,
                  int64_t plane, float* planes);
 
