@@ -81,7 +81,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
             for (int64_t j = 0; j < w.count; j += together) {
                 const int64_t pixel = (h.out_first + i * h.out_step) * out.w + w.out_first + j * w.out_step;
                 side_by_side<float>(y, out.size(), unit * columns, batch, pixel * out.c, nullptr, pixels.data());
-                turn.leave(together * out.c, vectors, sums.data() + j * out.c * columns, end_of_line, 0, pixels.data(), false);
+                turn.leave(together * out.c, vectors, sums.data() + j * out.c * columns, columns, end_of_line, 0, pixels.data(), false);
             }
         }
     });

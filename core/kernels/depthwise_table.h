@@ -46,19 +46,6 @@ struct DepthwiseMaps3x3 {
     float low, high;
 };
 
-// The same for whole maps of `channels` channels, each pixel of which is one vector: x [channels, in_h, in_w, lanes],
-// y [channels, out_h, out_w, lanes], weight [channels, 3, 3]. zeros [in_w, lanes] stands for rows outside.
-struct DepthwiseMaps3x3 {
-    int64_t channels, in_h, in_w, out_h, out_w, first_row, row_step, first, step;
-    const float* x;
-    const float* zeros;
-    const float* weight;
-    const float* bias;  // may be null
-    float* y;
-    bool accumulate;
-    float low, high;
-};
-
 struct DepthwiseTable {
     void (*correlate)(const DepthwiseRow& row);
     // weight[r][s][c] += sum over i of x[...] * y[i][c], with `weight` and `y` of the row swapped in their roles:
