@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <string>
 #include <vector>
 
@@ -12,18 +11,12 @@
 #include "lathe/core/kernels/dispatch.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
+#include "lathe/tests/bench/seconds.h"
 
 using namespace lathe;
 using namespace lathe::kernels;
 
 namespace {
-
-// With one thread its own time, which other programs on the machine disturb less.
-double seconds() {
-    timespec now;
-    clock_gettime(threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 // The best of several timings: the host of a virtual machine takes its share unseen.
 template <class Body>

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -15,17 +14,11 @@
 #include "lathe/nn/inference.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/zoo.h"
+#include "lathe/tests/bench/seconds.h"
 
 using namespace lathe;
 
 namespace {
-
-// With one thread its own time, which other programs on the machine disturb less.
-double seconds() {
-    timespec now;
-    clock_gettime(threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 void prune(nn::Model& model, bool pointwise_only, double sparsity) {
     Random random(3);

@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -16,19 +14,14 @@
 #include "lathe/core/kernels/conv2d_im2col.h"
 #include "lathe/core/kernels/conv2d_sparse.h"
 #include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/timing.h"
 #include "lathe/core/parallel.h"
+#include "lathe/tests/bench/seconds.h"
 
 using namespace lathe;
 using namespace lathe::kernels;
 
 namespace {
-
-// With one thread its own time, which other programs on the machine disturb less.
-double seconds() {
-    timespec now;
-    clock_gettime(threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
 
 struct Layer {
     const char* name;
@@ -58,29 +51,6 @@ const Form kForms[] = {
     {SparsePattern::unstructured, 0.95}, {SparsePattern::unstructured, 0.98}, {SparsePattern::two_of_four, 0.5},
     {SparsePattern::one_of_four, 0.75},  {SparsePattern::row_blocks, 0.9},    {SparsePattern::column_blocks, 0.9},
 };
-
-// Weights [K, taps, C] of a pattern; the share of zeros is met in expectation, by N:M exactly.
-std::vector<float> weights(const Form& form, int64_t k, int64_t taps, int64_t c) {
-    std::mt19937 engine(1);
-    std::uniform_real_distribution<double> uniform;
-    std::vector<float> weight(static_cast<size_t>(k * taps * c));
-    const auto at = [&](int64_t i) -> float& { return weight[static_cast<size_t>(i)]; };
-    const int64_t row = taps * c;
-    for (int64_t i = 0; i < k * row; ++i)
-        switch (form.pattern) {
-            case SparsePattern::unstructured: at(i) = uniform(engine) >= form.sparsity; break;
-            case SparsePattern::row_blocks: at(i) = i % 4 != 0 ? at(i - 1) : uniform(engine) >= form.sparsity; break;
-            case SparsePattern::column_blocks: at(i) = i / row % 4 != 0 ? at(i - row) : uniform(engine) >= form.sparsity; break;
-            case SparsePattern::one_of_four:
-            case SparsePattern::two_of_four:
-                if (i % 4 == 0) {
-                    const int64_t first = static_cast<int64_t>(engine() % 4), step = 1 + static_cast<int64_t>(engine() % 3);
-                    at(i + first) = 1;
-                    if (form.pattern == SparsePattern::two_of_four) at(i + (first + step) % 4) = 1;
-                }
-        }
-    return weight;
-}
 
 // The best of several runs of each, in turn: the host of a virtual machine takes its share unseen.
 std::vector<double> best_times(const std::vector<const Conv2dFilter*>& filters, int64_t batch, const float* x, float* y) {
@@ -133,14 +103,13 @@ int main(int argc, char** argv) {
         if (name.find(only) == std::string::npos) continue;
         if (name.substr(0, name.find(' ')) != network) finish();
         network = name.substr(0, name.find(' '));
-        const int64_t taps = l.kernel * l.kernel;
         const Conv2dShape g{.batch = batch, .in_h = l.size, .in_w = l.size, .in_c = l.c, .out_h = l.size, .out_w = l.size,
                             .out_c = l.k, .kernel_h = l.kernel, .kernel_w = l.kernel, .pad_top = l.kernel / 2,
                             .pad_left = l.kernel / 2};
         const int64_t pixels = batch * l.size * l.size;
         std::vector<float> x(static_cast<size_t>(pixels * l.c), 0.5f), y(static_cast<size_t>(pixels * l.k));
         std::vector<std::unique_ptr<Conv2dFilter>> filters;
-        const std::vector<float> dense = weights({SparsePattern::unstructured, 0}, l.k, taps, l.c);
+        const std::vector<float> dense = random_weights(g, SparsePattern::unstructured, 0);
         filters.push_back(l.kernel == 1      ? conv2d_pack(g, dense.data())
                           : im2col::suits(g) ? im2col::pack(g, dense.data())
                                              : direct::pack(g, dense.data()));
@@ -148,7 +117,7 @@ int main(int argc, char** argv) {
         std::vector<double> nonzeros;
         for (const Form& form : forms) {
             const bool pruned = l.c % 4 == 0;  // not the first layer
-            const auto weight = pruned ? weights(form, l.k, taps, l.c) : dense;
+            const auto weight = pruned ? random_weights(g, form.pattern, form.sparsity) : dense;
             const auto zeros = std::count(weight.begin(), weight.end(), 0.0f);
             nonzeros.push_back(static_cast<double>(weight.size()) - static_cast<double>(zeros));
             filters.push_back(pruned ? sparse::pack(g, weight.data(), form.pattern) : conv2d_pack(g, weight.data()));
