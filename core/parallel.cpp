@@ -1,6 +1,7 @@
 #include "lathe/core/parallel.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -55,6 +56,20 @@ bool spin_until(Ready&& ready) {
     return ready();
 }
 
+// Moves the calling thread off `cpu`, unless it may run nowhere else. The system tends to wake a helper where its caller runs,
+// and then the two take turns on one core while another is idle.
+void leave_cpu(int cpu) {
+    static const cpu_set_t allowed = [] {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        sched_getaffinity(getpid(), sizeof set, &set);
+        return set;
+    }();
+    cpu_set_t others = allowed;
+    CPU_CLR(static_cast<size_t>(cpu), &others);
+    if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
+}
+
 // The threads that help with parallel regions, one region at a time. Why not OpenMP: its threads spin for milliseconds
 // after each region unless an environment variable forbids it before the program starts, which a library cannot set;
 // with another process on the machine training then takes several times as long.
@@ -77,6 +92,7 @@ public:
             helpers_.emplace_back([this, index = static_cast<int>(helpers_.size())] { help(index); });
         tasks_ = tasks, body_ = body, call_ = call, error_ = nullptr;
         wanted_ = workers - 1;
+        cpu_ = sched_getcpu();
         next_ = 0;
         gate_ = (gate_ / kRegion + 1) * kRegion;
         if (sleepers_ > 0) {
@@ -111,6 +127,7 @@ private:
             if (stopping_) return;
             uint64_t gate = gate_;
             seen = gate / kRegion;
+            if (const int cpu = cpu_; cpu >= 0 && cpu == sched_getcpu()) leave_cpu(cpu);
             if (index >= wanted_ || !enter(gate)) continue;
             work();
             if (--gate_ % kRegion == kClosed && waiting_) {
@@ -146,6 +163,7 @@ private:
     std::atomic<uint64_t> gate_{kClosed};
     alignas(64) std::atomic<int64_t> next_{0};
     alignas(64) std::atomic<int> wanted_{0};  // helpers below this index may enter
+    std::atomic<int> cpu_{-1};                // where the caller runs
     int64_t tasks_ = 0;
     const void* body_ = nullptr;
     void (*call_)(const void*, int64_t) = nullptr;
