@@ -161,13 +161,13 @@ Inference::Step Inference::step_for(const GraphNode& node) const {
     return [copy = std::move(copy)](std::vector<Tensor>& x) { return replay(copy, {x.begin(), x.end()}).value(); };
 }
 
-Tensor Inference::run_all(const Tensor& x, std::vector<double>* seconds) const {
+Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
     const Shape& traced = graph_.nodes[static_cast<size_t>(graph_.input)].shape;
     Shape expected = traced;
     if (x.rank() == traced.rank() && traced.rank() > 0) expected[0] = x.dim(0);
     check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
           name_of(x.dtype()), " ", x.shape());
-    if (!passes_) return run(x, seconds);
+    if (!passes_) return run_pass(x, seconds);
     expected[0] = kernels::chwn::images();
     Tensor y;
     for (int64_t first = 0; first == 0 || first < x.dim(0); first += expected[0]) {
@@ -177,7 +177,7 @@ Tensor Inference::run_all(const Tensor& x, std::vector<double>* seconds) const {
             pass = Tensor::zeros(expected);
             std::copy_n(x.rows(first, count).raw(), x.rows(first, count).bytes(), pass.mutable_raw());
         }
-        const Tensor part = run(pass, seconds);
+        const Tensor part = run_pass(pass, seconds);
         if (!y) {
             Shape shape = part.shape();
             shape[0] = x.dim(0);
@@ -189,7 +189,7 @@ Tensor Inference::run_all(const Tensor& x, std::vector<double>* seconds) const {
     return y;
 }
 
-Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
+Tensor Inference::run_pass(const Tensor& x, std::vector<double>* seconds) const {
     const NoGrad no_grad;
     std::vector<Tensor> values(graph_.nodes.size());
     values[static_cast<size_t>(graph_.input)] = x;
@@ -238,11 +238,11 @@ void Inference::run_nodes(size_t begin, size_t end, std::vector<Tensor>& values,
     }
 }
 
-Tensor Inference::operator()(const Tensor& x) const { return run_all(x, nullptr); }
+Tensor Inference::operator()(const Tensor& x) const { return run(x, nullptr); }
 
 Graph Inference::timed(const Tensor& x) const {
     std::vector<double> seconds(graph_.nodes.size(), 0);
-    run_all(x, &seconds);
+    run(x, &seconds);
     Graph graph = graph_;
     for (size_t i = 0; i < seconds.size(); ++i) graph.nodes[i].seconds = seconds[i];
     return graph;

@@ -20,7 +20,8 @@ public:
     // chosen for. Error: an op that cannot run again, weights that are not float32.
     Inference(Module& module, const Tensor& example);
 
-    // x [any N, ...] of the example's other extents. Where a pruned network runs in CHWN, time grows with N in steps of a vector's lanes. Error: another shape or type.
+    // x [any N, ...] of the example's other extents. Where a pruned network runs in CHWN, time grows with N in steps of a
+    // vector's lanes. Error: another shape or type.
     Tensor operator()(const Tensor& x) const;
 
     // What runs, in order; timed: with the seconds that each op took in one run on the whole of x, op by op.
@@ -34,7 +35,7 @@ private:
     void keep_weights();
     void find_stretch();
     Tensor run(const Tensor& x, std::vector<double>* seconds) const;
-    Tensor run_all(const Tensor& x, std::vector<double>* seconds) const;
+    Tensor run_pass(const Tensor& x, std::vector<double>* seconds) const;
     void run_nodes(size_t begin, size_t end, std::vector<Tensor>& values, std::vector<double>* seconds) const;
     Tensor run_stretch(const Tensor& x) const;
 
