@@ -74,7 +74,8 @@ private:
             for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
                 const int64_t channel = group * filter.in_per_group() + chunk * filter.chunk();
                 const bool last = chunk + 1 == filter.chunks();  // then comes the first chunk of the tile to the right
-                const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * filter.chunk() * in_map : filter.chunk() * in_map;
+                const int64_t chunk_maps = filter.chunk() * in_map;
+                const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * chunk_maps : chunk_maps;
                 tiling.kernels.copy(packed_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
                                     x + channel * in_map, in_map, ahead, tiling.plane, planes.data());
                 SparseRows rows = packed_.rows(chunk, planes.data());

@@ -62,7 +62,8 @@ private:
     void by_tiles(const Tiling& tiling, int64_t batch, const float* x, const Epilogue& epilogue, float* y) const {
         Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));
         Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
-        Workspace<float> planes(static_cast<size_t>(packed_.chunk_floats())), sums(static_cast<size_t>(packed_.sum_floats(packed_.filter.segments())));
+        Workspace<float> planes(static_cast<size_t>(packed_.chunk_floats()));
+        Workspace<float> sums(static_cast<size_t>(packed_.sum_floats(packed_.filter.segments())));
         const Conv2dShape& g = tiling.shape;
         const bool stream = g.groups == 1 && streams(y, g.out_c, g.batch * g.out_h * g.out_w * g.out_c);
         tiling.inputs(batch, x, zeros_.data(), inputs.data());
@@ -88,8 +89,9 @@ private:
                       planes.data() + i * packed_.chunk_floats());
         });
         parallel_tasks(tiling.batches * packed_.filter.groups() * parts, [&](int64_t task) {
-            const int64_t part = task % parts, group = task / parts % packed_.filter.groups(), batch = task / parts / packed_.filter.groups();
-            const int64_t first = packed_.filter.segments() * part / parts, segments = packed_.filter.segments() * (part + 1) / parts - first;
+            const int64_t groups = packed_.filter.groups(), all = packed_.filter.segments();
+            const int64_t part = task % parts, group = task / parts % groups, batch = task / parts / groups;
+            const int64_t first = all * part / parts, segments = all * (part + 1) / parts - first;
             Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
             Workspace<float> sums(static_cast<size_t>(packed_.sum_floats(segments)));
             tiling.outputs(batch, y, outputs.data());

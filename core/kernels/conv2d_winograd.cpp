@@ -153,7 +153,8 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 p.c_row = products.row;
                 if (passes <= 8) p.ahead = panel + panels.size, p.ahead_step = blocks(columns, passes);
                 else if (k == 0) p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
-                add_columns(p, panel, products.at(0, point) + k, std::min<int64_t>(columns, whole_vectors(out.c - k)), panels.kernels.lanes);
+                const int64_t width = std::min<int64_t>(columns, whole_vectors(out.c - k));
+                add_columns(p, panel, products.at(0, point) + k, width, panels.kernels.lanes);
                 panels.kernels.panel(count, p);
             }
         });
