@@ -27,8 +27,8 @@ endif
 OUT := build/$(BUILD)
 BIN := $(if $(filter release,$(BUILD)),build,$(OUT))
 
-# No -ffast-math anywhere: it would silence the checks for NaN. Contracting a*b+c into one instruction is allowed, and
-# nothing reads errno after a square root, which is what keeps loops with one from being vectorised.
+# Floating point stays strict, or the checks for NaN would be optimised away. Only contracting a*b+c into one instruction is
+# allowed, and nothing reads errno after a square root, which is what keeps loops with one from being vectorised.
 ALL_CXX = $(CXX) -std=c++20 -fPIC -pthread -Wall -Wextra -ffp-contract=fast -fno-math-errno -Ibuild/include $(CXXFLAGS) $(FLAGS_$(BUILD)) $(ISA)
 LDLIBS  = -lz -pthread
 

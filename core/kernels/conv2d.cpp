@@ -11,10 +11,7 @@
 namespace lathe::kernels {
 namespace {
 
-bool pointwise(const Conv2dShape& g) {
-    return g.kernel_h == 1 && g.kernel_w == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 &&
-           g.pad_left == 0 && g.out_h == g.in_h && g.out_w == g.in_w && g.groups == 1;
-}
+bool is_matrix_product(const Conv2dShape& g) { return g.pointwise() && g.groups == 1; }
 
 // A 1x1 convolution is a matrix product over the pixels.
 class Pointwise final : public Conv2dFilter {
@@ -35,7 +32,7 @@ private:
 
 std::unique_ptr<Conv2dFilter> conv2d_pack(const Conv2dShape& g, const float* weight) {
     if (g.depthwise()) return depthwise::pack(g, weight);
-    if (pointwise(g)) return std::make_unique<Pointwise>(g, weight);
+    if (is_matrix_product(g)) return std::make_unique<Pointwise>(g, weight);
     if (im2col::suits(g)) return im2col::pack(g, weight);
     if (winograd::suits(g)) return winograd::pack(g, weight);
     if (images::suits_forward(g)) return images::pack(g, weight);
@@ -53,7 +50,7 @@ void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, c
 void conv2d_backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     if (g.depthwise())
         depthwise::backward_input(g, dy, weight, dx);
-    else if (pointwise(g))
+    else if (is_matrix_product(g))
         gemm(Trans::no, Trans::no, g.batch * g.out_h * g.out_w, g.in_c, g.out_c, dy, g.out_c, weight, g.in_c, dx, g.in_c);
     else if (winograd::suits(g))
         winograd::backward_input(g, dy, weight, dx);
@@ -66,7 +63,7 @@ void conv2d_backward_input(const Conv2dShape& g, const float* dy, const float* w
 void conv2d_backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
     if (g.depthwise())
         depthwise::backward_weight(g, x, dy, dweight);
-    else if (pointwise(g))
+    else if (is_matrix_product(g))
         gemm(Trans::yes, Trans::no, g.out_c, g.in_c, g.batch * g.out_h * g.out_w, dy, g.out_c, x, g.in_c, dweight, g.in_c);
     else if (winograd::suits(g))
         winograd::backward_weight(g, x, dy, dweight);
@@ -76,7 +73,7 @@ void conv2d_backward_weight(const Conv2dShape& g, const float* x, const float* d
 
 const char* conv2d_algorithm(const Conv2dShape& g) {
     if (g.depthwise()) return "depthwise";
-    if (pointwise(g)) return "gemm1x1";
+    if (is_matrix_product(g)) return "gemm1x1";
     if (im2col::suits(g)) return "im2col";
     if (winograd::suits(g)) return "winograd4";
     return images::suits_forward(g) ? "images" : "direct";

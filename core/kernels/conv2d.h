@@ -18,6 +18,10 @@ struct Conv2dShape {
     int64_t groups = 1;
 
     bool depthwise() const { return groups == in_c && out_c == in_c; }
+    bool pointwise() const {  // result pixels see only the pixel that they stand on
+        return kernel_h == 1 && kernel_w == 1 && stride_h == 1 && stride_w == 1 && pad_top == 0 && pad_left == 0 &&
+               out_h == in_h && out_w == in_w;
+    }
     int64_t macs() const { return batch * out_h * out_w * out_c * kernel_h * kernel_w * (in_c / groups); }
 };
 

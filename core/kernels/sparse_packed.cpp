@@ -4,15 +4,6 @@
 
 namespace lathe::kernels::sparse {
 
-namespace {
-
-bool pointwise(const Conv2dShape& g) {
-    return g.kernel_h == 1 && g.kernel_w == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
-           g.out_h == g.in_h && g.out_w == g.in_w;
-}
-
-}  // namespace
-
 Packed::Packed(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving, bool even)
     : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving, even)),
       filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk) {
@@ -53,13 +44,13 @@ int64_t nonzeros(const Conv2dShape& g, const float* weight) {
 
 Conv2dShape flattened(const Conv2dShape& g) {
     Conv2dShape shape = g;
-    if (pointwise(g)) shape.in_w = shape.out_w = g.out_h * g.out_w, shape.in_h = shape.out_h = 1;
+    if (g.pointwise()) shape.in_w = shape.out_w = g.out_h * g.out_w, shape.in_h = shape.out_h = 1;
     return shape;
 }
 
 Conv2dShape lined_up(const Conv2dShape& g) {
     Conv2dShape shape = flattened(g);
-    if (pointwise(g)) shape.in_w = shape.out_w = g.batch * shape.out_w, shape.batch = 1;
+    if (g.pointwise()) shape.in_w = shape.out_w = g.batch * shape.out_w, shape.batch = 1;
     return shape;
 }
 

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "lathe/core/kernels/sparse_filter.h"
+#include "lathe/core/parallel.h"
+#include "lathe/tests/core/kernels/conv2d_cases.h"
 #include "lathe/tests/core/kernels/random_values.h"
 
 using lathe::kernels::SparsePattern;
@@ -36,4 +38,18 @@ inline std::vector<float> sparse_weights(SparsePattern pattern, int64_t k, int64
     for (size_t i = 0; i < weight.size(); ++i)
         if (!keep[i]) weight[i] = 0;
     return weight;
+}
+
+// Whether the filter gives the same bits for one and two threads.
+inline bool same_for_threads(const lathe::kernels::Conv2dFilter& filter, const lathe::kernels::Conv2dShape& g) {
+    const int before = lathe::threads();
+    const auto x = random_values<float>(x_size(g), 1);
+    std::vector<float> y[2];
+    for (int i : {0, 1}) {
+        lathe::set_threads(i + 1);
+        y[i].resize(static_cast<size_t>(y_size(g)));
+        filter.forward(g.batch, x.data(), {}, y[i].data());
+    }
+    lathe::set_threads(before);
+    return y[0] == y[1];
 }
