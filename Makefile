@@ -24,6 +24,11 @@ ifeq ($(filter $(BUILD),release asan fuzz),)
 $(error unknown BUILD '$(BUILD)': expected release, asan or fuzz)
 endif
 
+# All cores, unless -j says otherwise.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
 OUT := build/$(BUILD)
 BIN := $(if $(filter release,$(BUILD)),build,$(OUT))
 
@@ -51,11 +56,13 @@ $(OUT)/data/image.o: ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
 $(OUT)/tools/%.o $(OUT)/tests/%.o: CXXFLAGS = -O1
 $(OUT)/tests/bench/%.o: CXXFLAGS = -O3
 
-LIB_SRC  := $(filter-out $(FOREIGN),$(wildcard $(foreach d,core nn data optim compress nas,$(d)/*.cpp $(d)/*/*.cpp)))
+# Files of these folders at any depth.
+LIBRARY  := $(wildcard core nn data optim compress nas)
+LIB_SRC  := $(filter-out $(FOREIGN),$(sort $(shell find $(LIBRARY) -name '*.cpp')))
 TOOL_SRC := $(wildcard tools/*.cpp)
-TEST_SRC := $(filter-out tests/bench/% tests/parity/% tests/fuzz/%,$(wildcard tests/*.cpp tests/*/*.cpp tests/core/*/*.cpp))
+TEST_SRC := $(filter-out tests/bench/% tests/parity/% tests/fuzz/%,$(sort $(shell find tests -name '*.cpp')))
 BENCH_SRC := $(wildcard tests/bench/*.cpp tests/parity/*.cpp)
-HEADERS := $(wildcard $(foreach d,core nn data optim compress nas tools,$(d)/*.h $(d)/*/*.h))
+HEADERS  := $(sort $(shell find $(LIBRARY) tools -name '*.h'))
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 LAB_SRC  := $(wildcard tools/labs/*.cpp)

@@ -10,7 +10,7 @@ constexpr size_t kPlane = 32 * 32;
 constexpr size_t kRecord = 1 + 3 * kPlane;
 constexpr size_t kRecordsPerFile = 10000;
 
-PackedImages read_batch(const std::string& file) {
+InMemoryImages read_batch(const std::string& file) {
     const auto bytes = read_unpacked(file, kRecordsPerFile * kRecord);
     check(bytes.size() == kRecordsPerFile * kRecord, file, ": expected ", kRecordsPerFile * kRecord, " bytes (",
           kRecordsPerFile, " records of ", kRecord, "), got ", bytes.size());
@@ -19,10 +19,10 @@ PackedImages read_batch(const std::string& file) {
 
 }  // namespace
 
-PackedImages parse_cifar10(Bytes bytes, const std::string& name) {
+InMemoryImages parse_cifar10(Bytes bytes, const std::string& name) {
     check(bytes.size() % kRecord == 0, name, ": expected records of ", kRecord, " bytes, got ", bytes.size(), " bytes");
     const size_t count = bytes.size() / kRecord;
-    PackedImages images;
+    InMemoryImages images;
     images.pixels.resize(count * 3 * kPlane);
     images.labels.resize(count);
     for (size_t i = 0; i < count; ++i) {
@@ -48,9 +48,9 @@ Dataset cifar10(const std::string& root, Split split) {
     check(!files.empty(), folder, ": expected ", wanted.front(), wanted.size() > 1 ? " to " + wanted.back() : "",
           " (plain or .gz), found none (tools/download_data.sh fetches CIFAR-10)");
 
-    std::vector<PackedImages> parts(files.size());
+    std::vector<InMemoryImages> parts(files.size());
     parallel_tasks(static_cast<int64_t>(files.size()), [&](int64_t i) { parts[i] = read_batch(files[i]); });
-    PackedImages images = std::move(parts[0]);
+    InMemoryImages images = std::move(parts[0]);
     for (size_t i = 1; i < parts.size(); ++i) {
         images.pixels.insert(images.pixels.end(), parts[i].pixels.begin(), parts[i].pixels.end());
         images.labels.insert(images.labels.end(), parts[i].labels.begin(), parts[i].labels.end());
@@ -63,7 +63,7 @@ Dataset cifar10(const std::string& root, Split split) {
     info.classes = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
     info.normalization = {{0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}};
     if (split == Split::train) info.note = detail::concat("from ", files.size(), " of 5 batch files");
-    return Dataset(std::make_shared<PackedSource>(std::move(info), std::move(images)));
+    return Dataset(std::make_shared<InMemorySource>(std::move(info), std::move(images)));
 }
 
 }  // namespace lathe::data

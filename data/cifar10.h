@@ -2,7 +2,7 @@
 #include <string>
 
 #include "lathe/data/dataset.h"
-#include "lathe/data/packed.h"
+#include "lathe/data/in_memory.h"
 
 namespace lathe::data {
 
@@ -13,6 +13,6 @@ Dataset cifar10(const std::string& root, Split split);
 
 // Records of one label byte and three planes (R, G, B) of 32x32 bytes. `name` is for messages. Error: not a whole number
 // of records, a label above 9.
-PackedImages parse_cifar10(Bytes bytes, const std::string& name);
+InMemoryImages parse_cifar10(Bytes bytes, const std::string& name);
 
 }  // namespace lathe::data

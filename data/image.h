@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/file.h"
+#include "lathe/core/files/file.h"
 #include "lathe/core/shape.h"
 
 namespace lathe::data {

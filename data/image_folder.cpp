@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <map>
 
-#include "lathe/core/gzip.h"
+#include "lathe/core/files/gzip.h"
 #include "lathe/data/tar.h"
 #include "lathe/data/transforms.h"
 

@@ -24,8 +24,8 @@ Dataset read_mnist(const std::string& folder, Split split, DatasetInfo info) {
           " labels, one per image, got ", labels.shape[0]);
     info.name += std::string(" ") + name_of(split);
     info.image_shape = {28, 28, 1};
-    return Dataset(std::make_shared<PackedSource>(std::move(info),
-                                                  PackedImages{std::move(images.values), std::move(labels.values)}));
+    return Dataset(std::make_shared<InMemorySource>(std::move(info),
+                                                  InMemoryImages{std::move(images.values), std::move(labels.values)}));
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "lathe/data/dataset.h"
-#include "lathe/data/packed.h"
+#include "lathe/data/in_memory.h"
 
 namespace lathe::data {
 

@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "lathe/core/parallel.h"
-#include "lathe/data/packed.h"
+#include "lathe/data/in_memory.h"
 
 namespace lathe::data {
 
@@ -188,7 +188,7 @@ Dataset shapes(Split split, const ShapesOptions& options) {
     info.normalization = {{0.448f, 0.448f, 0.448f}, {0.225f, 0.225f, 0.225f}};
 
     const int64_t bytes = info.image_shape.numel();
-    PackedImages images{std::vector<uint8_t>(static_cast<size_t>(count * bytes)), std::vector<uint8_t>(static_cast<size_t>(count))};
+    InMemoryImages images{std::vector<uint8_t>(static_cast<size_t>(count * bytes)), std::vector<uint8_t>(static_cast<size_t>(count))};
     const uint64_t seed = mix(options.seed, static_cast<uint64_t>(split));
     parallel_for(count, 256, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
@@ -198,7 +198,7 @@ Dataset shapes(Split split, const ShapesOptions& options) {
             std::copy(image.pixels.begin(), image.pixels.end(), images.pixels.begin() + i * bytes);
         }
     });
-    return Dataset(std::make_shared<PackedSource>(std::move(info), std::move(images)));
+    return Dataset(std::make_shared<InMemorySource>(std::move(info), std::move(images)));
 }
 
 }  // namespace lathe::data

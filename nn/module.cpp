@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "lathe/nn/replay.h"
+#include "lathe/nn/run/replay.h"
 
 namespace lathe::nn {
 
@@ -136,7 +136,7 @@ void Module::load_state(const std::map<std::string, Tensor>& state, Sizes sizes)
     std::vector<std::pair<Tensor*, Tensor>> buffers;
     for (const auto& [name, parameter] : named_parameters()) {
         const Tensor& stored = take(name);
-        const FileLayout& layout = parameter->layout();
+        const FileOrder& layout = parameter->layout();
         check(stored.rank() == parameter->value().rank(), "load: expected '", name, "' with ", parameter->value().rank(),
               " dimensions, got shape ", stored.shape());
         values.emplace_back(parameter, fit(name, layout.from_file(stored), parameter->value()));

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "lathe/core/graph.h"
-#include "lathe/core/variable.h"
+#include "lathe/core/graph/graph.h"
+#include "lathe/core/tape/variable.h"
 #include "lathe/nn/parameter.h"
 
 namespace lathe::nn {

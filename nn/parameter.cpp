@@ -13,13 +13,13 @@ Tensor swap_columns(const Tensor& value, int64_t a) {
 
 }  // namespace
 
-Tensor FileLayout::to_file(const Tensor& value) const {
+Tensor FileOrder::to_file(const Tensor& value) const {
     if (kind == conv) return value.permute({0, 3, 1, 2});
     if (kind == image && pixels > 1) return swap_columns(value, pixels);
     return value;
 }
 
-Tensor FileLayout::from_file(const Tensor& stored) const {
+Tensor FileOrder::from_file(const Tensor& stored) const {
     if (kind == conv) {
         check(stored.rank() == 4, "expected shape [out, in, kh, kw], got ", stored.shape());
         return stored.permute({0, 2, 3, 1});

@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/variable.h"
+#include "lathe/core/tape/variable.h"
 #include "lathe/nn/transform.h"
 
 namespace lathe::nn {
 
 // How a parameter is arranged here against its order in files, which is PyTorch's.
-struct FileLayout {
+struct FileOrder {
     enum Kind {
         plain,  // the same
         conv,   // here [out, kh, kw, in], in files [out, in, kh, kw]
@@ -27,7 +27,7 @@ struct FileLayout {
 class Parameter {
 public:
     Parameter() = default;  // absent: false (no bias)
-    explicit Parameter(Tensor value, FileLayout layout = {}) : layout_(layout) { set_value(std::move(value)); }
+    explicit Parameter(Tensor value, FileOrder layout = {}) : layout_(layout) { set_value(std::move(value)); }
     Parameter(const Parameter&) = delete;
     Parameter& operator=(const Parameter&) = delete;
     Parameter(Parameter&&) = default;
@@ -40,7 +40,7 @@ public:
     const Tensor& grad() const { return dense_.grad(); }
     void set_grad(Tensor grad);
     void zero_grad() { dense_.zero_grad(); }
-    const FileLayout& layout() const { return layout_; }
+    const FileOrder& layout() const { return layout_; }
 
     // The weight that layers compute with: the dense value through every transform, on the tape. Computed once until the
     // value, a transform or the tape changes. Empty for an absent parameter.
@@ -76,7 +76,7 @@ public:
 
 private:
     Variable dense_;
-    FileLayout layout_{};
+    FileOrder layout_{};
     std::vector<std::unique_ptr<WeightTransform>> transforms_;
     std::map<std::string, Tensor> slots_;
     int64_t updates_ = 0;

@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "lathe/core/file.h"
-#include "lathe/core/safetensors.h"
-#include "lathe/nn/serialize.h"
+#include "lathe/core/files/file.h"
+#include "lathe/core/files/safetensors.h"
+#include "lathe/nn/files/model_file.h"
 
 namespace lathe::optim {
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "lathe/data/dataset.h"
-#include "lathe/nn/inference.h"
+#include "lathe/nn/run/inference.h"
 
 namespace lathe::optim {
 

@@ -7,7 +7,7 @@
 
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/random.h"
-#include "lathe/nn/checkpointed.h"
+#include "lathe/nn/run/recomputed.h"
 #include "lathe/nn/model.h"
 
 namespace lathe::optim {
@@ -151,9 +151,9 @@ private:
     }
 
     Variable forward(const Tensor& x) {
-        if (!options_.checkpoint_activations) return module_(x);
-        if (!checkpointed_) checkpointed_.emplace(module_, x);
-        return (*checkpointed_)(x);
+        if (!options_.recompute_activations) return module_(x);
+        if (!recomputed_) recomputed_.emplace(module_, x);
+        return (*recomputed_)(x);
     }
 
     void step(const data::Batch& batch) {
@@ -262,7 +262,7 @@ private:
     const data::Dataset& test_set_;
     data::Loader loader_;
     int64_t images_;
-    std::optional<nn::Checkpointed> checkpointed_;
+    std::optional<nn::Recomputed> recomputed_;
     std::optional<Ema> ema_;
     Progress progress_;
 };

@@ -55,7 +55,7 @@ struct FitOptions {
     double clip_norm = 0;  // greatest L2 norm of all gradients together; 0: any
     double clip_value = 0; // greatest magnitude of a gradient's element; 0: any
     double ema = 0;        // decay of the moving average of weights; 0: none. The run ends with the averages in the module
-    bool checkpoint_activations = false;  // less memory for about a third more compute, the same bits (nn::Checkpointed)
+    bool recompute_activations = false;  // less memory for about a third more compute, the same bits (nn::Recomputed)
     std::vector<StepHook*> hooks{};  // called in order
     int64_t patience = 0;  // stop after so many epochs without a better test result; 0: never
 

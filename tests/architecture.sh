@@ -20,7 +20,7 @@ EOF
     grep -rnE '#include <(cblas|omp)|#pragma omp|_mm(256|512)?_' core nn data optim compress nas 2>/dev/null | grep -vE '^core/(kernels/|parallel\.cpp)' |
         sed 's/$/  (outside core\/kernels and core\/parallel.cpp)/'
     # A function that such an object shares with others could be linked in its newer form and run on an older CPU.
-    for object in "$1"/core/kernels/variants_*.o; do
+    for object in "$1"/core/kernels/dispatch/variants_*.o; do
         [ -e "$object" ] || echo "$object: no such object"
         nm -C --defined-only --extern-only "$object" | grep -v '::kTable$' | sed "s|^|$object: |; s/$/  (symbol other than kTable)/"
     done

@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "lathe/compress/size.h"
+#include "lathe/compress/budget/size.h"
 #include "lathe/core/parallel.h"
-#include "lathe/nn/cost.h"
-#include "lathe/nn/inference.h"
-#include "lathe/nn/serialize.h"
+#include "lathe/core/graph/cost.h"
+#include "lathe/nn/run/inference.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
@@ -59,9 +59,9 @@ Row make_row(const std::string& file) {
     const compress::SizeReport size = compress::measure_size(*row.model);
     row.size = size.total();
     const Graph graph = nn::trace(*row.model, zeros(*row.model, 1));
-    row.macs = nn::macs(graph);
+    row.macs = macs(graph);
     row.effective_macs = compress::effective_macs(graph, size);
-    row.peak_bytes = nn::peak_activation_bytes(graph);
+    row.peak_bytes = peak_activation_bytes(graph);
     return row;
 }
 

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/parallel.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"

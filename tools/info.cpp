@@ -1,9 +1,9 @@
 #include <cstdio>
 
-#include "lathe/core/kernels/break_even.h"
-#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/sparse/break_even.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/parallel.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tools/commands.h"
 
 namespace lathe::tools {

@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "lathe/core/error.h"
-#include "lathe/nn/serialize.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tools/checks.h"
 
 namespace lathe::tools {

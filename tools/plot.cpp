@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "lathe/core/error.h"
-#include "lathe/core/file.h"
+#include "lathe/core/files/file.h"
 #include "lathe/tools/table.h"
 
 namespace lathe::tools {

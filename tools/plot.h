@@ -1,7 +1,7 @@
 #pragma once
 #include <string>
 
-#include "lathe/compress/sensitivity.h"
+#include "lathe/compress/budget/sensitivity.h"
 
 namespace lathe::tools {
 

@@ -6,7 +6,7 @@
 #include "lathe/core/ops/softmax.h"
 #include "lathe/data/image.h"
 #include "lathe/data/transforms.h"
-#include "lathe/nn/serialize.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/table.h"

@@ -2,11 +2,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "lathe/compress/size.h"
+#include "lathe/compress/budget/size.h"
 #include "lathe/core/parallel.h"
-#include "lathe/core/peak.h"
+#include "lathe/core/measure/peak.h"
 #include "lathe/core/random.h"
-#include "lathe/nn/profile.h"
+#include "lathe/nn/run/profile.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"

@@ -1,12 +1,12 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "lathe/compress/latency.h"
-#include "lathe/compress/prune_channels.h"
-#include "lathe/compress/prune_schedule.h"
-#include "lathe/compress/size.h"
+#include "lathe/compress/budget/latency.h"
+#include "lathe/compress/channels/prune.h"
+#include "lathe/compress/weights/schedule.h"
+#include "lathe/compress/budget/size.h"
 #include "lathe/core/print.h"
-#include "lathe/nn/serialize.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
@@ -93,7 +93,7 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
     options.max_ratio = o.max_ratio;
     options.round_to = o.round_to;
     options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance), .seed = o.training.seed, .data = &images};
-    options.macs = o.macs == "lab" ? nn::MacsCount::lab : nn::MacsCount::pure;
+    options.macs = o.macs == "lab" ? MacsCount::lab : MacsCount::pure;
     check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size, --target-macs or --target-latency");
     check(o.when.kind == compress::PruneSchedule::oneshot, "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
     check(o.rewind.empty(), "prune: weights with fewer channels cannot go back to others; expected no --rewind with method channel");

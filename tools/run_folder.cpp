@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "lathe/core/error.h"
-#include "lathe/core/file.h"
+#include "lathe/core/files/file.h"
 #include "lathe/tools/settings.h"
 
 namespace lathe::tools {
@@ -17,7 +17,7 @@ void RunFolder::add_to(CLI::App& command, const std::string& contents) {
 }
 
 void RunFolder::enter(CLI::App& command) const {
-    if (resume) restore_settings(command, *this / "config.json", {"out", "threads", "workers", "data-root", "checkpoint-activations"});
+    if (resume) restore_settings(command, *this / "config.json", {"out", "threads", "workers", "data-root", "recompute-activations"});
     check(resume || force || !fs::exists(*this / "last.safetensors"), command.get_name(), ": ", path,
           " holds a run; --resume goes on with it, --force replaces it, another --out keeps it");
 }

@@ -1,11 +1,11 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "lathe/compress/sensitivity.h"
-#include "lathe/core/file.h"
+#include "lathe/compress/budget/sensitivity.h"
+#include "lathe/core/files/file.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/print.h"
-#include "lathe/nn/serialize.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/error.h"
-#include "lathe/core/file.h"
+#include "lathe/core/files/file.h"
 
 namespace lathe::tools {
 

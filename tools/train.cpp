@@ -1,10 +1,10 @@
 #include <cstdio>
 
-#include "lathe/compress/batch_norm_sparsity.h"
+#include "lathe/compress/channels/batch_norm_sparsity.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/parallel.h"
-#include "lathe/nn/serialize.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"

@@ -47,7 +47,7 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr, const std::string& lr
     c.add_option("--label-smoothing", fit.label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--clip", fit.clip_norm, "Greatest norm of all gradients together; 0: any")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--ema", fit.ema, "Decay of the moving average of the weights; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_flag("--checkpoint-activations", fit.checkpoint_activations, "Less memory for about a third more compute, the same result");
+    c.add_flag("--recompute-activations", fit.recompute_activations, "Less memory for about a third more compute, the same result");
     c.add_option("--patience", fit.patience, "Stop after so many epochs without a better test result; 0: never")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--seed", seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
     c.add_option("--threads", threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();

@@ -3,9 +3,9 @@
 #include <cstdio>
 
 #include "lathe/core/error.h"
-#include "lathe/core/kernels/break_even.h"
-#include "lathe/core/kernels/conv2d_sparse.h"
-#include "lathe/core/kernels/timing.h"
+#include "lathe/core/kernels/sparse/break_even.h"
+#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/measure/timing.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"

@@ -1,6 +1,6 @@
 #include "lathe/core/ops/activation.h"
 
-#include "lathe/core/kernels/activation.h"
+#include "lathe/core/kernels/rows/activation.h"
 
 namespace lathe::ops {
 

@@ -1,7 +1,7 @@
 #include "lathe/core/ops/add.h"
 
-#include "lathe/core/kernels/activation.h"
-#include "lathe/core/kernels/broadcast.h"
+#include "lathe/core/kernels/rows/activation.h"
+#include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/ops/sum.h"
 
 namespace lathe::ops {

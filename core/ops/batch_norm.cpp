@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lathe/core/kernels/batch_norm.h"
+#include "lathe/core/kernels/norm/batch_norm.h"
 #include "lathe/core/memory.h"
 
 namespace lathe::ops {

@@ -1,6 +1,6 @@
 #pragma once
 #include "lathe/core/activation.h"
-#include "lathe/core/variable.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
 

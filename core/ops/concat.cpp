@@ -1,6 +1,6 @@
 #include "lathe/core/ops/concat.h"
 
-#include "lathe/core/kernels/copy_box.h"
+#include "lathe/core/kernels/rows/copy_box.h"
 
 namespace lathe::ops {
 

@@ -1,7 +1,7 @@
 #include "lathe/core/ops/conv2d.h"
 
-#include "lathe/core/kernels/conv2d.h"
-#include "lathe/core/kernels/reduce.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/rows/reduce.h"
 
 namespace lathe::ops {
 

@@ -1,6 +1,6 @@
 #pragma once
-#include "lathe/core/ops/window.h"
-#include "lathe/core/variable.h"
+#include "lathe/core/ops/detail/window.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
 

@@ -1,6 +1,6 @@
 #include "lathe/core/ops/dropout.h"
 
-#include "lathe/core/kernels/rows.h"
+#include "lathe/core/kernels/rows/rows.h"
 #include "lathe/core/random.h"
 
 namespace lathe::ops {

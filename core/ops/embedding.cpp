@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "lathe/core/kernels/rows.h"
+#include "lathe/core/kernels/rows/rows.h"
 
 namespace lathe::ops {
 

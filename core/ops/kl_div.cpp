@@ -1,7 +1,7 @@
 #include "lathe/core/ops/kl_div.h"
 
-#include "lathe/core/kernels/softmax.h"
-#include "lathe/core/ops/row_loss.h"
+#include "lathe/core/kernels/rows/softmax.h"
+#include "lathe/core/ops/detail/row_loss.h"
 
 namespace lathe::ops {
 

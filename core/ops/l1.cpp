@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "lathe/core/ops/row_loss.h"
+#include "lathe/core/ops/detail/row_loss.h"
 
 namespace lathe::ops {
 

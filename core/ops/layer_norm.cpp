@@ -1,6 +1,6 @@
 #include "lathe/core/ops/layer_norm.h"
 
-#include "lathe/core/kernels/layer_norm.h"
+#include "lathe/core/kernels/norm/layer_norm.h"
 
 namespace lathe::ops {
 

@@ -1,8 +1,8 @@
 #include "lathe/core/ops/linear.h"
 
-#include "lathe/core/kernels/gemm.h"
-#include "lathe/core/kernels/reduce.h"
-#include "lathe/core/kernels/rows.h"
+#include "lathe/core/kernels/gemm/gemm.h"
+#include "lathe/core/kernels/rows/reduce.h"
+#include "lathe/core/kernels/rows/rows.h"
 
 namespace lathe::ops {
 

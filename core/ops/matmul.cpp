@@ -1,7 +1,7 @@
 #include "lathe/core/ops/matmul.h"
 
-#include "lathe/core/kernels/broadcast.h"
-#include "lathe/core/kernels/gemm.h"
+#include "lathe/core/kernels/rows/broadcast.h"
+#include "lathe/core/kernels/gemm/gemm.h"
 #include "lathe/core/ops/sum.h"
 
 namespace lathe::ops {

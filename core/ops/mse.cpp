@@ -1,6 +1,6 @@
 #include "lathe/core/ops/mse.h"
 
-#include "lathe/core/ops/row_loss.h"
+#include "lathe/core/ops/detail/row_loss.h"
 
 namespace lathe::ops {
 

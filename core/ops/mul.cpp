@@ -1,6 +1,6 @@
 #include "lathe/core/ops/mul.h"
 
-#include "lathe/core/kernels/broadcast.h"
+#include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/ops/sum.h"
 
 namespace lathe::ops {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "lathe/core/kernels/copy_box.h"
+#include "lathe/core/kernels/rows/copy_box.h"
 
 namespace lathe::ops {
 

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "lathe/core/ops/conv2d.h"
-#include "lathe/core/variable.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
 

@@ -1,6 +1,6 @@
 #include "lathe/core/ops/pool2d.h"
 
-#include "lathe/core/kernels/pool2d.h"
+#include "lathe/core/kernels/pool/pool2d.h"
 
 namespace lathe::ops {
 

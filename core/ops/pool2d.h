@@ -1,8 +1,8 @@
 #pragma once
 #include <optional>
 
-#include "lathe/core/ops/window.h"
-#include "lathe/core/variable.h"
+#include "lathe/core/ops/detail/window.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
 

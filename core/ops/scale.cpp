@@ -1,6 +1,6 @@
 #include "lathe/core/ops/scale.h"
 
-#include "lathe/core/kernels/rows.h"
+#include "lathe/core/kernels/rows/rows.h"
 
 namespace lathe::ops {
 

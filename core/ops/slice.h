@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "lathe/core/variable.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
 

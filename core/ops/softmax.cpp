@@ -1,7 +1,7 @@
 #include "lathe/core/ops/softmax.h"
 
-#include "lathe/core/kernels/reduce.h"
-#include "lathe/core/kernels/softmax.h"
+#include "lathe/core/kernels/rows/reduce.h"
+#include "lathe/core/kernels/rows/softmax.h"
 
 namespace lathe::ops {
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "lathe/core/variable.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
 

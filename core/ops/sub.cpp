@@ -1,6 +1,6 @@
 #include "lathe/core/ops/sub.h"
 
-#include "lathe/core/kernels/broadcast.h"
+#include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/ops/scale.h"
 #include "lathe/core/ops/sum.h"
 

@@ -1,7 +1,7 @@
 #include "lathe/core/ops/sum.h"
 
-#include "lathe/core/kernels/broadcast.h"
-#include "lathe/core/kernels/reduce.h"
+#include "lathe/core/kernels/rows/broadcast.h"
+#include "lathe/core/kernels/rows/reduce.h"
 
 namespace lathe::ops {
 

@@ -27,7 +27,7 @@ Conv2d::Conv2d(const Options& o) : options_(o) {
     check(o.groups >= 1 && o.in % o.groups == 0 && o.out % o.groups == 0, "conv2d: expected groups that divide ", o.in,
           " input and ", o.out, " output channels, got ", o.groups);
     const int64_t per_group = o.in / o.groups, fan_in = o.kernel.h * o.kernel.w * per_group;
-    weight = Parameter(init::fan_in_uniform({o.out, o.kernel.h, o.kernel.w, per_group}, fan_in), {.kind = FileLayout::conv});
+    weight = Parameter(init::fan_in_uniform({o.out, o.kernel.h, o.kernel.w, per_group}, fan_in), {.kind = FileOrder::conv});
     parameter("weight", weight);
     if (o.bias) bias = Parameter(init::fan_in_uniform({o.out}, fan_in));
     parameter("bias", bias);

@@ -5,7 +5,7 @@
 #include "lathe/nn/init.h"
 #include "lathe/nn/layers/batch_norm.h"
 #include "lathe/nn/layers/dropout.h"
-#include "lathe/nn/layers/inverted_residual.h"
+#include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pool2d.h"
 #include "lathe/nn/layers/conv2d.h"

@@ -1,7 +1,7 @@
 #include "lathe/nn/models/resnet8.h"
 
 #include "lathe/nn/init.h"
-#include "lathe/nn/layers/basic_block.h"
+#include "lathe/nn/blocks/basic_block.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pool2d.h"
 #include "lathe/nn/layers/sequential.h"

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/kernels/conv2d.h"
-#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/bench/seconds.h"

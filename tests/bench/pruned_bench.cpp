@@ -11,9 +11,9 @@
 
 #include "lathe/core/parallel.h"
 #include "lathe/core/random.h"
-#include "lathe/nn/inference.h"
+#include "lathe/nn/run/inference.h"
 #include "lathe/nn/mask.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tests/bench/seconds.h"
 
 using namespace lathe;

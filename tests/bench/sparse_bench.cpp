@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/kernels/conv2d.h"
-#include "lathe/core/kernels/conv2d_direct.h"
-#include "lathe/core/kernels/conv2d_im2col.h"
-#include "lathe/core/kernels/conv2d_sparse.h"
-#include "lathe/core/kernels/dispatch.h"
-#include "lathe/core/kernels/timing.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/direct.h"
+#include "lathe/core/kernels/conv2d/im2col.h"
+#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/measure/timing.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/bench/seconds.h"
 

@@ -18,21 +18,21 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/sum.h"
 #include "lathe/core/parallel.h"
-#include "lathe/core/peak.h"
+#include "lathe/core/measure/peak.h"
 #include "lathe/core/random.h"
-#include "lathe/nn/checkpointed.h"
-#include "lathe/nn/cost.h"
-#include "lathe/nn/inference.h"
+#include "lathe/nn/run/recomputed.h"
+#include "lathe/core/graph/cost.h"
+#include "lathe/nn/run/inference.h"
 #include "lathe/nn/layers/activation.h"
 #include "lathe/nn/layers/flatten.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/sequential.h"
-#include "lathe/nn/profile.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/run/profile.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/optim/optimizer.h"
 
 using namespace lathe;
@@ -92,7 +92,7 @@ Subject make_subject(const std::string& net, int64_t batch) {
 
 std::function<void()> training_step(Subject& s, bool classify, bool checkpointed) {
     std::shared_ptr<optim::Optimizer> sgd = optim::sgd({.lr = 1e-3, .momentum = 0.9, .weight_decay = 5e-4});
-    const auto segments = checkpointed ? std::make_shared<nn::Checkpointed>(*s.net, s.x) : nullptr;
+    const auto segments = checkpointed ? std::make_shared<nn::Recomputed>(*s.net, s.x) : nullptr;
     return [&s, sgd, classify, segments] {
         s.net->zero_grad();
         const Variable logits = segments ? (*segments)(s.x) : (*s.net)(s.x);
@@ -161,7 +161,7 @@ int main(int argc, char** argv) {
     const std::string net = argv[2];
     set_threads(std::stoi(argv[4]));
     Subject subject = make_subject(net, std::stoll(argv[3]));
-    const json hello = {{"params", subject.net->parameter_count()}, {"macs", nn::macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
+    const json hello = {{"params", subject.net->parameter_count()}, {"macs", macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
                         {"isa", kernels::name_of(kernels::active_isa())}};
     const auto step = mode == "infer" ? inference_step(subject) : training_step(subject, net != "tape", mode == "checkpointed");
     for (int i = 0; i < 3; ++i) step();

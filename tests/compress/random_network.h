@@ -6,12 +6,12 @@
 #include "lathe/core/ops/reshape.h"
 #include "lathe/core/ops/slice.h"
 #include "lathe/nn/layers/activation.h"
-#include "lathe/nn/layers/basic_block.h"
+#include "lathe/nn/blocks/basic_block.h"
 #include "lathe/nn/layers/flatten.h"
-#include "lathe/nn/layers/inverted_residual.h"
+#include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pool2d.h"
-#include "lathe/nn/layers/squeeze_excite.h"
+#include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/tests/nn/random_tensor.h"
 
 namespace lathe::testing {

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "lathe/data/open.h"
-#include "lathe/data/packed.h"
+#include "lathe/data/in_memory.h"
 #include "lathe/data/transforms.h"
 #include "lathe/tests/temporary_folder.h"
 #include "test_files.h"
@@ -18,13 +18,13 @@ namespace {
 
 // Image i is 2x2 with red i, green 100, blue 200.
 Dataset small(int64_t count) {
-    PackedImages images;
+    InMemoryImages images;
     for (int64_t i = 0; i < count; ++i) {
         const auto pixels = plain_image(2, 2, {static_cast<uint8_t>(i), 100, 200}).pixels;
         images.pixels.insert(images.pixels.end(), pixels.begin(), pixels.end());
         images.labels.push_back(static_cast<uint8_t>(i % 3));
     }
-    return Dataset(std::make_shared<PackedSource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "c"}, {}, ""}, std::move(images)));
+    return Dataset(std::make_shared<InMemorySource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "c"}, {}, ""}, std::move(images)));
 }
 
 int64_t red_of(const Dataset& dataset, int64_t i) {
@@ -103,8 +103,8 @@ TEST_CASE("dataset: augmentation follows from the seed and the index, and sets t
 }
 
 TEST_CASE("packed: pixels and labels must fit together") {
-    const auto error = [](PackedImages images) {
-        return error_of([&] { PackedSource(DatasetInfo{"p", {1, 1, 1}, {"a", "b"}, {}, ""}, std::move(images)); });
+    const auto error = [](InMemoryImages images) {
+        return error_of([&] { InMemorySource(DatasetInfo{"p", {1, 1, 1}, {"a", "b"}, {}, ""}, std::move(images)); });
     };
     CHECK(contains(error({{1, 2}, {0}}), "p: expected 1 pixel values for 1 labels, got 2"));
     CHECK(contains(error({{1, 2}, {0, 2}}), "p: expected labels below 2, got 2 for image 1"));

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "lathe/core/error.h"
-#include "lathe/core/file.h"
+#include "lathe/core/files/file.h"
 #include "lathe/data/image.h"
 
 namespace lathe::testing {

@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/file.h"
+#include "lathe/core/files/file.h"
 
 // Every reader of files has a source here that defines these two; `make fuzz` links each with fuzz.cpp into a libFuzzer
 // program (clang, address and undefined-behaviour sanitizers) and runs it.

@@ -1,4 +1,4 @@
-#include "lathe/core/gzip.h"
+#include "lathe/core/files/gzip.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

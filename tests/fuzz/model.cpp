@@ -1,10 +1,10 @@
 #include <cstring>
 
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 #include "lathe/nn/mask.h"
-#include "lathe/nn/pack.h"
-#include "lathe/nn/serialize.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/files/encode.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tests/fuzz/fuzz.h"
 
 // Whole models from files whose tensors are in order: what is damaged is what they say. The input is an edit script on a

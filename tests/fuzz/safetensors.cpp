@@ -1,4 +1,4 @@
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 
 #include <cstring>
 

@@ -2,7 +2,7 @@
 // networks are in recorded_test.cpp.
 #include <doctest/doctest.h>
 
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 #include "lathe/nn/layers/activation.h"
 #include "lathe/nn/layers/batch_norm.h"
 #include "lathe/nn/layers/conv2d.h"

@@ -4,21 +4,21 @@
 
 #include <cmath>
 
-#include "lathe/core/gradcheck.h"
+#include "lathe/core/tape/gradcheck.h"
 #include "lathe/nn/layers/activation.h"
-#include "lathe/nn/layers/basic_block.h"
+#include "lathe/nn/blocks/basic_block.h"
 #include "lathe/nn/layers/dropout.h"
 #include "lathe/nn/layers/embedding.h"
 #include "lathe/nn/layers/flatten.h"
-#include "lathe/nn/layers/inverted_residual.h"
+#include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/layers/layer_norm.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pad.h"
 #include "lathe/nn/layers/pool2d.h"
 #include "lathe/nn/layers/softmax.h"
-#include "lathe/nn/layers/squeeze_excite.h"
+#include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/mask.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tests/nn/random_tensor.h"
 
 using namespace lathe;

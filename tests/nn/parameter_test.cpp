@@ -90,7 +90,7 @@ TEST_CASE("selection moves value, gradient, slots and mask together") {
 
 TEST_CASE("arrangements of files: there and back") {
     const Tensor conv = random_tensor({4, 3, 2, 5}), linear = random_tensor({4, 6 * 5});
-    const FileLayout conv_layout{.kind = FileLayout::conv}, image{.kind = FileLayout::image, .pixels = 6};
+    const FileOrder conv_layout{.kind = FileOrder::conv}, image{.kind = FileOrder::image, .pixels = 6};
     const Tensor oihw = conv_layout.to_file(conv);
     CHECK(oihw.shape() == Shape{4, 5, 3, 2});
     CHECK(oihw.at(((2 * 5 + 4) * 3 + 1) * 2 + 1) == conv.at(((2 * 3 + 1) * 2 + 1) * 5 + 4));

@@ -1,10 +1,10 @@
 // Networks and blocks against what PyTorch computed with the same weights (tests/fixtures/make_network_fixtures.py).
 #include <doctest/doctest.h>
 
-#include "lathe/nn/layers/inverted_residual.h"
-#include "lathe/nn/layers/squeeze_excite.h"
-#include "lathe/nn/serialize.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/blocks/inverted_residual.h"
+#include "lathe/nn/blocks/squeeze_excite.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tests/support/recorded.h"
 
 using namespace lathe;

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "lathe/core/random.h"
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 #include "lathe/tests/optim/toy.h"
 #include "lathe/tests/support/recorded.h"
 

@@ -2,9 +2,9 @@
 #include <doctest/doctest.h>
 
 #include "lathe/core/ops/cross_entropy.h"
-#include "lathe/core/safetensors.h"
-#include "lathe/nn/serialize.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/core/files/safetensors.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/optim/optimizer.h"
 #include "lathe/tests/support/recorded.h"
 

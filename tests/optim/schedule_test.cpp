@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 
 using namespace lathe;
 

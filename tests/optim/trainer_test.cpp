@@ -14,11 +14,11 @@
 #include "lathe/core/memory.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/scale.h"
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/lenet5.h"
-#include "lathe/nn/serialize.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/tests/optim/toy.h"
 #include "lathe/tests/temporary_folder.h"
 
@@ -334,7 +334,7 @@ TEST_CASE("trainer: with activation checkpointing the same bits") {
     auto net = toy_net();
     auto trainer = make_trainer(*net);
     auto options = everything();
-    options.checkpoint_activations = true;
+    options.recompute_activations = true;
     const optim::History history = trainer.fit(training_set(), stripes(30, 2), options);
     CHECK(same_bits(*net, *uninterrupted().net));
     CHECK(history.epochs.back().train_loss == uninterrupted().history.epochs.back().train_loss);

@@ -13,7 +13,7 @@
 #include "lathe/core/random.h"
 #include "lathe/data/cifar10.h"
 #include "lathe/data/transforms.h"
-#include "lathe/nn/zoo.h"
+#include "lathe/nn/models/registry.h"
 #include "lathe/optim/trainer.h"
 
 using namespace lathe;

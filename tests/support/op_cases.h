@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "lathe/core/gradcheck.h"
+#include "lathe/core/tape/gradcheck.h"
 #include "lathe/core/random.h"
 #include "lathe/core/tensor.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/variable.h"
+#include "lathe/core/tape/variable.h"
 
 namespace lathe::testing {
 

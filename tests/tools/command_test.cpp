@@ -255,9 +255,9 @@ TEST_CASE("activation checkpointing changes nothing but memory, and a resumed ru
     const Folder folder;
     const std::string plain = folder / "plain", less = folder / "less";
     REQUIRE(lathe(train(plain)).code == 0);
-    REQUIRE(lathe(train(less, "--checkpoint-activations")).code == 0);
+    REQUIRE(lathe(train(less, "--recompute-activations")).code == 0);
     CHECK(text_of(plain + "/best.safetensors") == text_of(less + "/best.safetensors"));
-    CHECK(lathe("train --resume --checkpoint-activations --out " + plain).code == 0);
+    CHECK(lathe("train --resume --recompute-activations --out " + plain).code == 0);
 }
 
 TEST_CASE("fine-tuning replaces the classifier when the classes differ, and freezes what it is told to") {

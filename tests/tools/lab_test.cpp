@@ -8,7 +8,7 @@
 
 #include "lathe/data/shapes.h"
 #include "lathe/nn/models/lenet5.h"
-#include "lathe/nn/serialize.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tests/temporary_folder.h"
 

@@ -162,7 +162,7 @@ std::unique_ptr<nn::Model> question_6_and_7(const Lab& lab) {
     const double before = accuracy(*sorted, lab);
     compress::sort_channels(*sorted, x, {.kind = compress::ChannelImportance::next_l2});
     std::printf("accuracy before sorting %.2f%%, after %.2f%%\n", before, accuracy(*sorted, lab));
-    const compress::ChannelPruneOptions options{.ratio = 0.3, .importance = {.kind = compress::ChannelImportance::order}, .macs = nn::MacsCount::lab};
+    const compress::ChannelPruneOptions options{.ratio = 0.3, .importance = {.kind = compress::ChannelImportance::order}, .macs = MacsCount::lab};
     print(compress::prune_channels(*unsorted, x, options));
     compress::prune_channels(*sorted, x, options);
     std::printf("accuracy of the first 70%%: unsorted %.2f%%, sorted %.2f%%\n", accuracy(*unsorted, lab), accuracy(*sorted, lab));
@@ -189,7 +189,7 @@ void question_8(const Lab& lab, std::vector<std::pair<const char*, nn::Model*>> 
     tools::Table table({"network", "accuracy", "MACs (lab's count)", "parameters", "not zero", "packed bytes", "batch 1"});
     for (const auto& [name, model] : models) {
         const compress::SizeReport::Entry size = compress::measure_size(*model).total();
-        table.add({name, format("%.2f%%", accuracy(*model, lab)), tools::with_commas(nn::macs(nn::trace(*model, one_image(*model)), nn::MacsCount::lab)),
+        table.add({name, format("%.2f%%", accuracy(*model, lab)), tools::with_commas(macs(nn::trace(*model, one_image(*model)), MacsCount::lab)),
                    tools::with_commas(size.elements), tools::with_commas(size.nonzeros), tools::with_commas(size.packed_bytes),
                    format("%.2f ms", milliseconds(*model))});
     }

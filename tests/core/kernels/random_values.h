@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "lathe/core/kernels/dispatch.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
 
 // Normal values that float32 represents exactly, so a float64 reference sees the same inputs.
 template <class T>

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "lathe/core/graph.h"
+#include "lathe/core/graph/graph.h"
 #include "lathe/core/ops/batch_norm.h"
 #include "lathe/tests/core/kernels/random_values.h"
 #include "lathe/tests/support/op_cases.h"

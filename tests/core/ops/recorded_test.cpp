@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "lathe/core/safetensors.h"
+#include "lathe/core/files/safetensors.h"
 
 namespace lathe::testing {
 

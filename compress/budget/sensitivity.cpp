@@ -1,0 +1,223 @@
+#include "lathe/compress/budget/sensitivity.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "lathe/core/files/file.h"
+#include "lathe/core/ops/cross_entropy.h"
+#include "lathe/data/loader.h"
+#include "lathe/nn/mask.h"
+#include "lathe/nn/run/replay.h"
+#include "lathe/optim/evaluate.h"
+
+namespace lathe::compress {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A layer to be scanned: the module that runs it, and a mask for every sparsity.
+struct Subject {
+    std::string name;
+    nn::Parameter* parameter;
+    nn::Module* runs;
+    Tensor before;  // its mask, all ones where it had none
+    std::vector<Tensor> masks;
+};
+
+nn::Mask& mask_of(const Subject& subject) { return *subject.parameter->find_transform<nn::Mask>(); }
+
+// Takes away again the masks that a scan has added.
+class MasksBefore {
+public:
+    explicit MasksBefore(nn::Module& module) {
+        for (const auto& [name, parameter] : module.named_parameters())
+            if (const auto* mask = parameter->find_transform<nn::Mask>())
+                masked_.emplace_back(parameter, mask->mask());
+            else
+                free_.push_back(parameter);
+    }
+    ~MasksBefore() {
+        for (nn::Parameter* parameter : free_) parameter->remove_transform("mask");
+        for (const auto& [parameter, mask] : masked_) parameter->find_transform<nn::Mask>()->set_mask(mask);
+    }
+    MasksBefore(const MasksBefore&) = delete;
+    MasksBefore& operator=(const MasksBefore&) = delete;
+
+private:
+    std::vector<nn::Parameter*> free_;
+    std::vector<std::pair<nn::Parameter*, Tensor>> masked_;
+};
+
+std::vector<Subject> make_subjects(nn::Module& module, const ScanOptions& o) {
+    std::map<std::string, nn::Module*> modules;
+    for (const auto& [name, layer] : module.named_modules()) modules[name] = layer;
+    // It is asked for masks and importances only; which sparsity it would prune to does not matter.
+    WeightPruner pruner(module, {.sparsity = 0.5, .only = o.only, .skip = o.skip, .importance = o.importance});
+    std::vector<Subject> subjects;
+    for (const auto& [name, parameter] : pruner.parameters()) {
+        const size_t dot = name.rfind('.');
+        subjects.push_back({name, parameter, modules.at(dot == std::string::npos ? "" : name.substr(0, dot)), {}, {}});
+        subjects.back().before = mask_of(subjects.back()).mask();
+    }
+    const std::vector<Tensor> importances = pruner.importances();
+    for (size_t i = 0; i < subjects.size(); ++i) {
+        const PathScope scope(subjects[i].name);
+        for (double sparsity : o.sparsities) subjects[i].masks.push_back(make_mask(importances[i], sparsity, o.pattern));
+    }
+    return subjects;
+}
+
+void add(Sensitivity::Point& to, const Tensor& logits, const Tensor& labels, int64_t images) {
+    const std::vector<int64_t> predicted = optim::predictions(logits);
+    int64_t correct = 0;
+    for (size_t i = 0; i < predicted.size(); ++i) correct += predicted[i] == labels.data<int32_t>()[i];
+    const auto share = static_cast<double>(predicted.size()) / static_cast<double>(images);
+    to.accuracy += 100.0 * static_cast<double>(correct) / static_cast<double>(images);
+    to.loss += share * ops::cross_entropy(logits, labels).value().item();
+}
+
+uint64_t hash_of(const void* bytes, size_t count, uint64_t hash) {  // FNV-1a
+    for (size_t i = 0; i < count; ++i) hash = (hash ^ static_cast<const unsigned char*>(bytes)[i]) * 0x100000001b3;
+    return hash;
+}
+
+// All that the results follow from.
+std::string fingerprint(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (const auto& [name, tensor] : module.state())
+        hash = hash_of(tensor.raw(), tensor.bytes(), hash_of(name.data(), name.size(), hash));
+    const data::Batch first = images.batch({0, images.size() / 2, images.size() - 1});
+    hash = hash_of(first.x.raw(), first.x.bytes(), hash_of(first.labels.raw(), first.labels.bytes(), hash));
+    std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind), " ",
+                                      o.importance.seed, " ", o.importance.images, " ", o.seed);
+    for (double sparsity : o.sparsities) text += detail::concat(" ", sparsity);
+    for (const std::string& pattern : o.only) text += " " + pattern;
+    for (const std::string& pattern : o.skip) text += " -" + pattern;
+    return text;
+}
+
+Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
+    const MasksBefore restore(module);
+    const std::vector<Subject> subjects = make_subjects(module, o);
+    Sensitivity result{.dense = {}, .layers = {}, .images = images.size(), .data = images.describe()};
+    for (const Subject& subject : subjects) {
+        result.layers.push_back({subject.name, subject.parameter->value().numel(), {}});
+        for (double sparsity : o.sparsities) result.layers.back().points.push_back({.sparsity = sparsity});
+    }
+    const NoGrad no_grad;
+    data::Loader loader(images, {.batch = o.batch, .workers = o.workers});
+    loader.start(0);
+    data::Batch batch;
+    int64_t done = 0;
+    const int64_t total = loader.batches() * static_cast<int64_t>(subjects.size() * o.sparsities.size());
+    while (loader.next(batch)) {
+        nn::Replay replay(module, batch.x);
+        add(result.dense, replay.run(module), batch.labels, images.size());
+        for (size_t i = 0; i < subjects.size(); ++i) {
+            for (size_t k = 0; k < o.sparsities.size(); ++k) {
+                mask_of(subjects[i]).set_mask(subjects[i].masks[k]);
+                add(result.layers[i].points[k], replay.run(*subjects[i].runs), batch.labels, images.size());
+                check(!o.go_on || o.go_on(++done, total), "scan: stopped");
+            }
+            mask_of(subjects[i]).set_mask(subjects[i].before);
+        }
+    }
+    return result;
+}
+
+Json to_json(const Sensitivity::Point& point) {
+    return {{"sparsity", point.sparsity}, {"accuracy", point.accuracy}, {"loss", point.loss}};
+}
+
+Sensitivity::Point read_point(const Json& json) {
+    const auto number = [&](const char* name) { return json.at(name).get<double>(); };
+    return {.sparsity = number("sparsity"), .accuracy = number("accuracy"), .loss = number("loss")};
+}
+
+}  // namespace
+
+std::string Sensitivity::str() const {
+    size_t width = 5;
+    for (const Layer& layer : layers) width = std::max(width, layer.name.size());
+    char cell[300];
+    std::snprintf(cell, sizeof cell, "%-*s  %9s", static_cast<int>(width), "layer", "weights");
+    std::string text = cell;
+    if (!layers.empty())
+        for (const Point& point : layers[0].points) {
+            std::snprintf(cell, sizeof cell, "  %6.4g%%", 100 * point.sparsity);
+            text += cell;
+        }
+    for (const Layer& layer : layers) {
+        std::snprintf(cell, sizeof cell, "\n%-*s  %9lld", static_cast<int>(width), layer.name.c_str(),
+                      static_cast<long long>(layer.weights));
+        text += cell;
+        for (const Point& point : layer.points) {
+            std::snprintf(cell, sizeof cell, "  %7.2f", point.accuracy);
+            text += cell;
+        }
+    }
+    std::snprintf(cell, sizeof cell, "\ndense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
+                  static_cast<long long>(images), data.c_str());
+    return text + cell;
+}
+
+std::string Sensitivity::csv() const {
+    std::string text = "layer,weights,sparsity,accuracy,loss\n";
+    char line[300];
+    const auto add = [&](const std::string& name, int64_t weights, const Point& point) {
+        std::snprintf(line, sizeof line, "%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity,
+                      point.accuracy, point.loss);
+        text += line;
+    };
+    add("dense", 0, dense);
+    for (const Layer& layer : layers)
+        for (const Point& point : layer.points) add(layer.name, layer.weights, point);
+    return text;
+}
+
+std::string Sensitivity::json() const {
+    Json out{{"data", data}, {"images", images}, {"dense", to_json(dense)}, {"layers", Json::array()}};
+    for (const Layer& layer : layers) {
+        Json points = Json::array();
+        for (const Point& point : layer.points) points.push_back(to_json(point));
+        out["layers"].push_back({{"name", layer.name}, {"weights", layer.weights}, {"points", points}});
+    }
+    return out.dump(1) + "\n";
+}
+
+Sensitivity parse_sensitivity(const std::string& json) {
+    try {
+        const Json in = Json::parse(json);
+        Sensitivity result{.dense = read_point(in.at("dense")), .layers = {}, .images = in.at("images").get<int64_t>(),
+                           .data = in.at("data").get<std::string>()};
+        for (const Json& layer : in.at("layers")) {
+            result.layers.push_back({layer.at("name").get<std::string>(), layer.at("weights").get<int64_t>(), {}});
+            for (const Json& point : layer.at("points")) result.layers.back().points.push_back(read_point(point));
+        }
+        return result;
+    } catch (const Json::exception&) {
+        fail("sensitivity: expected the JSON of a scan");
+    }
+}
+
+Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, const ScanOptions& o) {
+    check(!o.sparsities.empty(), "scan: expected at least one sparsity");
+    for (double sparsity : o.sparsities) check(sparsity >= 0 && sparsity < 1, "scan: expected sparsities in [0, 1), got ", sparsity);
+    const data::Dataset images = o.images > 0 ? dataset.sample(o.images, o.seed) : dataset;
+    check(images.size() > 0, "scan: expected at least one image");
+    if (o.cache.empty()) return scan(module, images, o);
+
+    const std::string key = fingerprint(module, images, o);
+    if (std::filesystem::exists(o.cache)) {
+        const Json kept = Json::parse(read_text_file(o.cache), nullptr, false);
+        if (kept.is_object() && kept.value("key", "") == key && kept.contains("scan")) return parse_sensitivity(kept["scan"].dump());
+    }
+    const Sensitivity result = scan(module, images, o);
+    write_file_atomically(o.cache, Json{{"key", key}, {"scan", Json::parse(result.json())}}.dump(1) + "\n");
+    return result;
+}
+
+}  // namespace lathe::compress

@@ -1,0 +1,52 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lathe/compress/weights/prune.h"
+
+namespace lathe::compress {
+
+// How well a model does with one layer pruned, for every layer and several sparsities.
+struct Sensitivity {
+    struct Point {
+        double sparsity = 0;  // asked for
+        double accuracy = 0;  // percent
+        double loss = 0;      // mean cross entropy
+    };
+    struct Layer {
+        std::string name;
+        int64_t weights = 0;
+        std::vector<Point> points;
+    };
+    Point dense;  // of the model as it was
+    std::vector<Layer> layers;
+    int64_t images = 0;
+    std::string data;  // what the images were
+
+    std::string str() const;   // a table of accuracies, a layer a line
+    std::string csv() const;   // layer,weights,sparsity,accuracy,loss; the first line after the names is the dense model
+    std::string json() const;
+};
+Sensitivity parse_sensitivity(const std::string& json);  // Error: not what json() gives
+
+struct ScanOptions {
+    std::vector<double> sparsities{0.4, 0.5, 0.6, 0.7, 0.8, 0.9};
+    Pattern pattern{};
+    std::vector<std::string> only{}, skip{};  // as in WeightPruneOptions
+    WeightImportanceOptions importance{};
+    int64_t images = 2000;  // drawn at random; 0: all
+    uint64_t seed = 0;      // of which
+    int64_t batch = 128;
+    int workers = 1;
+    // Where results are kept: a scan of the same weights, images and options is read from there instead. Empty: nowhere.
+    std::string cache{};
+    std::function<bool(int64_t done, int64_t total)> go_on{};  // told how many of all points are through; false: an Error
+};
+
+// Prunes one layer at a time, without training, and puts it back. Use images that neither chose nor fine-tune the model: a
+// held-out part of the training set, not the test set. Points of one layer share the work of the layers before it.
+// Error: as prune_weights, or a cache that cannot be written.
+Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, const ScanOptions& options = {});
+
+}  // namespace lathe::compress

@@ -1,0 +1,89 @@
+#include "lathe/compress/budget/size.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "lathe/core/graph/cost.h"
+#include "lathe/nn/mask.h"
+
+namespace lathe::compress {
+
+namespace {
+
+int64_t count_nonzeros(const Tensor& x) {
+    return with_float(x, [&](auto zero) {
+        const auto* values = x.data<decltype(zero)>();
+        return x.numel() - std::count(values, values + x.numel(), zero);
+    });
+}
+
+SizeReport::Entry dense_entry(const std::string& name, const Tensor& value) {
+    const auto bytes = static_cast<int64_t>(value.bytes());
+    return {.name = name, .elements = value.numel(), .nonzeros = is_float(value.dtype()) ? count_nonzeros(value) : value.numel(),
+            .dense_bytes = bytes, .packed_bytes = bytes};
+}
+
+}  // namespace
+
+SizeReport::Entry SizeReport::total() const {
+    Entry total{.name = "total"};
+    for (const Entry& entry : parameters) {
+        total.elements += entry.elements;
+        total.nonzeros += entry.nonzeros;
+        total.dense_bytes += entry.dense_bytes;
+        total.packed_bytes += entry.packed_bytes;
+    }
+    return total;
+}
+
+std::string SizeReport::str() const {
+    size_t width = 9;
+    for (const Entry& entry : parameters) width = std::max(width, entry.name.size());
+    char line[256];
+    std::snprintf(line, sizeof line, "%-*s  %10s  %10s  %12s  %12s  %s\n", static_cast<int>(width), "parameter", "weights", "not zero",
+                  "dense bytes", "packed bytes", "encoding");
+    std::string text = line;
+    const auto add = [&](const Entry& entry, const char* encoding) {
+        std::snprintf(line, sizeof line, "%-*s  %10lld  %10lld  %12lld  %12lld  %s\n", static_cast<int>(width), entry.name.c_str(),
+                      static_cast<long long>(entry.elements), static_cast<long long>(entry.nonzeros), static_cast<long long>(entry.dense_bytes),
+                      static_cast<long long>(entry.packed_bytes), encoding);
+        text += line;
+    };
+    for (const Entry& entry : parameters) add(entry, nn::name_of(entry.encoding));
+    add(total(), "");
+    return text;
+}
+
+SizeReport measure_size(nn::Module& module) {
+    const NoGrad no_grad;
+    SizeReport report;
+    for (const auto& [name, parameter] : module.named_parameters()) {
+        SizeReport::Entry entry = dense_entry(name, parameter->effective().value());
+        if (const auto* mask = parameter->find_transform<nn::Mask>()) {
+            const Tensor keep = parameter->layout().to_file(mask->mask());
+            const nn::PackedSize packed = nn::packed_size(keep, size_of(parameter->value().dtype()));
+            entry.packed_bytes = packed.bytes;
+            entry.encoding = packed.encoding;
+        }
+        report.parameters.push_back(entry);
+    }
+    for (const auto& [name, buffer] : module.named_buffers()) report.buffers.push_back(dense_entry(name, *buffer));
+    return report;
+}
+
+int64_t effective_macs(const Graph& graph, const GraphNode& node, const SizeReport& size) {
+    const int64_t macs = lathe::macs(graph, node);
+    const GraphNode* weight = macs > 0 ? graph.parameter(node, 1) : nullptr;
+    if (!weight) return macs;
+    for (const SizeReport::Entry& entry : size.parameters)
+        if (entry.name == weight->path) return macs / entry.elements * entry.nonzeros;
+    return macs;
+}
+
+int64_t effective_macs(const Graph& graph, const SizeReport& size) {
+    int64_t total = 0;
+    for (const GraphNode& node : graph.nodes) total += effective_macs(graph, node, size);
+    return total;
+}
+
+}  // namespace lathe::compress

@@ -1,0 +1,35 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lathe/core/graph/graph.h"
+#include "lathe/nn/module.h"
+#include "lathe/nn/files/encode.h"
+
+namespace lathe::compress {
+
+// What a module's parameters and buffers take: dense, as what is left of them, and packed as files hold them (nn/files/encode.h).
+struct SizeReport {
+    struct Entry {
+        std::string name;
+        int64_t elements = 0, nonzeros = 0;  // of the effective weight
+        int64_t dense_bytes = 0, packed_bytes = 0;
+        nn::Encoding encoding = nn::Encoding::dense;
+
+        // The course lab's count: the values that are not zero, without any index.
+        int64_t nonzero_bytes() const { return elements ? dense_bytes / elements * nonzeros : 0; }
+    };
+    std::vector<Entry> parameters, buffers;
+
+    Entry total() const;  // of the parameters
+    std::string str() const;
+};
+
+SizeReport measure_size(nn::Module& module);
+
+// Multiply-accumulates that meet a weight which is not zero: of the op that a node of the module's traced graph ran, or of the
+// whole graph.
+int64_t effective_macs(const Graph& graph, const GraphNode& node, const SizeReport& size);
+int64_t effective_macs(const Graph& graph, const SizeReport& size);
+
+}  // namespace lathe::compress

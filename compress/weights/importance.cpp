@@ -1,0 +1,107 @@
+#include "lathe/compress/weights/importance.h"
+
+#include <cmath>
+
+#include "lathe/core/enum_names.h"
+#include "lathe/core/ops/cross_entropy.h"
+#include "lathe/core/parallel.h"
+#include "lathe/data/loader.h"
+
+namespace lathe::compress {
+
+namespace {
+
+constexpr EnumNames<WeightImportance, 4> kNames{"importance", {
+    {WeightImportance::magnitude, "magnitude"},
+    {WeightImportance::taylor, "taylor"},
+    {WeightImportance::movement, "movement"},
+    {WeightImportance::random, "random"},
+}};
+
+const std::string kScore = std::string(nn::Parameter::kKept) + "score";
+
+bool needs_gradients(WeightImportance kind) { return kind == WeightImportance::taylor || kind == WeightImportance::movement; }
+
+// score = decay * score + what the present gradient says.
+void add_score(nn::Parameter& parameter, Tensor& score, WeightImportance kind, float decay) {
+    with_float(parameter.value(), [&](auto zero) {
+        using T = decltype(zero);
+        const T *w = parameter.value().template data<T>(), *g = parameter.grad().template data<T>();
+        float* s = score.mutable_data<float>();
+        const bool taylor = kind == WeightImportance::taylor;
+        parallel_for(score.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                const auto change = static_cast<float>(-g[i] * w[i]);
+                s[i] = decay * s[i] + (taylor ? std::abs(change) : change);
+            }
+        });
+    });
+}
+
+std::vector<Tensor> scores_from_images(nn::Module& module, const NamedParameters& parameters, const WeightImportanceOptions& o) {
+    std::vector<Tensor> scores;
+    for (const auto& [name, parameter] : parameters) scores.push_back(Tensor::zeros(parameter->shape()));
+    const nn::ModeScope mode(module, false);
+    data::Loader loader(o.data->sample(o.images, o.seed), {.batch = 64, .seed = o.seed});
+    loader.start(0);
+    data::Batch batch;
+    while (loader.next(batch)) {
+        module.zero_grad();
+        backward(ops::cross_entropy(module(batch.x), batch.labels));
+        for (size_t i = 0; i < scores.size(); ++i)
+            if (parameters[i].second->grad()) add_score(*parameters[i].second, scores[i], o.kind, 1);
+    }
+    module.zero_grad();
+    return scores;
+}
+
+Tensor random_scores(const Shape& shape, Random random) {
+    Tensor scores(shape);
+    float* to = scores.mutable_data<float>();
+    for (int64_t i = 0; i < scores.numel(); ++i) to[i] = static_cast<float>(random.uniform());
+    return scores;
+}
+
+Tensor magnitudes(const Tensor& value) {
+    Tensor found = value.to(DType::f32).clone();
+    float* w = found.mutable_data<float>();
+    for (int64_t i = 0; i < found.numel(); ++i) w[i] = std::abs(w[i]);
+    return found;
+}
+
+}  // namespace
+
+const char* name_of(WeightImportance importance) { return kNames[importance]; }
+std::vector<std::string> weight_importance_names() { return kNames.all(); }
+WeightImportance weight_importance_of(const std::string& name) { return kNames.value_of(name); }
+
+std::vector<Tensor> weight_importance(nn::Module& module, const NamedParameters& parameters, const WeightImportanceOptions& o) {
+    std::vector<Tensor> found;
+    bool collected = needs_gradients(o.kind);
+    for (const auto& [name, parameter] : parameters) collected = collected && parameter->slots().count(kScore);
+    if (collected) {
+        for (const auto& [name, parameter] : parameters) found.push_back(parameter->slots().at(kScore).clone());
+    } else if (needs_gradients(o.kind)) {
+        check(o.data, "importance ", name_of(o.kind), ": expected images to take gradients from, got none");
+        found = scores_from_images(module, parameters, o);
+    } else {
+        for (size_t i = 0; i < parameters.size(); ++i) {
+            const nn::Parameter& parameter = *parameters[i].second;
+            found.push_back(o.kind == WeightImportance::random ? random_scores(parameter.shape(), Random(o.seed, i))
+                                                               : magnitudes(parameter.value()));
+        }
+    }
+    return found;
+}
+
+void collect_scores(const NamedParameters& parameters, WeightImportance kind) {
+    if (!needs_gradients(kind)) return;
+    for (const auto& [name, parameter] : parameters) {
+        if (!parameter->grad()) continue;
+        Tensor& score = parameter->slots()[kScore];
+        if (!score) score = Tensor::zeros(parameter->shape());
+        add_score(*parameter, score, kind, kind == WeightImportance::taylor ? 0.9f : 1.0f);
+    }
+}
+
+}  // namespace lathe::compress

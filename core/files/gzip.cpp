@@ -1,0 +1,52 @@
+#include "lathe/core/files/gzip.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+#include "lathe/core/error.h"
+
+namespace lathe {
+
+std::string find_plain_or_gz(const std::string& path) {
+    std::error_code ignored;
+    for (const std::string& candidate : {path, path + ".gz"})
+        if (std::filesystem::exists(candidate, ignored)) return candidate;
+    return "";
+}
+
+std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes) {
+    std::error_code error;
+    const auto size_on_disk = std::filesystem::file_size(path, error);
+    check(!error, path, ": cannot be read: ", error.message());
+
+    errno = 0;
+    const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+    check(file != nullptr, path, ": cannot be read: ", std::strerror(errno));
+    gzbuffer(file.get(), 1 << 17);
+
+    std::vector<std::byte> bytes(std::min<size_t>(size_on_disk, max_bytes) + 1);  // a plain file needs no second round
+    size_t used = 0;
+    for (;;) {
+        const auto room = static_cast<unsigned>(std::min<size_t>(bytes.size() - used, 1 << 30));
+        const int got = gzread(file.get(), bytes.data() + used, room);
+        if (got <= 0) break;
+        used += static_cast<size_t>(got);
+        check(used <= max_bytes, path, ": expected at most ", max_bytes, " bytes, got more");
+        if (used == bytes.size()) bytes.resize(std::min(2 * bytes.size(), max_bytes + 1));
+    }
+    int code = Z_OK;
+    gzerror(file.get(), &code);
+    check(code != Z_BUF_ERROR, path, ": the gzip file is truncated");
+    check(code != Z_DATA_ERROR, path, ": the gzip file is damaged");
+    check(code == Z_OK || code == Z_STREAM_END, path, ": cannot be read: ", std::strerror(errno));
+    check(!path.ends_with(".gz") || !gzdirect(file.get()), path, ": expected a gzip file, got something else");
+    bytes.resize(used);
+    return bytes;
+}
+
+}  // namespace lathe

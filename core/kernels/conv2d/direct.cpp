@@ -1,0 +1,264 @@
+#include "lathe/core/kernels/conv2d/direct.h"
+
+#include "lathe/core/kernels/conv2d/axis.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/parallel.h"
+
+namespace lathe::kernels::direct {
+namespace {
+
+constexpr int64_t kTasks = 16;
+constexpr int64_t kBandFloats = 16384;  // 64 KiB: a band, its results and a panel of weights share the second-level cache
+
+struct Map {
+    int64_t h, w, c;
+};
+
+// The image under a band of results, padding included.
+struct Band {
+    int64_t rows, width, floats;  // results per band; pixels across; floats held
+
+    Band(const Axis& h, const Axis& w, int64_t channels) {
+        width = w.extent(w.count);
+        const int64_t fit = kBandFloats / (width * channels) - (h.taps - 1) * h.in_tap;
+        rows = std::clamp<int64_t>(fit / h.in_step, std::min<int64_t>(4, h.count), h.count);
+        floats = h.extent(rows) * width * channels;
+    }
+};
+
+void copy_band(const Axis& h, const Axis& w, const Map& map, const float* image, int64_t first, int64_t results,
+               const Band& band, float* to) {
+    const int64_t begin = std::clamp<int64_t>(-w.in_first, 0, band.width);
+    const int64_t end = std::clamp<int64_t>(map.w - w.in_first, begin, band.width);
+    for (int64_t row = 0; row < h.extent(results); ++row, to += band.width * map.c) {
+        const int64_t in = h.in_first + first * h.in_step + row;
+        const bool outside = in < 0 || in >= map.h || begin == end;
+        std::fill(to, to + (outside ? band.width : begin) * map.c, 0.0f);
+        if (outside) continue;
+        const float* from = image + (in * map.w + begin + w.in_first) * map.c;
+        std::copy(from, from + (end - begin) * map.c, to + begin * map.c);
+        std::fill(to + end * map.c, to + band.width * map.c, 0.0f);
+    }
+}
+
+// The taps of a kernel row are one stretch where they are neighbours in memory, else a stretch each.
+bool joined(const Axis& w, int64_t groups) { return groups == 1 && (w.in_tap == 1 || w.taps == 1); }
+
+// Weights of one group in panels [taps, channels, columns].
+int64_t panel_size(const Axis& h, const Axis& w, int64_t in_per_group, const GemmTable& kernels) {
+    return h.taps * w.taps * in_per_group * kernels.columns;
+}
+
+// How many neighbouring results fit into one vector: few channels would leave most of it idle. The kernel that makes
+// `together` results at once is longer by the steps between them and holds zeros for the others' taps.
+int64_t results_together(const Axis& w, int64_t out_c, int64_t groups, int64_t lanes) {
+    if (!joined(w, groups) || w.out_step != 1 || w.in_step > w.taps) return 1;
+    int64_t together = lanes / out_c;
+    while (together > 1 && w.count % together != 0) --together;
+    return std::max<int64_t>(together, 1);
+}
+
+Axis widened(const Axis& w, int64_t together) {
+    Axis wide = w;
+    wide.count = w.count / together;
+    wide.in_step = w.in_step * together;
+    wide.in_tap = 1;
+    wide.taps = w.taps + (together - 1) * w.in_step;
+    return wide;
+}
+
+// One panel [h.taps, w.taps, in_c, columns] holding out_c columns becomes [h.taps, wide.taps, in_c, columns] with a copy of
+// them for each of the results.
+void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t out_c, int64_t columns, const float* panel,
+           float* to) {
+    std::fill(to, to + h.taps * wide.taps * in_c * columns, 0.0f);
+    for (int64_t i = 0; i < wide.in_step / w.in_step; ++i)
+        for (int64_t r = 0; r < h.taps; ++r)
+            for (int64_t row = 0; row < w.taps * in_c; ++row)
+                std::copy_n(panel + (r * w.taps * in_c + row) * columns, out_c,
+                            to + ((r * wide.taps + i * w.in_step) * in_c + row) * columns + i * out_c);
+}
+
+// Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights packed group by group.
+void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t groups, const float* x,
+               const float* packed, const Epilogue& epilogue, float* y) {
+    const GemmTable& kernels = table().gemm;
+    const float* bias = epilogue.bias;
+    if (const int64_t together = results_together(w, out.c, groups, kernels.lanes); together > 1) {
+        const Axis wide = widened(w, together);
+        Workspace<float> panel(static_cast<size_t>(panel_size(h, wide, in.c, kernels)));
+        Workspace<float> biases(static_cast<size_t>(bias ? kernels.columns : 0));
+        widen(h, w, wide, in.c, out.c, kernels.columns, packed, panel.data());
+        for (int64_t i = 0; bias && i < kernels.columns; ++i) biases[i] = i < together * out.c ? bias[i % out.c] : 0;
+        Epilogue repeated = epilogue;
+        repeated.bias = biases.data();
+        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated, y);
+    }
+    const Band band(h, w, in.c);
+    const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = blocks(out_group, kernels.columns);
+    const int64_t bands = blocks(h.count, band.rows), size = panel_size(h, w, in_group, kernels);
+    const bool one = joined(w, groups);
+
+    GemmPanel shared = empty_panel();
+    shared.runs = h.taps * (one ? 1 : w.taps);
+    shared.length = in_group * (one ? w.taps : 1);
+    Workspace<int64_t> runs(static_cast<size_t>(shared.runs));
+    for (int64_t i = 0; i < shared.runs; ++i)
+        runs[i] = one ? i * h.in_tap * band.width * in.c
+                      : (i / w.taps * h.in_tap * band.width + i % w.taps * w.in_tap) * in.c;
+    shared.a_run = runs.data();
+    shared.a_row = w.in_step * in.c;
+    shared.a_step = 1;
+    shared.b_step = kernels.columns;
+    shared.b_run = shared.length * kernels.columns;
+    shared.c_row = w.out_step * out.c;
+    shared.low = epilogue.low;
+    shared.high = epilogue.high;
+    shared.accumulate = epilogue.accumulate;
+
+    // Few bands, as at batch 1, are each shared by several tasks, which copy it anew.
+    const int64_t all = groups * panels, tasks = batch * bands;
+    const int64_t shares = std::clamp<int64_t>(kTasks / tasks, 1, blocks(all, 2));
+    parallel_tasks(tasks * shares, [&](int64_t task) {
+        const int64_t share = task % shares, n = task / shares / bands, first = task / shares % bands * band.rows;
+        const int64_t results = std::min(band.rows, h.count - first);
+        Workspace<float> buffer(static_cast<size_t>(band.floats));
+        copy_band(h, w, in, x + n * in.h * in.w * in.c, first, results, band, buffer.data());
+        for (int64_t i = all * share / shares; i < all * (share + 1) / shares; ++i) {
+            const int64_t group = i / panels, column = i % panels * kernels.columns;
+            const int64_t channel = group * out_group + column;
+            for (int64_t row = 0; row < results; ++row) {
+                GemmPanel p = shared;
+                p.a = buffer.data() + row * h.in_step * band.width * in.c + group * in_group;
+                p.bias = bias ? bias + channel : nullptr;
+                float* c = y + ((n * out.h + h.out_first + (first + row) * h.out_step) * out.w + w.out_first) * out.c + channel;
+                add_columns(p, packed + i * size, c, std::min<int64_t>(out_group - column, kernels.columns), kernels.lanes);
+                kernels.panel(w.count, p);
+            }
+        }
+    });
+}
+
+class Filter final : public Conv2dFilter {
+public:
+    Filter(const Conv2dShape& shape, const float* weight)
+        : g_(shape),
+          h_(forward_axes(g_).h),
+          w_(forward_axes(g_).w),
+          floats_(g_.groups * blocks(g_.out_c / g_.groups, table().gemm.columns) * panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
+          packed_(static_cast<size_t>(floats_)) {
+        const GemmTable& kernels = table().gemm;
+        const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups, depth = g_.kernel_h * g_.kernel_w * c_group;
+        for (int64_t group = 0; group < g_.groups; ++group)
+            kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth, packed_.data() + group * (floats_ / g_.groups),
+                         panel_size(h_, w_, c_group, kernels));
+    }
+
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        PaddedBias bias(epilogue.bias, g_.out_c, table().gemm.columns);
+        Epilogue padded = epilogue;
+        padded.bias = bias.data();
+        correlate(batch, h_, w_, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.groups, x, packed_.data(), padded, y);
+    }
+
+    int64_t bytes() const override { return floats_ * static_cast<int64_t>(sizeof(float)); }
+
+private:
+    Conv2dShape g_;
+    Axis h_, w_;
+    int64_t floats_;
+    Workspace<float> packed_;
+};
+
+}  // namespace
+
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<Filter>(shape, weight);
+}
+
+void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
+    const GemmTable& kernels = table().gemm;
+    const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
+    const int64_t panels = blocks(c_group, kernels.columns), image = g.in_h * g.in_w * g.in_c;
+    // Strides longer than the kernel leave pixels that no tap has seen.
+    if (g.stride_h > g.kernel_h || g.stride_w > g.kernel_w || g.dilation_h > 1 || g.dilation_w > 1)
+        parallel_for(g.batch, 1, [&](int64_t n, int64_t end) { std::fill(dx + n * image, dx + end * image, 0.0f); });
+    for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {
+        const Axis h = backward_axes(g, phase).h, w = backward_axes(g, phase).w;
+        if (h.count * w.count * h.taps * w.taps == 0) continue;
+        const int64_t size = panel_size(h, w, k_group, kernels);
+        Workspace<float> packed(static_cast<size_t>(g.groups * panels * size));
+        for (int64_t i = 0; i < g.groups * h.taps * w.taps; ++i) {
+            const int64_t tap = i % (h.taps * w.taps), group = i / (h.taps * w.taps);
+            const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step, s = w.kernel_first + tap % w.taps * w.kernel_step;
+            kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter, 1,
+                         packed.data() + group * panels * size + tap * k_group * kernels.columns, size);
+        }
+        correlate(g.batch, h, w, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, g.groups, dy, packed.data(), {}, dx);
+    }
+}
+
+// dweight [K, R S C] = dy^T [K, pixels] patches [pixels, R S C]. A task adds up a stretch of the pixels for a block of K.
+void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
+    const GemmTable& kernels = table().gemm;
+    const Axis h = forward_axes(g).h, w = forward_axes(g).w;
+    const Band band(h, w, g.in_c);
+    const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
+    const int64_t size = g.out_c * filter, bands = blocks(g.out_h, band.rows), units = g.batch * bands;
+    constexpr int64_t kPartialFloats = 1 << 22;
+    const int64_t partials = std::clamp<int64_t>(kPartialFloats / size, 1, std::min(units, kTasks));
+    const int64_t k_blocks = std::min(kTasks / partials, blocks(k_group, 64)), k_rows = blocks(k_group, k_blocks);
+    const bool one = joined(w, g.groups);
+    const int64_t run_taps = one ? g.kernel_w : 1, run = run_taps * c_group;
+
+    Workspace<int64_t> rows(static_cast<size_t>(band.rows));
+    for (int64_t i = 0; i < band.rows; ++i) rows[i] = i * g.out_w * g.out_c;
+    Workspace<float> sums(static_cast<size_t>(partials > 1 ? partials * size : 0));
+    parallel_tasks(partials * k_blocks, [&](int64_t task) {
+        const int64_t part = task / k_blocks, k_first = task % k_blocks * k_rows, m = std::min(k_rows, k_group - k_first);
+        float* sum = partials > 1 ? sums.data() + part * size : dweight;
+        Workspace<float> buffer(static_cast<size_t>(band.floats + kernels.columns));  // vectors may reach beyond the last pixel
+        std::fill(buffer.data() + band.floats, buffer.data() + band.floats + kernels.columns, 0.0f);
+        const int64_t begin = units * part / partials, end = units * (part + 1) / partials;
+        for (int64_t unit = begin; unit < end; ++unit) {
+            const int64_t n = unit / bands, first = unit % bands * band.rows, results = std::min(band.rows, h.count - first);
+            copy_band(h, w, {g.in_h, g.in_w, g.in_c}, x + n * g.in_h * g.in_w * g.in_c, first, results, band, buffer.data());
+            GemmPanel shared = empty_panel();
+            shared.runs = results;
+            shared.length = g.out_w;
+            shared.a_row = 1;
+            shared.a_step = g.out_c;
+            shared.a_run = rows.data();
+            shared.b_step = w.in_step * g.in_c;
+            shared.b_run = h.in_step * band.width * g.in_c;
+            shared.c_row = filter;
+            shared.accumulate = unit > begin;
+            for (int64_t group = 0; group < g.groups; ++group) {
+                const int64_t k = group * k_group + k_first;
+                GemmPanel p = shared;
+                p.a = dy + (n * g.out_h + first) * g.out_w * g.out_c + k;
+                for (int64_t tap = 0; tap < g.kernel_h * g.kernel_w; tap += run_taps) {
+                    const float* b = buffer.data() + (tap / g.kernel_w * h.in_tap * band.width + tap % g.kernel_w * w.in_tap) * g.in_c + group * c_group;
+                    float* c = sum + k * filter + tap * c_group;
+                    for (int64_t j = 0; j < run; j += kernels.lanes) {
+                        add_vector(p, b + j, c + j, run - j, kernels.lanes);
+                        const bool last = tap + run_taps == g.kernel_h * g.kernel_w && j + kernels.lanes >= run;
+                        if (p.vectors * kernels.lanes < kernels.columns && !last) continue;
+                        kernels.panel(m, p);
+                        p.vectors = 0;
+                    }
+                }
+            }
+        }
+    });
+    if (partials > 1)
+        parallel_for(size, blocks(1 << 16, partials), [&](int64_t begin, int64_t end) {
+            std::copy(sums.data() + begin, sums.data() + end, dweight + begin);
+            for (int64_t part = 1; part < partials; ++part)
+                for (int64_t i = begin; i < end; ++i) dweight[i] += sums[part * size + i];
+        });
+}
+
+}  // namespace lathe::kernels::direct

@@ -1,0 +1,135 @@
+#include "lathe/core/kernels/conv2d/images.h"
+
+#include <vector>
+
+#include "lathe/core/kernels/conv2d/axis.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/parallel.h"
+
+namespace lathe::kernels::images {
+namespace {
+
+constexpr int64_t kMostLanes = 16;
+constexpr int64_t kMostChannels = kMostLanes / 2;  // of a result
+constexpr int64_t kFewestProducts = 16;  // of a result
+
+struct Map {
+    int64_t h, w, c;
+    int64_t row() const { return w * c; }
+    int64_t size() const { return h * row(); }
+};
+
+// As many images as one panel has columns, from `first` on: addresses of what stands at `offset` in each, `beyond` past the last.
+template <class T>
+void side_by_side(T* images, int64_t size, int64_t first, int64_t batch, int64_t offset, T* beyond, T** to) {
+    for (int i = 0; i < table().gemm.columns; ++i) to[i] = first + i < batch ? images + (first + i) * size + offset : beyond;
+}
+
+// Results [out.h, out.w, out.c] of every image on the grid of the two axes. weight: [out.c, h.taps, w.taps, in.c].
+void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const Map& out, const float* x, const float* weight,
+               const Epilogue& epilogue, float* y) {
+    const GemmTable& gemm = table().gemm;
+    const SparseTable& turn = table().sparse;
+    const int64_t columns = gemm.columns, vectors = columns / gemm.lanes, units = blocks(batch, columns);
+    const int64_t in_row = in.row() * columns, tap_row = w.taps * in.c;
+    Workspace<float> zeros(static_cast<size_t>(in.row())), turned(static_cast<size_t>(units * in.h * in_row));
+    std::fill_n(zeros.data(), in.row(), 0.0f);
+    parallel_for(units * in.h, blocks(1 << 14, in_row), [&](int64_t begin, int64_t end) {
+        std::vector<const float*> rows(static_cast<size_t>(columns));
+        for (int64_t i = begin; i < end; ++i) {
+            side_by_side<const float>(x, in.size(), i / in.h * columns, batch, i % in.h * in.row(), zeros.data(), rows.data());
+            turn.enter(in.row(), vectors, rows.data(), 0, columns, turned.data() + i * in_row);
+        }
+    });
+
+    // A line of results is turned back at once where they are neighbours, its channels seen as those of one wide pixel.
+    const int64_t together = w.out_step == 1 ? w.count : 1;
+    Workspace<float> biases(static_cast<size_t>(epilogue.bias ? together * out.c : 0));
+    for (int64_t i = 0; epilogue.bias && i < together * out.c; ++i) biases[static_cast<size_t>(i)] = epilogue.bias[i % out.c];
+    Epilogue end_of_line = epilogue;
+    end_of_line.bias = epilogue.bias ? biases.data() : nullptr;
+
+    const int64_t line_products = w.count * out.c * (h.taps * tap_row + 1) * vectors;
+    parallel_for(units * h.count, blocks(1 << 16, line_products), [&](int64_t begin, int64_t end) {
+        std::vector<float*> pixels(static_cast<size_t>(columns));
+        std::vector<int64_t> runs(static_cast<size_t>(h.taps));
+        Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));  // whole vectors of rows are read
+        GemmPanel p = empty_panel();
+        p.a_row = h.taps * tap_row;
+        p.a_step = 1;
+        p.a_run = runs.data();
+        p.b_step = columns;
+        p.b_run = h.in_tap * in_row;
+        p.c_row = columns;
+        for (int64_t line = begin; line < end; ++line) {
+            const int64_t unit = line / h.count, i = line % h.count;
+            const TapRange r = taps_inside(h, i, in.h);
+            p.runs = r.last - r.first;
+            for (int64_t run = 0; run < p.runs; ++run) runs[static_cast<size_t>(run)] = run * tap_row;
+            const float* from = turned.data() + (unit * in.h + h.in_first + i * h.in_step + r.first * h.in_tap) * in_row;
+            for (int64_t j = 0; j < w.count; ++j) {
+                const TapRange s = taps_inside(w, j, in.w);
+                p.length = (s.last - s.first) * in.c;
+                p.a = weight + r.first * tap_row + s.first * in.c;
+                p.vectors = 0;
+                add_columns(p, from + (w.in_first + j * w.in_step + s.first) * in.c * columns, sums.data() + j * out.c * columns,
+                            columns, gemm.lanes);
+                gemm.panel(out.c, p);
+            }
+            for (int64_t j = 0; j < w.count; j += together) {
+                const int64_t pixel = (h.out_first + i * h.out_step) * out.w + w.out_first + j * w.out_step;
+                side_by_side<float>(y, out.size(), unit * columns, batch, pixel * out.c, nullptr, pixels.data());
+                turn.leave(together * out.c, vectors, sums.data() + j * out.c * columns, columns, end_of_line, 0, pixels.data(), false);
+            }
+        }
+    });
+}
+
+bool suits(const Conv2dShape& g, int64_t result_channels, int64_t other_channels) {
+    return g.batch >= kMostLanes && g.groups == 1 && g.dilation_w == 1 && result_channels <= kMostChannels &&
+           g.kernel_h * g.kernel_w * other_channels >= kFewestProducts * g.stride_h * g.stride_w;
+}
+
+class Filter final : public Conv2dFilter {
+public:
+    Filter(const Conv2dShape& g, const float* weight)
+        : g_(g), weight_(weight, weight + g.out_c * g.kernel_h * g.kernel_w * g.in_c) {}
+
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        correlate(batch, forward_axes(g_).h, forward_axes(g_).w, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, x,
+                  weight_.data(), epilogue, y);
+    }
+    int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
+
+private:
+    Conv2dShape g_;
+    std::vector<float> weight_;
+};
+
+}  // namespace
+
+bool suits_forward(const Conv2dShape& g) { return suits(g, g.out_c, g.in_c * g.stride_h * g.stride_w); }
+
+bool suits_backward_input(const Conv2dShape& g) { return suits(g, g.in_c, g.out_c); }
+
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& g, const float* weight) { return std::make_unique<Filter>(g, weight); }
+
+void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
+    for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {
+        const Axis h = backward_axes(g, phase).h, w = backward_axes(g, phase).w;
+        if (h.count * w.count == 0) continue;
+        std::vector<float> turned(static_cast<size_t>(g.in_c * h.taps * w.taps * g.out_c));
+        float* to = turned.data();
+        for (int64_t c = 0; c < g.in_c; ++c)
+            for (int64_t tap = 0; tap < h.taps * w.taps; ++tap)
+                for (int64_t k = 0; k < g.out_c; ++k) {
+                    const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step, s = w.kernel_first + tap % w.taps * w.kernel_step;
+                    *to++ = weight[((k * g.kernel_h + r) * g.kernel_w + s) * g.in_c + c];
+                }
+        correlate(g.batch, h, w, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, dy, turned.data(), {}, dx);
+    }
+}
+
+}  // namespace lathe::kernels::images

@@ -1,0 +1,94 @@
+#include "lathe/core/kernels/dispatch/dispatch.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "lathe/core/error.h"
+
+namespace lathe::kernels {
+
+namespace baseline { extern const Table kTable; }
+#if defined(__x86_64__)
+namespace avx2 { extern const Table kTable; }
+namespace avx512 { extern const Table kTable; }
+#elif defined(__aarch64__)
+namespace neon { extern const Table kTable; }
+#endif
+
+namespace {
+
+constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon};
+
+Isa choose() {
+    if (const char* wanted = std::getenv("LATHE_CPU"); wanted && *wanted) {
+        for (Isa isa : kAll)
+            if (wanted == std::string(name_of(isa))) {
+                check(supported(isa), "LATHE_CPU: this machine cannot run '", wanted, "'");
+                return isa;
+            }
+        fail("LATHE_CPU: expected baseline, avx2, avx512 or neon, got '", wanted, "'");
+    }
+    Isa best = Isa::baseline;
+    for (Isa isa : kAll)
+        if (supported(isa)) best = isa;
+    return best;
+}
+
+struct Active {
+    Isa isa;
+    const Table* table;
+};
+
+Active& active() {
+    static Active chosen = [] {
+        const Isa isa = choose();
+        return Active{isa, &table(isa)};
+    }();
+    return chosen;
+}
+
+}  // namespace
+
+const char* name_of(Isa isa) {
+    switch (isa) {
+        case Isa::baseline: return "baseline";
+        case Isa::avx2: return "avx2";
+        case Isa::avx512: return "avx512";
+        case Isa::neon: return "neon";
+    }
+    return "?";
+}
+
+bool supported(Isa isa) {
+    switch (isa) {
+        case Isa::baseline: return true;
+#if defined(__x86_64__)  // the compiler's builtins ask the operating system (xgetbv), too
+        case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+        case Isa::avx512:
+            return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__)
+        case Isa::neon: return true;
+#endif
+        default: return false;
+    }
+}
+
+const Table& table(Isa isa) {
+    check(supported(isa), "kernels: this machine cannot run '", name_of(isa), "'");
+    switch (isa) {
+#if defined(__x86_64__)
+        case Isa::avx2: return avx2::kTable;
+        case Isa::avx512: return avx512::kTable;
+#elif defined(__aarch64__)
+        case Isa::neon: return neon::kTable;
+#endif
+        default: return baseline::kTable;
+    }
+}
+
+Isa active_isa() { return active().isa; }
+const Table& table() { return *active().table; }
+void use_isa(Isa isa) { active() = {isa, &table(isa)}; }
+
+}  // namespace lathe::kernels

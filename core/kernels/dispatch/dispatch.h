@@ -1,0 +1,42 @@
+#pragma once
+#include "lathe/core/kernels/dispatch/activation_table.h"
+#include "lathe/core/kernels/dispatch/batch_norm_table.h"
+#include "lathe/core/kernels/dispatch/depthwise_table.h"
+#include "lathe/core/kernels/dispatch/gemm_table.h"
+#include "lathe/core/kernels/dispatch/layer_norm_table.h"
+#include "lathe/core/kernels/dispatch/pool2d_table.h"
+#include "lathe/core/kernels/dispatch/sparse_table.h"
+#include "lathe/core/kernels/dispatch/winograd_table.h"
+
+namespace lathe::kernels {
+
+// The instruction sets that kernels are compiled for, slowest first.
+enum class Isa { baseline, avx2, avx512, neon };
+
+const char* name_of(Isa isa);
+bool supported(Isa isa);  // compiled in, and this CPU and its operating system can run it
+
+// The float32 kernels of one instruction set: a struct of function pointers for each family.
+struct Table {
+    ActivationTable activation;
+    GemmTable gemm;
+    DepthwiseTable depthwise;
+    BatchNormTable batch_norm;
+    WinogradTable winograd;
+    LayerNormTable layer_norm;
+    Pool2dTable pool2d;
+    SparseTable sparse;
+};
+
+// The table of one instruction set, for tests and benchmarks. Error: not supported here.
+const Table& table(Isa isa);
+
+// What runs: the best supported set, or the one that the environment variable LATHE_CPU names (baseline, avx2, avx512,
+// neon), chosen once. Error: LATHE_CPU names an unknown or unsupported set.
+Isa active_isa();
+const Table& table();
+
+// Overrides that choice, for tests and benchmarks; not while kernels run. Error: not supported here.
+void use_isa(Isa isa);
+
+}  // namespace lathe::kernels

@@ -1,0 +1,45 @@
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "lathe/core/kernels/dispatch/gemm_table.h"
+#include "lathe/core/kernels/gemm/streaming.h"
+#include "lathe/core/memory.h"
+
+// Not for variants.inc: functions here are shared by files compiled for different instruction sets.
+namespace lathe::kernels {
+
+inline constexpr int64_t kNoRuns[] = {0};
+
+inline int64_t blocks(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+// A bias [n] with zeros behind it, as panels read whole vectors; null stays null.
+struct PaddedBias : Workspace<float> {
+    PaddedBias(const float* bias, int64_t n, int64_t columns) : Workspace(static_cast<size_t>(bias ? n + columns : 0)) {
+        if (bias) std::fill(std::copy(bias, bias + n, data()), data() + n + columns, 0.0f);
+    }
+};
+
+// A panel over nothing yet, C overwritten, unclamped.
+inline GemmPanel empty_panel() {
+    GemmPanel p{};
+    p.runs = 1;
+    p.a_run = kNoRuns;
+    p.low = -INFINITY;
+    p.high = INFINITY;
+    return p;
+}
+
+// Appends one vector of up to `lanes` columns.
+inline void add_vector(GemmPanel& p, const float* b, float* c, int64_t width, int lanes) {
+    p.b[p.vectors] = b;
+    p.c[p.vectors] = c;
+    p.width[p.vectors++] = static_cast<int>(std::min<int64_t>(width, lanes));
+}
+
+// Appends `width` neighbouring columns.
+inline void add_columns(GemmPanel& p, const float* b, float* c, int64_t width, int lanes) {
+    for (int64_t j = 0; j < width; j += lanes) add_vector(p, b + j, c + j, width - j, lanes);
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,167 @@
+#include "lathe/core/kernels/sparse/chwn.h"
+
+#include <algorithm>
+
+#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/kernels/sparse/packed.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/parallel.h"
+
+namespace lathe::kernels::chwn {
+namespace {
+
+using sparse::Packed;
+
+constexpr int64_t kTasks = 4;
+constexpr int64_t kPixels = 64;  // converted at a time: their channels are read side by side and written far apart
+
+Conv2dShape batched(const Conv2dShape& g, bool pool = false) {
+    Conv2dShape shape = pool ? g : sparse::flattened(g);
+    shape.batch = images();
+    return shape;
+}
+
+// Any weights are unstructured ones, too.
+SparsePattern pattern_for(const Conv2dShape& g, const float* weight, bool pool) {
+    const SparsePattern pattern = sparse::pattern_of(g, weight);
+    return pool && !sparse::has_even_tile(pattern) ? SparsePattern::unstructured : pattern;
+}
+
+class SparseLayer final : public Conv2dFilter {
+public:
+    SparseLayer(const Conv2dShape& g, const float* weight, bool pool)
+        : pool_(pool), packed_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::kCopying, pool) {
+        const Conv2dShape& s = packed_.tiling.shape;
+        for (int64_t row = 0; row < s.out_h; row += packed_.tiling.tile.height)
+            for (int64_t column = 0; column < s.out_w; column += packed_.tiling.tile.width)
+                for (int64_t i : packed_.tiling.h.input)
+                    for (int64_t j : packed_.tiling.w.input) {
+                        const int64_t y = row * s.stride_h - s.pad_top + i, x = column * s.stride_w - s.pad_left + j;
+                        const bool inside = y >= 0 && y < s.in_h && x >= 0 && x < s.in_w;
+                        positions_.push_back(inside ? static_cast<int32_t>((y * s.in_w + x) * images()) : -1);
+                    }
+    }
+
+    // A task takes a tile and some of the output channels. Tasks of the same tile each copy its planes.
+    void forward(int64_t, const float* x, const Epilogue& epilogue, float* y) const override {
+        const int64_t tiles = packed_.tiling.batches, segments = packed_.filter.segments();
+        const int64_t parts = std::min(segments, blocks(kTasks, tiles));
+        parallel_tasks(tiles * parts, [&](int64_t task) {
+            const int64_t part = task % parts, first = segments * part / parts;
+            multiply(task / parts, first, segments * (part + 1) / parts - first, x, epilogue, y);
+        });
+    }
+    int64_t bytes() const override { return packed_.filter.bytes(); }
+
+private:
+    void multiply(int64_t tile, int64_t first, int64_t segments, const float* x, const Epilogue& epilogue, float* y) const {
+        const sparse::Tiling& tiling = packed_.tiling;
+        const SparseFilter& filter = packed_.filter;
+        const Conv2dShape& g = tiling.shape;
+        const int64_t step = pool_ ? 2 : 1, lanes = images(), in_map = g.in_h * g.in_w * lanes;
+        const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
+        const int64_t row = tile / tiling.across * tiling.tile.height, column = tile % tiling.across * tiling.tile.width;
+        const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
+        const auto reached = [&](int64_t size, int64_t from, int64_t extent) { return std::min(size, extent - from) / step; };
+        SparseResults results{.y = nullptr, .map = out_map, .line = out_line, .outputs = 0,
+                              .height = reached(tiling.tile.height, row, g.out_h),
+                              .width = reached(tiling.tile.width, column, g.out_w), .epilogue = epilogue};
+        Workspace<float> planes(static_cast<size_t>(packed_.chunk_floats()));
+        Workspace<float> sums(static_cast<size_t>(packed_.sum_floats(segments)));
+        for (int64_t group = 0; group < filter.groups(); ++group)
+            for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
+                const int64_t channel = group * filter.in_per_group() + chunk * filter.chunk();
+                const bool last = chunk + 1 == filter.chunks();  // then comes the first chunk of the tile to the right
+                const int64_t chunk_maps = filter.chunk() * in_map;
+                const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * chunk_maps : chunk_maps;
+                tiling.kernels.copy(packed_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
+                                    x + channel * in_map, in_map, ahead, tiling.plane, planes.data());
+                SparseRows rows = packed_.rows(chunk, planes.data());
+                for (int64_t segment = first; segment < first + segments; ++segment) {
+                    filter.read(group, chunk, segment, rows);
+                    rows.sums = sums.data() + (filter.chunks() > 1 ? segment - first : 0) * packed_.sum_floats(1);
+                    if (last) {
+                        const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
+                        results.y = y + k * out_map + row / step * out_line + column / step * lanes;
+                        results.outputs = packed_.outputs(segment);
+                        if (epilogue.bias) results.epilogue.bias = epilogue.bias + k;
+                        if (!pool_) rows.results = &results;
+                    }
+                    kernel(rows);
+                    if (pool_ && last)
+                        tiling.kernels.pool(tiling.tile.height, tiling.tile.width, rows.sums, results);
+                }
+            }
+    }
+
+    bool pool_;
+    Packed packed_;
+    std::vector<int32_t> positions_;  // [tiles, positions]: where a channel's map holds them; -1 outside
+};
+
+class DepthwiseLayer final : public Conv2dFilter {
+public:
+    DepthwiseLayer(const Conv2dShape& g, const float* weight) : g_(g), weight_(weight, weight + g.in_c * 9) {}
+
+    static bool suits(const Conv2dShape& g) {
+        return g.depthwise() && g.kernel_h == 3 && g.kernel_w == 3 && g.dilation_h == 1 && g.dilation_w == 1 &&
+               g.stride_h == g.stride_w && g.stride_w <= 2;
+    }
+
+    void forward(int64_t, const float* x, const Epilogue& epilogue, float* y) const override {
+        const std::vector<float> zeros(static_cast<size_t>(g_.in_w * images()));
+        parallel_for(g_.in_c, std::max<int64_t>(1, 4096 / (g_.out_h * g_.out_w)), [&](int64_t begin, int64_t end) {
+            table().depthwise.correlate_maps_3x3(
+                {.channels = end - begin, .in_h = g_.in_h, .in_w = g_.in_w, .out_h = g_.out_h, .out_w = g_.out_w,
+                 .first_row = -g_.pad_top, .first = -g_.pad_left, .step = g_.stride_w,
+                 .x = x + begin * g_.in_h * g_.in_w * images(), .zeros = zeros.data(), .weight = weight_.data() + begin * 9,
+                 .bias = epilogue.bias ? epilogue.bias + begin : nullptr, .y = y + begin * g_.out_h * g_.out_w * images(),
+                 .accumulate = epilogue.accumulate, .low = epilogue.low, .high = epilogue.high});
+        });
+    }
+    int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
+
+private:
+    Conv2dShape g_;
+    std::vector<float> weight_;  // [C, 3, 3]
+};
+
+}  // namespace
+
+int64_t images() { return table().sparse.lanes; }
+
+void enter(int64_t pixels, int64_t channels, const float* x, float* y) {
+    const int64_t lanes = images();
+    parallel_for(pixels, kPixels, [&](int64_t begin, int64_t end) {
+        Workspace<const float*> from(static_cast<size_t>((end - begin) * lanes));
+        for (int64_t p = begin; p < end; ++p)
+            for (int64_t n = 0; n < lanes; ++n) from[static_cast<size_t>((p - begin) * lanes + n)] = x + (n * pixels + p) * channels;
+        table().sparse.enter(channels, end - begin, from.data(), 0, pixels * lanes, y + begin * lanes);
+    });
+}
+
+void leave(int64_t pixels, int64_t channels, const float* x, float* y) {
+    const int64_t lanes = images();
+    parallel_for(pixels, kPixels, [&](int64_t begin, int64_t end) {
+        Workspace<float*> to(static_cast<size_t>((end - begin) * lanes));
+        for (int64_t p = begin; p < end; ++p)
+            for (int64_t n = 0; n < lanes; ++n) to[static_cast<size_t>((p - begin) * lanes + n)] = y + (n * pixels + p) * channels;
+        table().sparse.leave(channels, end - begin, x + begin * lanes, pixels * lanes, {}, 0, to.data(), false);
+    });
+}
+
+std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight, bool pool) {
+    if (!pool && DepthwiseLayer::suits(shape)) return std::make_unique<DepthwiseLayer>(shape, weight);
+    return std::make_unique<SparseLayer>(shape, weight, pool);
+}
+
+double cycles(const Conv2dShape& g, const float* weight) {
+    if (DepthwiseLayer::suits(g)) return sparse::dense_cycles(batched(g));
+    const SparsePattern pattern = sparse::pattern_of(g, weight);
+    const int64_t count = sparse::nonzeros(g, weight);
+    return sparse::best_tiling(batched(g), pattern, count, sparse::kCopying).cycles(pattern, count, sparse::kCopying);
+}
+
+}  // namespace lathe::kernels::chwn

@@ -1,0 +1,148 @@
+#include "lathe/core/kernels/sparse/tiling.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "lathe/core/error.h"
+#include "lathe/core/kernels/gemm/panel.h"
+
+namespace lathe::kernels::sparse {
+namespace {
+
+bool one_line(const Conv2dShape& g) {
+    return g.batch == 1 && g.in_h == 1 && g.out_h == 1 && g.out_w == g.in_w && g.kernel_h == 1 && g.kernel_w == 1 &&
+           g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0;
+}
+
+// Calls body(lane, n, row, column of the tile's first result) for the tiles of a batch.
+template <class Body>
+void for_each_tile(const Tiling& t, int64_t batch, const Body& body) {
+    const int64_t first = batch * t.kernels.lanes;
+    int64_t n = first / (t.down * t.across), i = first / t.across % t.down, j = first % t.across;
+    for (int64_t lane = 0; lane < std::min<int64_t>(t.kernels.lanes, t.count - first); ++lane) {
+        body(lane, n, i * t.tile.height, j * t.tile.width);
+        if (++j == t.across) j = 0, ++i;
+        if (i == t.down) i = 0, ++n;
+    }
+}
+
+bool is_even(const SparseTable::Tile& tile) { return tile.height % 2 == 0 && tile.width % 2 == 0; }
+
+}  // namespace
+
+TileAxis::TileAxis(int64_t results, int64_t taps, int64_t stride, int64_t dilation) : tap(static_cast<size_t>(taps)) {
+    for (int64_t phase = 0; phase < stride; ++phase) {
+        int64_t first = std::numeric_limits<int64_t>::max(), last = -1;
+        const int64_t start = size();
+        for (int64_t t = 0; t < taps; ++t)
+            if (t * dilation % stride == phase) {
+                first = std::min(first, t * dilation / stride);
+                last = t * dilation / stride + results - 1;
+                tap[static_cast<size_t>(t)] = start + t * dilation / stride - first;
+            }
+        for (int64_t i = first; i <= last; ++i) input.push_back(phase + i * stride);
+    }
+}
+
+Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTable::Tile& tile, int64_t chunk)
+    : kernels(kernels),
+      shape(g),
+      tile(tile),
+      h(tile.height, g.kernel_h, g.stride_h, g.dilation_h),
+      w(tile.width, g.kernel_w, g.stride_w, g.dilation_w),
+      down(blocks(g.out_h, tile.height)),
+      across(blocks(g.out_w, tile.width)),
+      count(g.batch * down * across),
+      batches(blocks(count, kernels.lanes)),
+      positions(h.size() * w.size()),
+      plane(positions * kernels.lanes),
+      vectors(tile.height * tile.width),
+      chunk(chunk) {}
+
+// Loads and multiply-adds take half a cycle each and longer the more the planes exceed the first-level cache; every chunk loads
+// and stores the sums of all rows.
+double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) const {
+    constexpr double kFirstLevelBytes = 40 << 10;
+    const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
+    const double beyond = std::max(static_cast<double>(chunk * plane * 4) / kFirstLevelBytes - 1, 0.0);
+    const double loads = (v + outputs) * (1 + 0.3 * beyond);
+    const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
+    const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk)) * (1.7 * v + 4);
+    const double moved = moving * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
+    return static_cast<double>(batches) * (products + sums + moved);
+}
+
+void Tiling::inputs(int64_t batch, const float* x, const float* zeros, const float** to) const {
+    const Conv2dShape& g = shape;
+    std::fill(to, to + plane, zeros);
+    if (one_line(g)) {
+        const int64_t first = batch * plane, pixels = std::min(plane, g.out_w - first);
+        for (int64_t i = 0; i < pixels; ++i) to[i] = x + (first + i) * g.in_c;
+        return;
+    }
+    for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
+        const float** at = to + lane;
+        for (int64_t i : h.input) {
+            const int64_t y = row * g.stride_h - g.pad_top + i;
+            for (int64_t j : w.input) {
+                const int64_t c = column * g.stride_w - g.pad_left + j;
+                if (y >= 0 && y < g.in_h && c >= 0 && c < g.in_w) *at = x + ((n * g.in_h + y) * g.in_w + c) * g.in_c;
+                at += kernels.lanes;
+            }
+        }
+    });
+}
+
+void Tiling::outputs(int64_t batch, float* y, float** to) const {
+    const Conv2dShape& g = shape;
+    std::fill(to, to + vectors * kernels.lanes, nullptr);
+    if (one_line(g)) {
+        const int64_t first = batch * plane, pixels = std::min(plane, g.out_w - first);
+        for (int64_t i = 0; i < pixels; ++i) to[i] = y + (first + i) * g.out_c;
+        return;
+    }
+    for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
+        for (int64_t i = 0; i < std::min<int64_t>(tile.height, g.out_h - row); ++i)
+            for (int64_t j = 0; j < std::min<int64_t>(tile.width, g.out_w - column); ++j)
+                to[(i * tile.width + j) * kernels.lanes + lane] = y + ((n * g.out_h + row + i) * g.out_w + column + j) * g.out_c;
+    });
+}
+
+SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern) {
+    switch (pattern) {
+        case SparsePattern::unstructured: return tile.unstructured;
+        case SparsePattern::one_of_four: return tile.one_of_four;
+        case SparsePattern::two_of_four: return tile.two_of_four;
+        case SparsePattern::row_blocks: return tile.row_blocks;
+        case SparsePattern::column_blocks: return tile.column_blocks;
+    }
+    return nullptr;
+}
+
+Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving, bool even) {
+    const SparseTable& kernels = table().sparse;
+    const int64_t channels = shape.in_c / shape.groups, step = 8;
+    const int64_t most = std::max<int64_t>(UINT16_MAX / (shape.kernel_h * shape.kernel_w) / step, 1);
+    std::optional<Tiling> best;
+    double least = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < kernels.tiles; ++i) {
+        if (!kernel_of(kernels.tile[i], pattern) || (even && !is_even(kernels.tile[i]))) continue;
+        for (int64_t steps = 1; steps <= std::min(most, blocks(channels, step)); ++steps) {
+            const Tiling tiling(shape, kernels, kernels.tile[i], steps * step);
+            const double cycles = tiling.cycles(pattern, nonzeros, moving);
+            if (cycles <= least) least = cycles, best.emplace(std::move(tiling));
+        }
+    }
+    check(best.has_value(), "sparse: ", name_of(pattern), " has no tile of whole 2x2 pixels");
+    return *best;
+}
+
+bool has_even_tile(SparsePattern pattern) {
+    const SparseTable& kernels = table().sparse;
+    return std::any_of(kernels.tile, kernels.tile + kernels.tiles,
+                       [&](const SparseTable::Tile& tile) { return is_even(tile) && kernel_of(tile, pattern); });
+}
+
+}  // namespace lathe::kernels::sparse

@@ -1,3 +1,0 @@
-#define LATHE_ISA avx2
-#define LATHE_VEC_BYTES 32
-#include "lathe/core/kernels/variants.inc"

@@ -1,3 +1,0 @@
-#define LATHE_ISA avx512
-#define LATHE_VEC_BYTES 64
-#include "lathe/core/kernels/variants.inc"

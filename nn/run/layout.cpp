@@ -1,0 +1,172 @@
+#include "lathe/nn/run/layout.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <set>
+
+#include "lathe/core/kernels/sparse/chwn.h"
+#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/graph/cost.h"
+
+namespace lathe::nn {
+
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr double kConverting = 8;  // cycles a vector: transposing it, reading and writing it beyond the near caches
+
+struct Cost {
+    double nhwc = 0, chwn = 0;  // cycles for as many images as CHWN holds
+};
+
+const GraphNode& node_of(const Graph& graph, int index) { return graph.nodes[static_cast<size_t>(index)]; }
+
+// Whether the op treats all images alike and all channels alike, so that it may run on either side of them.
+bool is_symmetric(const Graph& graph, const GraphNode& node) {
+    static const std::set<std::string> ops{"add", "avg_pool2d", "gelu", "global_avg_pool", "hard_sigmoid", "hard_swish", "max_pool2d",
+                                           "mul", "relu", "relu6", "scale", "sigmoid", "sub", "tanh"};
+    const int last = node.shape.rank() - 1;
+    if (node.op == "concat" || node.op == "slice") return node.attributes.integer("axis") == last;
+    if (node.op == "reshape" || node.op == "flatten") {  // of one pixel, whose channels stay where they are
+        const Shape& from = node_of(graph, node.inputs[0]).shape;
+        return node.shape[0] == from[0] && node.shape[last] == from[from.rank() - 1] && node.shape.numel() == from[0] * node.shape[last];
+    }
+    return ops.contains(node.op);
+}
+
+Cost cost_of(const Graph& graph, const GraphNode& node) {
+    const auto fits = [&](int index) {  // [N, C] or [N, H, W, C]
+        const Shape& shape = node_of(graph, index).shape;
+        return (shape.rank() == 2 || shape.rank() == 4) && shape[0] == node_of(graph, graph.input).shape[0];
+    };
+    if (node.op == "conv2d" || node.op == "linear") {
+        const Tensor& weight = node_of(graph, node.inputs[1]).value;
+        if (!weight || !fits(node.inputs[0])) return {0, kNever};
+        kernels::Conv2dShape shape = conv2d_shape(graph, node);
+        shape.batch = kernels::chwn::images();
+        return {kernels::sparse::fastest_cycles(shape, weight.data<float>()), kernels::chwn::cycles(shape, weight.data<float>())};
+    }
+    const auto same = [&](int index) {
+        return index >= 0 && node_of(graph, index).activation && fits(index) &&
+               (node.inputs.size() == 1 || node_of(graph, index).shape.rank() == node.shape.rank());
+    };
+    if (!is_symmetric(graph, node) || !std::all_of(node.inputs.begin(), node.inputs.end(), same)) return {0, kNever};
+    return {0, 0};
+}
+
+// Which nodes the minimum cut puts on the side of CHWN: the maximum flow from NHWC to CHWN leaves the others reachable (Ford and
+// Fulkerson 1956, along shortest paths).
+std::vector<bool> cut(std::vector<std::vector<double>> room) {
+    const size_t count = room.size(), source = count - 2, sink = count - 1;
+    for (;;) {
+        std::vector<size_t> from(count, count), queue{source};
+        from[source] = source;
+        for (size_t i = 0; i < queue.size() && from[sink] == count; ++i)
+            for (size_t to = 0; to < count; ++to)
+                if (from[to] == count && room[queue[i]][to] > 0) from[to] = queue[i], queue.push_back(to);
+        if (from[sink] == count) {
+            std::vector<bool> chwn(count - 2);
+            for (size_t i = 0; i < chwn.size(); ++i) chwn[i] = from[i] == count;
+            return chwn;
+        }
+        double flow = kNever;
+        for (size_t to = sink; to != source; to = from[to]) flow = std::min(flow, room[from[to]][to]);
+        for (size_t to = sink; to != source; to = from[to]) room[from[to]][to] -= flow, room[to][from[to]] += flow;
+    }
+}
+
+std::vector<bool> choose(const Graph& graph) {
+    const size_t count = graph.nodes.size(), source = count, sink = count + 1;
+    std::vector<std::vector<double>> room(count + 2, std::vector<double>(count + 2, 0));
+    const auto batch = static_cast<double>(node_of(graph, graph.input).shape[0]);
+    const auto converting = [&](const GraphNode& node) { return kConverting * static_cast<double>(node.shape.numel()) / batch; };
+    for (size_t i = 0; i < count; ++i) {
+        const GraphNode& node = graph.nodes[i];
+        if (!node.activation) continue;
+        Cost cost = static_cast<int>(i) == graph.input ? Cost{0, kNever} : cost_of(graph, node);
+        if (static_cast<int>(i) == graph.output) cost.chwn += converting(node);
+        room[source][i] = cost.chwn;
+        room[i][sink] = cost.nhwc;
+        for (int from : node.inputs)
+            if (from >= 0 && node_of(graph, from).activation) {
+                room[static_cast<size_t>(from)][i] += converting(node_of(graph, from));
+                room[i][static_cast<size_t>(from)] += converting(node_of(graph, from));
+            }
+    }
+    std::vector<bool> chwn = cut(std::move(room));
+    for (size_t i = 0; i < count; ++i) chwn[i] = chwn[i] && graph.nodes[i].activation;
+    return chwn;
+}
+
+// Whether the node takes the largest of every 2x2 results of a convolution that nothing else reads.
+bool pools_convolution(const Graph& graph, const GraphNode& node) {
+    if (node.op != "max_pool2d") return false;
+    const GraphNode& from = node_of(graph, node.inputs[0]);
+    const std::vector<int64_t> two{2, 2}, none{0, 0, 0, 0};
+    const auto reads = [&](const GraphNode& reader) {
+        return std::count(reader.inputs.begin(), reader.inputs.end(), node.inputs[0]);
+    };
+    const auto readers = std::accumulate(graph.nodes.begin(), graph.nodes.end(), std::ptrdiff_t{0},
+                                         [&](std::ptrdiff_t sum, const GraphNode& reader) { return sum + reads(reader); });
+    return from.op == "conv2d" && from.inputs[3] < 0 && readers == 1 && node.attributes.integers("kernel_size") == two &&
+           node.attributes.integers("stride") == two && node.attributes.integers("padding") == none;
+}
+
+}  // namespace
+
+bool is_chwn(const GraphNode& node) { return node.attributes.has("layout") && node.attributes.text("layout") == "chwn"; }
+
+GraphNode in_chwn(const GraphNode& node) {
+    GraphNode copy = node;
+    if (node.op == "concat" || node.op == "slice") copy.attributes.set("axis", int64_t{0});
+    if (node.op == "reshape" || node.op == "flatten") {
+        std::vector<int64_t> shape(static_cast<size_t>(node.shape.rank()), 1);
+        shape.front() = node.shape[node.shape.rank() - 1];
+        shape.back() = kernels::chwn::images();
+        copy.attributes.set("shape", shape);
+    }
+    return copy;
+}
+
+Graph arrange(const Graph& graph) {
+    if (node_of(graph, graph.input).shape.rank() == 0 || node_of(graph, graph.input).shape[0] < kernels::chwn::images()) return graph;
+    const std::vector<bool> chwn = choose(graph);
+    if (std::find(chwn.begin(), chwn.end(), true) == chwn.end()) return graph;
+    Graph result;
+    std::vector<int> place[2] = {std::vector<int>(chwn.size(), -1), std::vector<int>(chwn.size(), -1)};  // in NHWC, in CHWN
+    const auto append = [&](GraphNode node, bool in_chwn) {
+        if (in_chwn) node.attributes.set("layout", std::string("chwn"));
+        result.nodes.push_back(std::move(node));
+        return static_cast<int>(result.nodes.size()) - 1;
+    };
+    // Where a value stands in a layout, converted where it was made in the other.
+    const auto found = [&](int index, bool in_chwn) {
+        const GraphNode& node = node_of(graph, index);
+        const auto at = static_cast<size_t>(index);
+        if (!node.activation) in_chwn = false;  // weights have no layout
+        int& to = place[in_chwn][at];
+        if (to < 0)
+            to = append({.op = in_chwn ? "to_chwn" : "to_nhwc", .path = node.path, .inputs = {place[!in_chwn][at]}, .shape = node.shape,
+                         .activation = true}, in_chwn);
+        return to;
+    };
+    for (size_t i = 0; i < chwn.size(); ++i) {
+        GraphNode node = graph.nodes[i];
+        if (chwn[i] && pools_convolution(graph, node) && chwn[static_cast<size_t>(node.inputs[0])]) {
+            place[1][i] = place[1][static_cast<size_t>(node.inputs[0])];
+            GraphNode& convolution = result.nodes[static_cast<size_t>(place[1][i])];
+            convolution.attributes.set("max_pool", int64_t{2});
+            convolution.shape = node.shape;
+            continue;
+        }
+        for (int& from : node.inputs)
+            if (from >= 0) from = found(from, chwn[i]);
+        place[chwn[i]][i] = append(std::move(node), chwn[i]);
+    }
+    result.output = found(graph.output, false);
+    result.input = place[0][static_cast<size_t>(graph.input)];
+    return result;
+}
+
+}  // namespace lathe::nn

@@ -1,0 +1,151 @@
+#include "lathe/compress/budget/sensitivity.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "lathe/core/files/file.h"
+#include "lathe/nn/mask.h"
+#include "lathe/nn/models/resnet8.h"
+#include "lathe/nn/run/replay.h"
+#include "lathe/optim/evaluate.h"
+#include "lathe/optim/trainer.h"
+#include "lathe/tests/nn/random_tensor.h"
+#include "lathe/tests/optim/toy.h"
+#include "lathe/tests/temporary_folder.h"
+
+using namespace lathe;
+using namespace lathe::compress;
+using namespace lathe::testing;
+
+namespace {
+
+nn::Model small_model() {
+    seed(1);
+    return nn::models::resnet8({.classes = 3, .width = 0.25, .input = {8, 8, 1}});
+}
+
+}  // namespace
+
+TEST_CASE("replay: the same bits as whole runs, whatever layer changes") {
+    nn::Model model = small_model();
+    const Tensor x = random_tensor({3, 8, 8, 1});
+    nn::Replay replay(model, x);
+    const auto whole = [&] {
+        const nn::ModeScope mode(model, false);
+        const NoGrad no_grad;
+        return model(x).value();
+    };
+    std::map<std::string, nn::Module*> modules;
+    for (const auto& [name, module] : model.named_modules()) modules[name] = module;
+    int64_t layers = 0;
+    for (const auto& [name, parameter] : model.named_parameters()) {
+        if (parameter->value().rank() < 2) continue;
+        CAPTURE(name);
+        nn::Module& layer = *modules.at(name.substr(0, name.rfind('.')));
+        const Tensor before = parameter->value().clone();
+        for (double factor : {0.5, -2.0}) {
+            float* w = parameter->value().mutable_data<float>();
+            for (int64_t i = 0; i < before.numel(); ++i) w[i] = static_cast<float>(factor) * before.data<float>()[i];
+            CHECK(same_bits(replay.run(layer), whole()));
+        }
+        parameter->value().copy_(before);
+        ++layers;
+    }
+    CHECK(layers == 10);
+    CHECK(same_bits(replay.run(model), whole()));
+    nn::Model other = small_model();
+    CHECK(message_of([&] { replay.run(*other.named_modules().back().second); }) == "replay: expected a layer that the module runs");
+}
+
+TEST_CASE("replay: layers that ran before the changed one do not run again") {
+    struct Counting : nn::Module {
+        int64_t runs = 0;
+        Variable forward(const Variable& x) override { return ++runs, x; }
+    };
+    nn::Sequential net;
+    Counting& first = net.append("a", std::make_unique<Counting>());
+    nn::Sequential& inner = net.add<nn::Sequential>("b");
+    Counting& second = inner.append("c", std::make_unique<Counting>());
+    Counting& third = inner.append("d", std::make_unique<Counting>());
+    nn::Replay replay(net, Tensor::zeros({1}));
+    for (int i = 0; i < 3; ++i) replay.run(first);
+    CHECK(first.runs == 3);
+    for (int i = 0; i < 3; ++i) replay.run(second);
+    CHECK(first.runs == 4);
+    for (int i = 0; i < 3; ++i) replay.run(third);
+    CHECK(first.runs == 4);
+    CHECK(second.runs == 3 + 3 + 1);
+    CHECK(third.runs == 9);
+}
+
+TEST_CASE("scan: every point is the accuracy and loss of the model with that layer pruned, and nothing is left of it") {
+    nn::Model model = small_model();
+    optim::Trainer(model, optim::sgd({.lr = 0.05})).fit(stripes(60), stripes(30, 2), {.epochs = 2, .batch = 16});
+    prune_magnitude(model, {.layers = {{"fc", 0.25}}, .only = {"fc.weight"}});
+    const auto before = model.state();
+    const data::Dataset images = stripes(45, 3);
+    std::vector<int64_t> done;
+    const Sensitivity scan = scan_sensitivity(model, images, {.sparsities = {0.5, 0.9}, .images = 0, .batch = 16, .go_on = [&](int64_t d, int64_t total) {
+        CHECK(total == 2 * 10 * 3);
+        done.push_back(d);
+        return true;
+    }});
+    CHECK(done.back() == 60);
+    const auto after = model.state();
+    REQUIRE(after.size() == before.size());
+    for (const auto& [name, tensor] : before) CHECK(same_bits(tensor, after.at(name)));
+
+    REQUIRE(scan.layers.size() == 10);
+    CHECK(scan.images == 45);
+    CHECK(scan.dense.accuracy == doctest::Approx(optim::evaluate(model, images).top1()));
+    for (const Sensitivity::Layer& layer : scan.layers)
+        for (const Sensitivity::Point& point : layer.points) {
+            CAPTURE(layer.name);
+            nn::Model pruned = small_model();
+            WeightPruner(pruned, {.layers = {{"fc", 0.25}}, .only = {"fc.weight"}}).prune();
+            pruned.load_state(before);
+            prune_magnitude(pruned, {.layers = {{layer.name, point.sparsity}}, .only = {layer.name}});
+            const optim::Evaluation expected = optim::evaluate(pruned, images, {.batch = 16});
+            CHECK(point.accuracy == doctest::Approx(expected.top1()));
+            CHECK(point.loss == doctest::Approx(expected.loss).epsilon(1e-6));
+        }
+}
+
+TEST_CASE("scan: results are kept in a file for the same weights, images and options") {
+    const TemporaryFolder folder;
+    nn::Model model = small_model();
+    int64_t points = 0;
+    ScanOptions options{.sparsities = {0.5}, .only = {"layer1.conv1", "fc.weight"}, .images = 20, .cache = folder / "scan.json",
+                        .go_on = [&](int64_t, int64_t) { return ++points, true; }};
+    options.only = {"conv1.weight", "fc.weight"};
+    const Sensitivity first = scan_sensitivity(model, stripes(30), options);
+    CHECK(points == 2);
+    CHECK(scan_sensitivity(model, stripes(30), options).json() == first.json());
+    CHECK(points == 2);
+    options.seed = 1;
+    scan_sensitivity(model, stripes(30), options);
+    CHECK(points == 4);
+    model.named_parameters("fc.weight").front().second->value().fill_(1);
+    scan_sensitivity(model, stripes(30), options);
+    CHECK(points == 6);
+    write_file_atomically(options.cache, "{broken");
+    scan_sensitivity(model, stripes(30), options);
+    CHECK(points == 8);
+
+    CHECK(parse_sensitivity(first.json()).json() == first.json());
+    CHECK(message_of([] { parse_sensitivity("[]"); }) == "sensitivity: expected the JSON of a scan");
+    CHECK(first.csv().starts_with("layer,weights,sparsity,accuracy,loss\ndense,0,0,"));
+    CHECK(first.str().find("conv1.weight") != std::string::npos);
+}
+
+TEST_CASE("scan: bad options are one clear line") {
+    nn::Model model = small_model();
+    const auto error = [&](const ScanOptions& options) { return message_of([&] { scan_sensitivity(model, stripes(30), options); }); };
+    CHECK(error({.sparsities = {}}) == "scan: expected at least one sparsity");
+    CHECK(error({.sparsities = {1}}) == "scan: expected sparsities in [0, 1), got 1");
+    CHECK(error({.skip = {"convv1"}}) == "no parameter matches 'convv1'; did you mean 'conv1'?");
+    CHECK(error({.pattern = parse_pattern("2:4")}).find("conv1.weight: expected input channels that 4 divides, got 1") != std::string::npos);
+    CHECK(error({.go_on = [](int64_t, int64_t) { return false; }}) == "scan: stopped");
+    for (const auto& [name, parameter] : model.named_parameters()) CHECK(parameter->transforms().empty());
+}

@@ -1,0 +1,283 @@
+#include "lathe/nn/run/inference.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lathe/core/ops/activation.h"
+#include "lathe/core/ops/add.h"
+#include "lathe/core/ops/concat.h"
+#include "lathe/core/ops/mul.h"
+#include "lathe/core/ops/pool2d.h"
+#include "lathe/core/ops/slice.h"
+#include "lathe/core/parallel.h"
+#include "lathe/core/random.h"
+#include "lathe/nn/blocks/basic_block.h"
+#include "lathe/nn/blocks/inverted_residual.h"
+#include "lathe/nn/layers/linear.h"
+#include "lathe/nn/layers/sequential.h"
+#include "lathe/nn/blocks/squeeze_excite.h"
+#include "lathe/nn/run/layout.h"
+#include "lathe/nn/mask.h"
+#include "lathe/nn/models/registry.h"
+
+using namespace lathe;
+using namespace lathe::nn;
+
+namespace {
+
+Tensor normal(const Shape& shape, uint64_t seed) {
+    Random random(seed);
+    Tensor x(shape);
+    float* to = x.mutable_data<float>();
+    for (int64_t i = 0; i < x.numel(); ++i) to[i] = static_cast<float>(random.normal());
+    return x;
+}
+
+// Batch norms as after some training.
+void settle(Module& module) {
+    Random random(11);
+    for (auto& [name, buffer] : module.named_buffers()) {
+        float* to = buffer->mutable_data<float>();
+        for (int64_t i = 0; i < buffer->numel(); ++i)
+            to[i] = name.ends_with("var") ? 0.5f + static_cast<float>(random.uniform()) : 0.3f * static_cast<float>(random.normal());
+    }
+    for (auto& [name, parameter] : module.named_parameters())
+        if (parameter->shape().rank() == 1) {
+            float* to = parameter->value().mutable_data<float>();
+            for (int64_t i = 0; i < parameter->value().numel(); ++i) to[i] += 0.3f * static_cast<float>(random.normal());
+        }
+}
+
+// Largest difference between the two results over the largest value.
+double difference(const Tensor& a, const Tensor& b) {
+    REQUIRE(a.shape() == b.shape());
+    double apart = 0, largest = 0;
+    for (int64_t i = 0; i < a.numel(); ++i) {
+        apart = std::max(apart, std::abs(a.at(i) - b.at(i)));
+        largest = std::max(largest, std::abs(b.at(i)));
+    }
+    return apart / largest;
+}
+
+Tensor evaluated(Module& module, const Tensor& x) {
+    const ModeScope eval(module, false);
+    const NoGrad no_grad;
+    return module(x).value();
+}
+
+int count(const Graph& graph, const std::string& op) {
+    return static_cast<int>(std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op; }));
+}
+
+Shape batched(int64_t n, const Shape& shape) {
+    Shape batch{n};
+    for (int64_t extent : shape) batch.push_back(extent);
+    return batch;
+}
+
+}  // namespace
+
+TEST_CASE("every network of the zoo infers what it computes in evaluation mode, at any batch size") {
+    for (const std::string& name : model_names()) {
+        INFO(name);
+        seed(5);
+        ModelOptions options{.width = name == "vgg-cifar" ? 0.25 : 1.0};
+        if (name == "mobilenetv2") options.input = {32, 32, 3};
+        const auto model = make_model(name, options);
+        settle(*model);
+        const Tensor x = normal(batched(3, model->input_shape()), 1);
+        const Inference run(*model, x);
+        CHECK(count(run.graph(), "batch_norm") == 0);
+        CHECK(count(run.graph(), "relu") + count(run.graph(), "relu6") == 0);
+        CHECK(difference(run(x), evaluated(*model, x)) < 2e-5);
+        const Tensor one = x.rows(1, 1);
+        CHECK(difference(run(one), evaluated(*model, one)) < 2e-5);
+        CHECK(model->training());
+    }
+}
+
+TEST_CASE("residual additions become part of the convolution before them") {
+    const auto model = make_model("resnet20");
+    const Inference run(*model, normal({1, 32, 32, 3}, 1));
+    CHECK(count(run.graph(), "add") == 0);
+    CHECK(count(run.graph(), "conv2d") == 19);
+    BasicBlock block({.in = 8, .out = 8});
+    settle(block);
+    const Tensor x = normal({2, 9, 7, 8}, 3), before = x.clone();
+    const Inference of_block(block, x);
+    CHECK(difference(of_block(x), evaluated(block, x)) < 1e-5);
+    CHECK(std::memcmp(x.raw(), before.raw(), x.bytes()) == 0);  // the caller's tensor is the addend, and stays
+}
+
+TEST_CASE("a value that others read is not folded away") {
+    struct Shared : Module {
+        Conv2d conv{{.in = 4, .out = 4, .kernel = 3, .padding = 1}};
+        BatchNorm bn{{.channels = 4}};
+        Shared() { child("conv", conv), child("bn", bn); }
+        Variable forward(const Variable& x) override {
+            const Variable y = conv(x);
+            return ops::add(ops::relu(bn(y)), ops::add(y, y));
+        }
+    } shared;
+    settle(shared);
+    const Tensor x = normal({2, 5, 5, 4}, 1);
+    const Inference run(shared, x);
+    CHECK(count(run.graph(), "batch_norm") == 1);
+    CHECK(difference(run(x), evaluated(shared, x)) < 1e-5);
+}
+
+TEST_CASE("masks, squeeze-and-excite and hard-swish are inferred, too") {
+    InvertedResidual block({.in = 8, .out = 8, .expanded = 24, .activation = Activation::hard_swish, .squeezed = 8});
+    settle(block);
+    for (auto& [name, parameter] : block.named_parameters())
+        if (parameter->shape().rank() == 4) {
+            Tensor mask = Tensor::full(parameter->shape(), 1, DType::u8);
+            for (int64_t i = 0; i < mask.numel(); i += 3) mask.mutable_data<uint8_t>()[i] = 0;
+            parameter->add_transform(std::make_unique<Mask>(mask));
+        }
+    const Tensor x = normal({2, 6, 6, 8}, 1);
+    const Inference run(block, x);
+    CHECK(difference(run(x), evaluated(block, x)) < 1e-5);
+}
+
+TEST_CASE("sparse kernels infer what the dense ones do") {
+    for (const char* name : {"resnet20", "vgg-cifar"}) {
+        INFO(name);
+        const auto model = make_model(name, {.width = name == std::string("vgg-cifar") ? 0.5 : 1.0});
+        settle(*model);
+        Random random(3);
+        for (auto& [parameter_name, parameter] : model->named_parameters())
+            if (parameter->shape().rank() > 1) {
+                Tensor mask(parameter->shape(), DType::u8);
+                for (int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data<uint8_t>()[i] = random.below(20) == 0;
+                parameter->add_transform(std::make_unique<Mask>(mask));
+            }
+        const Tensor x = normal({16, 32, 32, 3}, 1);
+        const Inference run(*model, x);
+        CHECK(difference(run(x), evaluated(*model, x)) < 2e-5);
+    }
+}
+
+namespace {
+
+// Masks that leave about the share `density` of every weight with more than one axis, depthwise ones kept whole.
+void prune(Module& module, double density) {
+    Random random(3);
+    for (auto& [name, parameter] : module.named_parameters()) {
+        const Shape& shape = parameter->shape();
+        if (shape.rank() < 2 || (shape.rank() == 4 && shape[3] == 1)) continue;
+        Tensor mask(shape, DType::u8);
+        for (int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data<uint8_t>()[i] = random.uniform() < density;
+        parameter->add_transform(std::make_unique<Mask>(mask));
+    }
+}
+
+bool in_chwn(const Graph& graph, const std::string& op) {
+    return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op && is_chwn(node); });
+}
+
+}  // namespace
+
+TEST_CASE("pruned networks run in CHWN and infer what they compute, at any batch size") {
+    for (const std::string name : {"resnet20", "mobilenetv2", "vgg-cifar"}) {
+        INFO(name);
+        seed(5);
+        ModelOptions options{.width = name == "vgg-cifar" ? 0.25 : 0.5};
+        if (name == "mobilenetv2") options.input = {32, 32, 3};
+        if (name == "resnet20") options.width = 1;
+        const auto model = make_model(name, options);
+        settle(*model);
+        prune(*model, 0.05);
+        const Tensor x = normal({33, 32, 32, 3}, 1), y = evaluated(*model, x);
+        const Inference run(*model, x);
+        CHECK(in_chwn(run.graph(), "conv2d"));
+        for (int64_t batch : {1, 15, 16, 17, 33}) {
+            CAPTURE(batch);
+            CHECK(difference(run(x.rows(0, batch)), y.rows(0, batch)) < 2e-5);
+        }
+        CHECK(run(x.rows(0, 0)).shape() == Shape{0, y.dim(1)});
+    }
+}
+
+TEST_CASE("layouts follow the costs: a pruned convolution in CHWN, a dense one in NHWC, what is symmetric beside them") {
+    struct Mixed : Module {
+        Conv2d first{{.in = 64, .out = 64, .kernel = 3, .padding = 1}}, dense{{.in = 64, .out = 64, .kernel = 3, .padding = 1}};
+        Conv2d last{{.in = 120, .out = 64, .kernel = 3, .padding = 1}};
+        SqueezeExcite gate{{.channels = 64, .squeezed = 16, .gate = Activation::hard_sigmoid}};
+        Mixed() { child("first", first), child("dense", dense), child("last", last), child("gate", gate); }
+        Variable forward(const Variable& x) override {
+            const Variable a = ops::max_pool2d(ops::relu(first(x)), 2);              // pooled by the convolution
+            const Variable b = ops::avg_pool2d(gate(a), 3, {.stride = 1, .padding = 1});
+            const Variable c = ops::slice(ops::concat({b, ops::relu(dense(a))}, 3), 3, 8, 120);
+            const Variable d = ops::max_pool2d(last(c), 2);
+            return ops::mul(ops::add(d, ops::hard_swish(d)), ops::sigmoid(d));
+        }
+    } net;
+    const auto masked = [](Conv2d& layer) { prune(layer, 0.03); };
+    masked(net.first);
+    masked(net.last);
+    const Tensor x = normal({20, 18, 14, 64}, 1), y = evaluated(net, x);
+    const Inference run(net, x);
+    for (const GraphNode& node : run.graph().nodes) {
+        if (node.op == "conv2d" && node.path == "dense") CHECK_FALSE(is_chwn(node));
+        if (node.op == "conv2d" && (node.path == "first" || node.path == "last")) CHECK(is_chwn(node));
+    }
+    CHECK(in_chwn(run.graph(), "concat"));
+    CHECK(in_chwn(run.graph(), "slice"));
+    CHECK(in_chwn(run.graph(), "reshape"));
+    CHECK(count(run.graph(), "to_nhwc") == 3);  // before the gate's dense layers, before the dense one and at the end
+    for (int64_t batch : {1, 20}) CHECK(difference(run(x.rows(0, batch)), y.rows(0, batch)) < 2e-5);
+    CHECK(count(Inference(net, x.rows(0, 1)).graph(), "to_chwn") == 0);  // one image fills no vector
+}
+
+TEST_CASE("dense networks stay in NHWC") {
+    for (const char* name : {"resnet20", "vgg-cifar"}) {
+        const auto model = make_model(name, {.width = name == std::string("vgg-cifar") ? 0.5 : 1.0});
+        CHECK(count(Inference(*model, normal({32, 32, 32, 3}, 1)).graph(), "to_chwn") == 0);
+    }
+}
+
+TEST_CASE("inference gives the same bits for one and two threads, and keeps the weights it was made with") {
+    const int before = threads();
+    const auto model = make_model("resnet20");
+    const Tensor x = normal({2, 32, 32, 3}, 1);
+    const Inference run(*model, x);
+    set_threads(1);
+    const Tensor one = run(x);
+    set_threads(2);
+    for (auto& [name, parameter] : model->named_parameters()) parameter->value().fill_(0);
+    const Tensor two = run(x);
+    set_threads(before);
+    CHECK(std::memcmp(one.raw(), two.raw(), one.bytes()) == 0);
+}
+
+TEST_CASE("a large batch, whose first layers run for a few images at a time, gives the bits of a small one") {
+    const int before = threads();
+    ModelOptions options;
+    options.input = {32, 32, 3};
+    options.classes = 10;
+    const auto model = make_model("mobilenetv2", options);
+    settle(*model);
+    const Tensor x = normal({17, 32, 32, 3}, 1);
+    const Inference run(*model, x);
+    set_threads(2);
+    const Tensor all = run(x);
+    set_threads(1);
+    CHECK(std::memcmp(all.raw(), run(x).raw(), all.bytes()) == 0);
+    const Tensor few = run(x.rows(13, 4));
+    CHECK(std::memcmp(all.rows(13, 4).raw(), few.raw(), few.bytes()) == 0);
+    set_threads(before);
+}
+
+TEST_CASE("inference refuses inputs of another shape or type") {
+    const auto model = make_model("lenet5");
+    const Inference run(*model, normal({4, 28, 28, 1}, 1));
+    CHECK_THROWS_WITH(run(normal({4, 27, 28, 1}, 1)), "inference: expected an input like [4, 28, 28, 1] of type f32, got f32 [4, 27, 28, 1]");
+    CHECK_THROWS_AS(run(Tensor::zeros({4, 28, 28, 1}, DType::f64)), Error);
+    const Graph timed = run.timed(normal({2, 28, 28, 1}, 1));
+    CHECK(timed.nodes.size() == run.graph().nodes.size());
+    CHECK(std::any_of(timed.nodes.begin(), timed.nodes.end(), [](const GraphNode& node) { return node.seconds > 0; }));
+}
