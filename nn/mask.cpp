@@ -1,9 +1,9 @@
 #include "lathe/nn/mask.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "lathe/core/ops/mul.h"
+#include "lathe/core/text_table.h"
 
 namespace lathe::nn {
 
@@ -27,9 +27,7 @@ double Mask::sparsity() const {
 }
 
 std::string Mask::describe() const {
-    char text[40];
-    std::snprintf(text, sizeof text, "mask, %.1f%% zero", 100 * sparsity());
-    return text;
+    return format("mask, %.1f%% zero", 100 * sparsity());
 }
 
 }  // namespace lathe::nn

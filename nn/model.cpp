@@ -1,5 +1,6 @@
 #include "lathe/nn/model.h"
 
+#include "lathe/core/random.h"
 #include "lathe/nn/layers/linear.h"
 
 namespace lathe::nn {
@@ -25,6 +26,16 @@ void Model::replace_classifier(int64_t classes) {
     class_names.clear();
     for (const char* name : {".weight", ".bias"})
         if (auto built = built_.find(last_name + name); built != built_.end()) built->second[0] = classes;
+}
+
+Tensor Model::example(int64_t batch, const Shape& input) {
+    Shape shape{batch};
+    for (int64_t extent : input) shape.push_back(extent);
+    Tensor x(shape);
+    Random random(0);
+    float* values = x.mutable_data<float>();
+    for (int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<float>(random.normal());
+    return x;
 }
 
 bool Model::resized() {

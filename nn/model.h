@@ -32,6 +32,9 @@ public:
     const std::string& architecture() const { return architecture_; }
     const ModelOptions& options() const { return options_; }  // with the defaults filled in
     const Shape& input_shape() const { return options_.input; }
+    // [batch, input...] of standard normal numbers, the same each time: to trace the network with, and to time it.
+    Tensor example(int64_t batch = 1) const { return example(batch, input_shape()); }
+    static Tensor example(int64_t batch, const Shape& input);
     int64_t classes() const { return options_.classes; }
     Module& net() { return *net_; }
     std::vector<Module*> pieces() override { return net_->pieces(); }

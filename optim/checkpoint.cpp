@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
 #include "lathe/core/files/safetensors.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 
 namespace lathe::optim {
@@ -179,11 +179,7 @@ void write_log(const std::string& path, const std::vector<EpochReport>& epochs) 
     text += "\n";
     for (const EpochReport& epoch : epochs) {
         text += std::to_string(epoch.epoch);
-        for (const Column& column : kColumns) {
-            char number[32];
-            std::snprintf(number, sizeof number, ",%.6g", epoch.*column.value);
-            text += number;
-        }
+        for (const Column& column : kColumns) text += format(",%.6g", epoch.*column.value);
         text += "\n";
     }
     write_file_atomically(path, text);

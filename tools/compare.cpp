@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -7,12 +6,13 @@
 #include "lathe/compress/budget/size.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/measure/median.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/run/inference.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 
@@ -34,21 +34,10 @@ struct Row {
     std::vector<double> seconds_1, seconds_32;  // of every run
 };
 
-Tensor zeros(const nn::Model& model, int64_t batch) {
-    Shape shape{batch};
-    for (int64_t extent : model.input_shape()) shape.push_back(extent);
-    return Tensor::zeros(shape);
-}
-
 double seconds_of(const nn::Inference& run, const Tensor& x) {
     const auto begin = std::chrono::steady_clock::now();
     run(x);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-    return values[values.size() / 2];
 }
 
 Row make_row(const std::string& file) {
@@ -58,7 +47,7 @@ Row make_row(const std::string& file) {
     row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(file));
     const compress::SizeReport size = compress::measure_size(*row.model);
     row.size = size.total();
-    const Graph graph = nn::trace(*row.model, zeros(*row.model, 1));
+    const Graph graph = nn::trace(*row.model, row.model->example());
     row.macs = macs(graph);
     row.effective_macs = compress::effective_macs(graph, size);
     row.peak_bytes = peak_activation_bytes(graph);
@@ -70,11 +59,15 @@ Row make_row(const std::string& file) {
 void time_rows(std::vector<Row>& rows, int runs) {
     for (int64_t batch : {1, 32}) {
         std::vector<nn::Inference> ready;
+        std::vector<Tensor> inputs;
         ready.reserve(rows.size());
-        for (Row& row : rows) ready.emplace_back(*row.model, zeros(*row.model, batch));
+        for (Row& row : rows) {
+            inputs.push_back(row.model->example(batch));
+            ready.emplace_back(*row.model, inputs.back());
+        }
         for (int run = -2; run < runs; ++run)  // the first two warm up
             for (size_t i = 0; i < rows.size(); ++i) {
-                const double seconds = seconds_of(ready[i], zeros(*rows[i].model, batch));
+                const double seconds = seconds_of(ready[i], inputs[i]);
                 if (run >= 0) (batch == 1 ? rows[i].seconds_1 : rows[i].seconds_32).push_back(seconds);
             }
     }
@@ -96,7 +89,7 @@ void compare(CompareOptions& o) {
         for (Row& row : rows) row.accuracy = accuracy(row, o);
     time_rows(rows, o.runs);
 
-    Table table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation", "batch 1", "batch 32"});
+    TextTable table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation", "batch 1", "batch 32"});
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);

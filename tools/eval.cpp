@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/parallel.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/checks.h"
@@ -9,7 +10,6 @@
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
 #include "lathe/tools/progress.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 
@@ -32,7 +32,7 @@ void print_json(const optim::Evaluation& result, const data::Dataset& dataset) {
 }
 
 void print_table(const optim::Evaluation& result, const data::Dataset& dataset) {
-    Table table({"class", "correct", "of", "accuracy"});
+    TextTable table({"class", "correct", "of", "accuracy"});
     for (size_t i = 0; i < result.classes.size(); ++i) {
         const auto& [correct, total] = result.classes[i];
         table.add({dataset.classes()[i], with_commas(correct), with_commas(total),

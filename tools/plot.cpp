@@ -6,7 +6,7 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
-#include "lathe/tools/table.h"
+#include "lathe/core/text_table.h"
 
 namespace lathe::tools {
 

@@ -4,12 +4,12 @@
 #include <numeric>
 
 #include "lathe/core/ops/softmax.h"
+#include "lathe/core/text_table.h"
 #include "lathe/data/image.h"
 #include "lathe/data/transforms.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 
@@ -44,7 +44,7 @@ void predict(const PredictOptions& o) {
     model->eval();
     const NoGrad no_grad;
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
-    Table table({"image", "class", "probability"});
+    TextTable table({"image", "class", "probability"});
     for (const std::string& path : o.images) {
         const std::vector<double> p = probabilities(*model, path);
         std::vector<size_t> order(p.size());

@@ -5,13 +5,12 @@
 #include "lathe/compress/budget/size.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/measure/peak.h"
-#include "lathe/core/random.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/run/profile.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 
@@ -24,16 +23,6 @@ struct ProfileOptions {
     int runs = 20, threads = 0;
     bool backward = false, json = false;
 };
-
-Tensor random_inputs(int64_t batch, const Shape& one) {
-    Shape shape{batch};
-    for (int64_t extent : one) shape.push_back(extent);
-    Tensor x(shape);
-    Random random(0);
-    float* values = x.mutable_data<float>();
-    for (int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<float>(random.normal());
-    return x;
-}
 
 // Of the peak of fused multiply-adds, in percent; 0 where there are none. Winograd's shortcut can bring it above 100.
 double share_of(double peak_gflops, int64_t flop, double seconds) {
@@ -86,7 +75,7 @@ void print_table(const nn::NetworkProfile& result, const nn::LayerProfile& total
     if (!left.empty()) header.insert(header.begin() + 5, {"not zero", "sparsity", "effective", "packed"});
     if (backward) header.insert(header.end(), {"backward", "of peak"});
     header.push_back("kernel");
-    Table table(header);
+    TextTable table(header);
     const auto add = [&](const nn::LayerProfile& layer, const Left& left_of, const std::string& output, const std::string& activation) {
         std::vector<std::string> row{layer.name, layer.op, output, count(layer.params), count(layer.macs), activation,
                                      milliseconds(layer.seconds), percent(share_of(peak, layer.forward_flop(), layer.seconds))};
@@ -131,7 +120,7 @@ void profile(ProfileOptions& o) {
     const Shape in = o.input == "auto" ? model->input_shape() : usual.input;
 
     double peak = peak_gflops();
-    const nn::NetworkProfile result = nn::profile(*model, random_inputs(o.batch, in), {.runs = o.runs, .backward = o.backward});
+    const nn::NetworkProfile result = nn::profile(*model, nn::Model::example(o.batch, in), {.runs = o.runs, .backward = o.backward});
     peak = std::max(peak, peak_gflops());  // other programs may have had their share of one of them
     nn::LayerProfile total = sum_of(result.layers);
     total.params = model->parameter_count();  // each once, also those that several layers share

@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "lathe/tools/table.h"
+#include "lathe/core/text_table.h"
 
 namespace lathe::tools {
 

@@ -6,6 +6,7 @@
 #include "lathe/compress/weights/schedule.h"
 #include "lathe/compress/budget/size.h"
 #include "lathe/core/print.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
@@ -13,7 +14,6 @@
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/run_folder.h"
-#include "lathe/tools/table.h"
 #include "lathe/tools/training_options.h"
 
 namespace lathe::tools {
@@ -100,13 +100,6 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
     return options;
 }
 
-// One image of zeros, to trace a model with.
-Tensor one_image(const nn::Model& model) {
-    Shape shape{1};
-    for (int64_t extent : model.input_shape()) shape.push_back(extent);
-    return Tensor::zeros(shape);
-}
-
 // The sparsities that reach the target, from a scan on images held out of the training set.
 std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions& o, nn::Model& model, const data::Dataset& held_out,
                                                               const compress::WeightPruneOptions& options) {
@@ -124,8 +117,8 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     compress::LatencyTable latency(o.out / kLatencyFile);
     const double share = std::max({o.target_size, o.target_macs, o.target_latency});  // the others are 0
     const compress::CostModel costs = o.target_size > 0   ? compress::size_cost(model, sensitivity)
-                                      : o.target_macs > 0 ? compress::macs_cost(model, one_image(model), sensitivity)
-                                                          : compress::latency_cost(model, one_image(model), sensitivity, options.pattern, latency);
+                                      : o.target_macs > 0 ? compress::macs_cost(model, model.example(), sensitivity)
+                                                          : compress::latency_cost(model, model.example(), sensitivity, options.pattern, latency);
     const char* unit = o.target_size > 0 ? "bytes" : o.target_macs > 0 ? "MACs" : "nanoseconds, one image";
     const compress::Allocation chosen = compress::allocate(sensitivity, costs, share * costs.dense);
     std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", share, unit, static_cast<long long>(held_out.size()),
@@ -169,7 +162,7 @@ struct Dense {
 void summarise(const PruneOptions& o, const Dense& dense, double pruned, double tuned, nn::Model& model, const std::string& file) {
     const compress::SizeReport size = compress::measure_size(model);
     const compress::SizeReport::Entry total = size.total();
-    Table table({"", "accuracy", "parameters", "not zero", "parameter bytes", "file"});
+    TextTable table({"", "accuracy", "parameters", "not zero", "parameter bytes", "file"});
     table.add({"dense", format("%.2f%%", dense.accuracy), with_commas(dense.size.elements), "", with_commas(dense.size.dense_bytes),
                with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
     if (pruned >= 0) table.add({"pruned", format("%.2f%%", pruned), "", "", "", ""});
@@ -201,7 +194,7 @@ void prune_channels(const PruneOptions& o, nn::Model& model, const data::Dataset
     compress::LatencyTable latency(o.out / kLatencyFile);
     if (o.target_latency > 0) options.cost = [&](const Graph& graph) { return latency.seconds(graph); };
     const Dense dense{accuracy(model, test, o), compress::measure_size(model).total()};
-    print(compress::prune_channels(model, one_image(model), options));
+    print(compress::prune_channels(model, model.example(), options));
     const double pruned = accuracy(model, test, o);
     say_accuracy(dense.accuracy, pruned);
     finish(o, model, train, test, dense, pruned, nullptr);

@@ -5,13 +5,13 @@
 #include "lathe/core/files/file.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/print.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/plot.h"
 #include "lathe/tools/progress.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 

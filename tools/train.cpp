@@ -3,6 +3,7 @@
 #include "lathe/compress/channels/batch_norm_sparsity.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/parallel.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/optim/trainer.h"
@@ -10,7 +11,6 @@
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/run_folder.h"
-#include "lathe/tools/table.h"
 #include "lathe/tools/training_options.h"
 
 namespace lathe::tools {

@@ -5,10 +5,10 @@
 
 #include "lathe/core/parallel.h"
 #include "lathe/core/random.h"
+#include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/progress.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 

@@ -7,10 +7,10 @@
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/measure/timing.h"
 #include "lathe/core/parallel.h"
+#include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/progress.h"
-#include "lathe/tools/table.h"
 
 namespace lathe::tools {
 
@@ -145,7 +145,7 @@ void tune(const TuneOptions& o) {
 
     std::vector<std::string> header{"dense kernel", "channels", ""};
     for (SparsePattern pattern : kPatterns) header.push_back(name_of(pattern));
-    Table table(header);
+    TextTable table(header);
     for (size_t r = 0; r < fresh.rows.size(); ++r)
         for (const auto& [name, row] : {std::pair("before", &old.rows[r]), std::pair("now", &fresh.rows[r])}) {
             std::vector<std::string> line{row->dense, format("%lld", static_cast<long long>(row->channels)), name};

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <map>
 
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/mask.h"
 
 namespace lathe::compress {
@@ -127,19 +127,12 @@ std::vector<std::pair<std::string, double>> Allocation::sparsities() const {
 }
 
 std::string Allocation::str() const {
-    size_t width = 5;
-    for (const Layer& layer : layers) width = std::max(width, layer.name.size());
-    char line[256];
-    std::snprintf(line, sizeof line, "%-*s  %8s  %12s\n", static_cast<int>(width), "layer", "sparsity", "cost");
-    std::string text = line;
-    for (const Layer& layer : layers) {
-        std::snprintf(line, sizeof line, "%-*s  %7.2f%%  %12.0f\n", static_cast<int>(width), layer.name.c_str(), 100 * layer.sparsity,
-                      layer.cost);
-        text += line;
-    }
-    std::snprintf(line, sizeof line, "%-*s  %7.2f%%  %12.0f of %.0f; loss +%.4f by the scan\n", static_cast<int>(width), "total",
-                  100 * (1 - cost / dense), cost, dense, loss);
-    return text + line;
+    TextTable table({"layer", "sparsity", "cost"});
+    for (const Layer& layer : layers)
+        table.add({layer.name, format("%.2f%%", 100 * layer.sparsity), format("%.0f", layer.cost)});
+    table.add_rule();
+    table.add({"total", format("%.2f%%", 100 * (1 - cost / dense)), format("%.0f", cost)});
+    return table.str() + format("of a cost of %.0f; loss +%.4f by the scan\n", dense, loss);
 }
 
 Allocation allocate(const Sensitivity& sensitivity, const CostModel& costs, double budget) {

@@ -1,12 +1,12 @@
 #include "lathe/compress/budget/sensitivity.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
 #include "lathe/core/ops/cross_entropy.h"
+#include "lathe/core/text_table.h"
 #include "lathe/data/loader.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/run/replay.h"
@@ -140,37 +140,24 @@ Sensitivity::Point read_point(const Json& json) {
 }  // namespace
 
 std::string Sensitivity::str() const {
-    size_t width = 5;
-    for (const Layer& layer : layers) width = std::max(width, layer.name.size());
-    char cell[300];
-    std::snprintf(cell, sizeof cell, "%-*s  %9s", static_cast<int>(width), "layer", "weights");
-    std::string text = cell;
+    std::vector<std::string> header{"layer", "weights"};
     if (!layers.empty())
-        for (const Point& point : layers[0].points) {
-            std::snprintf(cell, sizeof cell, "  %6.4g%%", 100 * point.sparsity);
-            text += cell;
-        }
+        for (const Point& point : layers[0].points) header.push_back(format("%.4g%%", 100 * point.sparsity));
+    TextTable table(header);
     for (const Layer& layer : layers) {
-        std::snprintf(cell, sizeof cell, "\n%-*s  %9lld", static_cast<int>(width), layer.name.c_str(),
-                      static_cast<long long>(layer.weights));
-        text += cell;
-        for (const Point& point : layer.points) {
-            std::snprintf(cell, sizeof cell, "  %7.2f", point.accuracy);
-            text += cell;
-        }
+        std::vector<std::string> row{layer.name, std::to_string(layer.weights)};
+        for (const Point& point : layer.points) row.push_back(format("%.2f", point.accuracy));
+        table.add(row);
     }
-    std::snprintf(cell, sizeof cell, "\ndense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
-                  static_cast<long long>(images), data.c_str());
-    return text + cell;
+    return table.str() + format("dense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
+                                static_cast<long long>(images), data.c_str());
 }
 
 std::string Sensitivity::csv() const {
     std::string text = "layer,weights,sparsity,accuracy,loss\n";
-    char line[300];
     const auto add = [&](const std::string& name, int64_t weights, const Point& point) {
-        std::snprintf(line, sizeof line, "%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity,
-                      point.accuracy, point.loss);
-        text += line;
+        text += format("%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity, point.accuracy,
+                       point.loss);
     };
     add("dense", 0, dense);
     for (const Layer& layer : layers)

@@ -1,9 +1,9 @@
 #include "lathe/compress/budget/size.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/mask.h"
 
 namespace lathe::compress {
@@ -37,21 +37,15 @@ SizeReport::Entry SizeReport::total() const {
 }
 
 std::string SizeReport::str() const {
-    size_t width = 9;
-    for (const Entry& entry : parameters) width = std::max(width, entry.name.size());
-    char line[256];
-    std::snprintf(line, sizeof line, "%-*s  %10s  %10s  %12s  %12s  %s\n", static_cast<int>(width), "parameter", "weights", "not zero",
-                  "dense bytes", "packed bytes", "encoding");
-    std::string text = line;
+    TextTable table({"parameter", "weights", "not zero", "dense bytes", "packed bytes", "encoding"});
     const auto add = [&](const Entry& entry, const char* encoding) {
-        std::snprintf(line, sizeof line, "%-*s  %10lld  %10lld  %12lld  %12lld  %s\n", static_cast<int>(width), entry.name.c_str(),
-                      static_cast<long long>(entry.elements), static_cast<long long>(entry.nonzeros), static_cast<long long>(entry.dense_bytes),
-                      static_cast<long long>(entry.packed_bytes), encoding);
-        text += line;
+        table.add({entry.name, std::to_string(entry.elements), std::to_string(entry.nonzeros), std::to_string(entry.dense_bytes),
+                   std::to_string(entry.packed_bytes), encoding});
     };
     for (const Entry& entry : parameters) add(entry, nn::name_of(entry.encoding));
+    table.add_rule();
     add(total(), "");
-    return text;
+    return table.str();
 }
 
 SizeReport measure_size(nn::Module& module) {

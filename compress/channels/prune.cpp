@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iomanip>
 #include <numeric>
 #include <optional>
 #include <set>
-#include <sstream>
+
+#include "lathe/core/text_table.h"
 
 namespace lathe::compress {
 
@@ -254,23 +254,21 @@ void sort_channels(nn::Module& module, const Tensor& x, const ChannelImportanceO
 }
 
 std::string ChannelReport::str() const {
-    std::ostringstream out;
+    TextTable table({"channels", "kept", "layers"});
     for (const Group& group : groups) {
-        out << std::setw(6) << group.before << " -> " << std::left << std::setw(6) << group.after << std::right;
-        for (size_t i = 0; i < group.layers.size(); ++i) out << (i ? ", " : "") << group.layers[i];
-        out << (group.fixed.empty() ? "" : "  (left alone: " + group.fixed + ")") << '\n';
+        std::string layers;
+        for (const std::string& layer : group.layers) layers += (layers.empty() ? "" : ", ") + layer;
+        if (!group.fixed.empty()) layers += "  (left alone: " + group.fixed + ")";
+        table.add({std::to_string(group.before), std::to_string(group.after), layers});
     }
+    std::string text = table.str();
     for (const auto& [layer, channels, how] : absorbed)
-        out << layer << ": " << channels << " cut channel" << (channels == 1 ? "" : "s") << " held a constant, " << fate_of(how) << '\n';
-    const auto change = [&](int64_t before, int64_t after) {
-        out << before << " -> " << after << std::fixed << std::setprecision(1) << " (" << 100.0 * double(after) / double(before) << "%)";
+        text += detail::concat(layer, ": ", channels, " cut channel", channels == 1 ? "" : "s", " held a constant, ", fate_of(how), "\n");
+    const auto change = [](int64_t before, int64_t after) {
+        return detail::concat(before, " -> ", after, format(" (%.1f%%)", 100.0 * double(after) / double(before)));
     };
-    out << "parameters ";
-    change(parameters_before, parameters_after);
-    out << ", MACs" << (macs == MacsCount::lab ? " as the lab counts " : " ");
-    change(macs_before, macs_after);
-    out << '\n';
-    return out.str();
+    return text + "parameters " + change(parameters_before, parameters_after) + ", MACs" +
+           (macs == MacsCount::lab ? " as the lab counts " : " ") + change(macs_before, macs_after) + "\n";
 }
 
 }  // namespace lathe::compress

@@ -1,10 +1,10 @@
 #include "lathe/compress/weights/prune.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <set>
 
+#include "lathe/core/text_table.h"
 #include "lathe/nn/mask.h"
 
 namespace lathe::compress {
@@ -68,20 +68,15 @@ WeightReport::Layer WeightReport::total() const {
 }
 
 std::string WeightReport::str() const {
-    size_t width = 5;
-    for (const Layer& layer : layers) width = std::max(width, layer.name.size());
-    char line[256];
-    std::snprintf(line, sizeof line, "%-*s  %10s  %10s  %8s\n", static_cast<int>(width), "layer", "weights", "kept", "sparsity");
-    std::string text = line;
+    TextTable table({"layer", "weights", "kept", "sparsity"});
     const auto add = [&](const Layer& layer) {
-        std::snprintf(line, sizeof line, "%-*s  %10lld  %10lld  %7.2f%%\n", static_cast<int>(width), layer.name.c_str(),
-                      static_cast<long long>(layer.weights), static_cast<long long>(layer.weights - layer.zeros),
-                      100 * layer.sparsity());
-        text += line;
+        table.add({layer.name, std::to_string(layer.weights), std::to_string(layer.weights - layer.zeros),
+                   format("%.2f%%", 100 * layer.sparsity())});
     };
     for (const Layer& layer : layers) add(layer);
+    table.add_rule();
     add(total());
-    return text;
+    return table.str();
 }
 
 WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : module_(module), options_(o) {

@@ -1,8 +1,9 @@
 #include "lathe/core/measure/timing.h"
 
-#include <algorithm>
 #include <chrono>
 #include <random>
+
+#include "lathe/core/measure/median.h"
 
 namespace lathe::kernels {
 
@@ -40,11 +41,7 @@ std::vector<double> median_seconds(const std::vector<const Conv2dFilter*>& filte
             if (turn >= 0) times[i].push_back(since(begin));
         }
     std::vector<double> medians;
-    for (std::vector<double>& all : times) {
-        const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
-        std::nth_element(all.begin(), middle, all.end());
-        medians.push_back(*middle);
-    }
+    for (const std::vector<double>& all : times) medians.push_back(median(all));
     return medians;
 }
 

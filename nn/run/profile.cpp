@@ -3,16 +3,11 @@
 #include <algorithm>
 
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/measure/median.h"
 
 namespace lathe::nn {
 
 namespace {
-
-double median(std::vector<double>& values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
 
 int64_t bytes_of(const GraphNode& node) { return node.shape.numel() * static_cast<int64_t>(size_of(node.dtype)); }
 

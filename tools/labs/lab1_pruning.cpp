@@ -8,14 +8,14 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "lathe/core/measure/median.h"
+#include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/lathe.h"
 #include "lathe/tools/plot.h"
-#include "lathe/tools/table.h"
 
 using namespace lathe;
-using tools::format;
 
 namespace {
 
@@ -148,17 +148,12 @@ std::unique_ptr<nn::Model> question_5(const Lab& lab, const compress::Sensitivit
     return model;
 }
 
-Tensor one_image(const nn::Model& model) {
-    const Shape& in = model.input_shape();
-    return Tensor::zeros({1, in[0], in[1], in[2]});
-}
-
 // Cutting whole channels leaves a smaller dense network. Which ones? Sorting them by importance changes no output, and
 // makes "the first 70%" a better choice.
 std::unique_ptr<nn::Model> question_6_and_7(const Lab& lab) {
     heading("6, 7. Channels: 30% of every layer");
     auto unsorted = nn::load(lab.model), sorted = nn::load(lab.model);
-    const Tensor x = one_image(*unsorted);
+    const Tensor x = unsorted->example();
     const double before = accuracy(*sorted, lab);
     compress::sort_channels(*sorted, x, {.kind = compress::ChannelImportance::next_l2});
     std::printf("accuracy before sorting %.2f%%, after %.2f%%\n", before, accuracy(*sorted, lab));
@@ -172,7 +167,7 @@ std::unique_ptr<nn::Model> question_6_and_7(const Lab& lab) {
 }
 
 double milliseconds(nn::Model& model) {
-    const Tensor x = one_image(model);
+    const Tensor x = model.example();
     const nn::Inference run_on(model, x);  // batch norms folded, sparse kernels where they are faster
     std::vector<double> times;
     for (int run = 0; run < 120; ++run) {  // the first 20 warm up
@@ -180,17 +175,16 @@ double milliseconds(nn::Model& model) {
         run_on(x);
         if (run >= 20) times.push_back(1e3 * std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
-    std::nth_element(times.begin(), times.begin() + 50, times.end());
-    return times[50];
+    return median(times);
 }
 
 void question_8(const Lab& lab, std::vector<std::pair<const char*, nn::Model*>> models) {
     heading("8. What was gained");
-    tools::Table table({"network", "accuracy", "MACs (lab's count)", "parameters", "not zero", "packed bytes", "batch 1"});
+    TextTable table({"network", "accuracy", "MACs (lab's count)", "parameters", "not zero", "packed bytes", "batch 1"});
     for (const auto& [name, model] : models) {
         const compress::SizeReport::Entry size = compress::measure_size(*model).total();
-        table.add({name, format("%.2f%%", accuracy(*model, lab)), tools::with_commas(macs(nn::trace(*model, one_image(*model)), MacsCount::lab)),
-                   tools::with_commas(size.elements), tools::with_commas(size.nonzeros), tools::with_commas(size.packed_bytes),
+        table.add({name, format("%.2f%%", accuracy(*model, lab)), with_commas(macs(nn::trace(*model, model->example()), MacsCount::lab)),
+                   with_commas(size.elements), with_commas(size.nonzeros), with_commas(size.packed_bytes),
                    format("%.2f ms", milliseconds(*model))});
     }
     std::printf("%s", table.str().c_str());

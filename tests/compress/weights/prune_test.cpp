@@ -56,7 +56,7 @@ TEST_CASE("prune: masks every parameter of two dimensions or more, each at the s
     CHECK(report.total().weights == 36 + 768);
     CHECK(zeros(effective(*net, "conv.weight")) == 27);
     CHECK(parameter(*net, "bn.weight").transforms().empty());
-    CHECK(report.str().find("conv.weight          36           9    75.00%") != std::string::npos);
+    CHECK(report.str().find("conv.weight       36     9    75.00%") != std::string::npos);
 
     // The smallest go.
     const Tensor mask = parameter(*net, "conv.weight").find_transform<nn::Mask>()->mask();

@@ -3,12 +3,12 @@
 #include <string>
 #include <vector>
 
-namespace lathe::tools {
+namespace lathe {
 
 // A plain-text table: columns as wide as their widest cell, numbers to the right, a rule under the header.
-class Table {
+class TextTable {
 public:
-    explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
+    explicit TextTable(std::vector<std::string> header) : rows_{std::move(header)} {}
     void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
     void add_rule() { rows_.push_back({}); }
     std::string str() const;
@@ -17,9 +17,10 @@ private:
     std::vector<std::vector<std::string>> rows_;  // the header first; an empty row is a rule
 };
 
+// What printf writes, of any length and with a decimal point in every locale.
 std::string format(const char* pattern, ...) __attribute__((format(printf, 1, 2)));
 std::string with_commas(int64_t number);   // "9,228,362"
 std::string human_bytes(int64_t bytes);    // "1.5 KiB"
 std::string human_time(double seconds);    // "1:02:03", "2:03", "4.5 s"
 
-}  // namespace lathe::tools
+}  // namespace lathe

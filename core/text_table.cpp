@@ -1,19 +1,42 @@
-#include "lathe/tools/table.h"
+#include "lathe/core/text_table.h"
+
+#include <locale.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdarg>
 #include <cstdio>
 
-namespace lathe::tools {
+namespace lathe {
 
 namespace {
 
-bool is_number(const std::string& cell) { return !cell.empty() && (std::isdigit(static_cast<unsigned char>(cell[0])) || cell[0] == '-'); }
+// Its first word is one: "0.5", "64.0 KiB", "1:02:03", "56%"; the layer "0.weight" is not.
+bool is_number(const std::string& cell) {
+    const std::string word = cell.substr(0, cell.find(' '));
+    return !word.empty() && (word[0] == '-' || std::isdigit(static_cast<unsigned char>(word[0]))) &&
+           word.find_first_not_of("0123456789.,:%+-e") == std::string::npos;
+}
+
+// The C locale on this thread for the length of a scope: the program's may write decimal commas.
+class ClassicLocale {
+public:
+    ClassicLocale() : before_(uselocale(classic())) {}
+    ~ClassicLocale() { uselocale(before_); }
+    ClassicLocale(const ClassicLocale&) = delete;
+    ClassicLocale& operator=(const ClassicLocale&) = delete;
+
+private:
+    static locale_t classic() {
+        static const locale_t locale = newlocale(LC_ALL_MASK, "C", nullptr);
+        return locale;
+    }
+    locale_t before_;
+};
 
 }  // namespace
 
-std::string Table::str() const {
+std::string TextTable::str() const {
     std::vector<size_t> widths;
     std::vector<bool> right;
     for (size_t r = 0; r < rows_.size(); ++r)
@@ -42,17 +65,21 @@ std::string Table::str() const {
 }
 
 std::string format(const char* pattern, ...) {
-    char text[512];
-    va_list arguments;
+    const ClassicLocale locale;
+    va_list arguments, again;
     va_start(arguments, pattern);
-    std::vsnprintf(text, sizeof text, pattern, arguments);
+    va_copy(again, arguments);
+    std::string text(static_cast<size_t>(std::vsnprintf(nullptr, 0, pattern, arguments)), '\0');
+    std::vsnprintf(text.data(), text.size() + 1, pattern, again);
+    va_end(again);
     va_end(arguments);
     return text;
 }
 
 std::string with_commas(int64_t number) {
     std::string digits = std::to_string(number);
-    for (int at = static_cast<int>(digits.size()) - 3; at > (number < 0); at -= 3) digits.insert(static_cast<size_t>(at), ",");
+    for (int at = static_cast<int>(digits.size()) - 3; at > (number < 0); at -= 3)
+        digits.insert(static_cast<size_t>(at), ",");
     return digits;
 }
 
@@ -71,4 +98,4 @@ std::string human_time(double seconds) {
     return format("%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
-}  // namespace lathe::tools
+}  // namespace lathe
