@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "lathe/core/ceil_div.h"
+
 namespace lathe {
 
 // How many threads parallel regions use: set_threads, else OMP_NUM_THREADS, else the cores of this machine.
@@ -31,7 +33,7 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
     if (count <= 0) return;
     grain = std::max<int64_t>(grain, 1);
     if (count <= grain) return body(int64_t{0}, count);
-    parallel_tasks((count + grain - 1) / grain,
+    parallel_tasks(ceil_div(count, grain),
                    [&](int64_t task) { body(task * grain, std::min(count, (task + 1) * grain)); });
 }
 

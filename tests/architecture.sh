@@ -14,6 +14,19 @@ optim:core|nn|data|optim
 compress:core|nn|data|optim|compress
 nas:core|nn|data|optim|compress|nas
 EOF
+    # The families of kernels among themselves; variants.inc alone gathers all of them.
+    while IFS=: read -r family allowed; do
+        grep -rnE '#include "lathe/core/kernels/' --exclude=variants.inc "core/kernels/$family" |
+            grep -vE "\"lathe/core/kernels/($allowed)/" | sed 's/$/  (not an allowed direction)/'
+    done <<'EOF'
+dispatch:dispatch
+gemm:dispatch|gemm
+rows:dispatch|rows
+norm:dispatch|rows|norm
+pool:dispatch|pool
+conv2d:dispatch|gemm|conv2d
+sparse:dispatch|conv2d|sparse
+EOF
     # Public headers cost their users no foreign header; threads and BLAS are the business of a few files.
     grep -rnE '#include <(cblas|omp|immintrin|arm_neon|zlib|nlohmann|stb|CLI|Random123)' --include=*.h core nn data optim compress nas 2>/dev/null |
         sed 's/$/  (foreign header in a public one)/'

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "lathe/core/error.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/measure/timing.h"
@@ -74,7 +75,7 @@ std::vector<Case> cases(const BreakEvenTable& table, int threads) {
 std::vector<double> sparsities(SparsePattern pattern) {
     if (pattern == SparsePattern::one_of_four) return {0.75};
     if (pattern == SparsePattern::two_of_four) return {0.5};
-    return {0.25, 0.5, 0.7, 0.8, 0.9, 0.95};  // pack_fastest looks at none below
+    return {0.25, 0.5, 0.7, 0.8, 0.9, 0.95};  // prepare_fastest looks at none below
 }
 
 constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four, SparsePattern::two_of_four,
@@ -92,13 +93,13 @@ double crossing(const std::vector<double>& at, const std::vector<double>& times)
 
 // The break-even of every pattern for one layer.
 std::array<double, 5> measure(const Case& c, double seconds) {
-    std::vector<std::unique_ptr<kernels::Conv2dFilter>> filters;
-    filters.push_back(kernels::conv2d_pack(c.shape, kernels::random_weights(c.shape, SparsePattern::unstructured, 0).data()));
+    std::vector<std::unique_ptr<kernels::PreparedConv2d>> layers;
+    layers.push_back(kernels::conv2d_prepare(c.shape, kernels::random_weights(c.shape, SparsePattern::unstructured, 0).data()));
     for (SparsePattern pattern : kPatterns)
         for (double sparsity : sparsities(pattern))
-            filters.push_back(kernels::sparse::pack(c.shape, kernels::random_weights(c.shape, pattern, sparsity).data(), pattern));
-    std::vector<const kernels::Conv2dFilter*> order;
-    for (const auto& filter : filters) order.push_back(filter.get());
+            layers.push_back(kernels::sparse::prepare(c.shape, kernels::random_weights(c.shape, pattern, sparsity).data(), pattern));
+    std::vector<const kernels::PreparedConv2d*> order;
+    for (const auto& layer : layers) order.push_back(layer.get());
     const std::vector<double> times = kernels::median_seconds(order, c.shape, seconds);
     std::array<double, 5> found{};
     size_t next = 1;

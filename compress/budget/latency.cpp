@@ -6,10 +6,11 @@
 #include <sstream>
 
 #include "lathe/core/files/file.h"
-#include "lathe/core/kernels/sparse/conv2d.h"
-#include "lathe/core/kernels/dispatch/dispatch.h"
-#include "lathe/core/measure/timing.h"
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/measure/timing.h"
 #include "lathe/nn/mask.h"
 
 namespace lathe::compress {
@@ -20,7 +21,7 @@ using kernels::Conv2dShape;
 using kernels::SparsePattern;
 
 constexpr double kNanoseconds = 1e9;  // a second
-constexpr double kSparsities[] = {0.25, 0.5, 0.75, 0.9, 0.98};  // pack_fastest looks at none below the first
+constexpr double kSparsities[] = {0.25, 0.5, 0.75, 0.9, 0.98};  // prepare_fastest looks at none below the first
 
 std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, double sparsity) {
     std::ostringstream key;
@@ -57,8 +58,8 @@ bool is_layer(const GraphNode& node) { return node.op == "conv2d" || node.op == 
 double measure_layer(const Conv2dShape& shape, std::optional<SparsePattern> pattern, double sparsity) {
     constexpr double kSeconds = 0.02;
     const std::vector<float> weight = kernels::random_weights(shape, pattern.value_or(SparsePattern::unstructured), sparsity);
-    const auto filter = pattern ? kernels::sparse::pack(shape, weight.data(), *pattern) : kernels::conv2d_pack(shape, weight.data());
-    return kernels::median_seconds({filter.get()}, shape, kSeconds).front();
+    const auto layer = pattern ? kernels::sparse::prepare(shape, weight.data(), *pattern) : kernels::conv2d_prepare(shape, weight.data());
+    return kernels::median_seconds({layer.get()}, shape, kSeconds).front();
 }
 
 LatencyTable::LatencyTable(std::string file, MeasureLayer measure) : file_(std::move(file)), measure_(std::move(measure)) {

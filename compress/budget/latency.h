@@ -5,7 +5,7 @@
 #include <string>
 
 #include "lathe/compress/budget/allocate.h"
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/kernels/sparse/filter.h"
 
 namespace lathe::compress {

@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "lathe/core/graph/graph.h"
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 // What a traced network costs. Trace an input of batch 1 for the figures of one image.
 namespace lathe {

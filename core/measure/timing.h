@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/kernels/sparse/filter.h"
 
 namespace lathe::kernels {
@@ -9,8 +9,8 @@ namespace lathe::kernels {
 // Weights [K, R, S, C/G] of a pattern to time a kernel with, 0 or 1: about the share `sparsity` is 0, or what N of 4 leaves.
 std::vector<float> random_weights(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
-// The median time of a forward by each filter, in seconds. All are of this shape. They take turns, so that what disturbs the
+// The median time of a forward by each layer, in seconds. All are of this shape. They take turns, so that what disturbs the
 // machine disturbs all of them, after a turn to warm up: for `seconds` in all, but at least 3 turns.
-std::vector<double> median_seconds(const std::vector<const Conv2dFilter*>& filters, const Conv2dShape& shape, double seconds);
+std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape, double seconds);
 
 }  // namespace lathe::kernels

@@ -61,20 +61,20 @@ Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight)
     if (is_chwn(node)) {
         const bool pool = node.attributes.has("max_pool");
         if (pool) shape.out_h *= 2, shape.out_w *= 2;  // the node's shape is that behind the maximum
-        const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::chwn::pack(shape, weight.data<float>(), pool);
-        return [filter, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
+        const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::chwn::prepare(shape, weight.data<float>(), pool);
+        return [layer, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
             Tensor y = result(shape, x[3]);
-            filter->forward(kernels::chwn::images(), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
+            layer->forward(kernels::chwn::images(), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
             return y;
         };
     }
-    const std::shared_ptr<const kernels::Conv2dFilter> filter = kernels::sparse::pack_fastest(shape, weight.data<float>());
+    const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::sparse::prepare_fastest(shape, weight.data<float>());
     const int64_t image = shape.in_h * shape.in_w * shape.in_c;
-    return [filter, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
+    return [layer, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
         Shape out = shape;
         out[0] = x[0].dim(0);
         Tensor y = result(out, x[3]);
-        filter->forward(x[0].numel() / image, x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
+        layer->forward(x[0].numel() / image, x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
         return y;
     };
 }

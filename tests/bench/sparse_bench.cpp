@@ -1,6 +1,6 @@
 // Sparse convolutions beside dense ones, layer by layer: the time of each pattern and sparsity, its GFLOP/s on the weights that
 // are not zero and how many times faster it is than the plain dense kernel (matrix products) and than the fastest (Winograd
-// included). Weights are packed beforehand, for both. The totals let every layer take the fastest of sparse and dense.
+// included). Weights are arranged beforehand, for both. The totals let every layer take the fastest of sparse and dense.
 //   build/sparse-bench [--threads T] [--batch N] [--only SUBSTRING] [--sparsity S] [--pattern P]
 #include <algorithm>
 #include <cstdio>
@@ -12,8 +12,8 @@
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/conv2d/direct.h"
 #include "lathe/core/kernels/conv2d/im2col.h"
-#include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/measure/timing.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/bench/seconds.h"
@@ -53,13 +53,13 @@ const Form kForms[] = {
 };
 
 // The best of several runs of each, in turn: the host of a virtual machine takes its share unseen.
-std::vector<double> best_times(const std::vector<const Conv2dFilter*>& filters, int64_t batch, const float* x, float* y) {
-    std::vector<double> best(filters.size(), 1e30);
+std::vector<double> best_times(const std::vector<const PreparedConv2d*>& layers, int64_t batch, const float* x, float* y) {
+    std::vector<double> best(layers.size(), 1e30);
     const double start = seconds();
-    for (int i = 0; i < 4 || (i < 200 && seconds() - start < 0.02 * static_cast<double>(filters.size())); ++i)
-        for (size_t f = 0; f < filters.size(); ++f) {
+    for (int i = 0; i < 4 || (i < 200 && seconds() - start < 0.02 * static_cast<double>(layers.size())); ++i)
+        for (size_t f = 0; f < layers.size(); ++f) {
             const double before = seconds();
-            filters[f]->forward(batch, x, {.low = 0}, y);
+            layers[f]->forward(batch, x, {.low = 0}, y);
             best[f] = std::min(best[f], seconds() - before);
         }
     return best;
@@ -108,22 +108,22 @@ int main(int argc, char** argv) {
                             .pad_left = l.kernel / 2};
         const int64_t pixels = batch * l.size * l.size;
         std::vector<float> x(static_cast<size_t>(pixels * l.c), 0.5f), y(static_cast<size_t>(pixels * l.k));
-        std::vector<std::unique_ptr<Conv2dFilter>> filters;
+        std::vector<std::unique_ptr<PreparedConv2d>> layers;
         const std::vector<float> dense = random_weights(g, SparsePattern::unstructured, 0);
-        filters.push_back(l.kernel == 1      ? conv2d_pack(g, dense.data())
-                          : im2col::suits(g) ? im2col::pack(g, dense.data())
-                                             : direct::pack(g, dense.data()));
-        filters.push_back(conv2d_pack(g, dense.data()));
+        layers.push_back(l.kernel == 1      ? conv2d_prepare(g, dense.data())
+                          : im2col::suits(g) ? im2col::prepare(g, dense.data())
+                                             : direct::prepare(g, dense.data()));
+        layers.push_back(conv2d_prepare(g, dense.data()));
         std::vector<double> nonzeros;
         for (const Form& form : forms) {
             const bool pruned = l.c % 4 == 0;  // not the first layer
             const auto weight = pruned ? random_weights(g, form.pattern, form.sparsity) : dense;
             const auto zeros = std::count(weight.begin(), weight.end(), 0.0f);
             nonzeros.push_back(static_cast<double>(weight.size()) - static_cast<double>(zeros));
-            filters.push_back(pruned ? sparse::pack(g, weight.data(), form.pattern) : conv2d_pack(g, weight.data()));
+            layers.push_back(pruned ? sparse::prepare(g, weight.data(), form.pattern) : conv2d_prepare(g, weight.data()));
         }
-        std::vector<const Conv2dFilter*> order;
-        for (const auto& filter : filters) order.push_back(filter.get());
+        std::vector<const PreparedConv2d*> order;
+        for (const auto& layer : layers) order.push_back(layer.get());
         const std::vector<double> times = best_times(order, batch, x.data(), y.data());
         std::printf("%-16s products %8.3f ms %4.0f GFLOP/s, %s %8.3f ms\n", l.name, times[0] * 1e3,
                     2e-9 * static_cast<double>(g.macs()) / times[0], conv2d_algorithm(g), times[1] * 1e3);

@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <numeric>
 
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/ceil_div.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 namespace lathe::kernels {
 
@@ -25,7 +26,7 @@ inline Axis forward_axis(int64_t out, int64_t kernel, int64_t stride, int64_t pa
 // a multiple of the stride: every (stride / gcd)-th one. Taken from the last to the first, they read dy forwards.
 inline Axis backward_axis(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t phase) {
     const int64_t divisor = std::gcd(stride, dilation), every = stride / divisor;
-    const int64_t count = phase < in ? (in - phase + stride - 1) / stride : 0;
+    const int64_t count = phase < in ? ceil_div(in - phase, stride) : 0;
     int64_t last = kernel - 1;
     while (last >= 0 && (phase + pad - last * dilation) % stride != 0) --last;
     if (last < 0) return {count, phase, stride, 0, 1, 1, 0, 0, 0};
@@ -51,7 +52,7 @@ struct TapRange {
 };
 inline TapRange taps_inside(const Axis& axis, int64_t i, int64_t size) {
     const int64_t start = axis.in_first + i * axis.in_step;
-    const int64_t first = start < 0 ? (-start + axis.in_tap - 1) / axis.in_tap : 0;
+    const int64_t first = start < 0 ? ceil_div(-start, axis.in_tap) : 0;
     const int64_t last = start < size ? std::min(axis.taps, (size - 1 - start) / axis.in_tap + 1) : 0;
     return {first, std::max(first, last)};
 }

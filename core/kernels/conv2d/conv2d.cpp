@@ -14,9 +14,9 @@ namespace {
 bool is_matrix_product(const Conv2dShape& g) { return g.pointwise() && g.groups == 1; }
 
 // A 1x1 convolution is a matrix product over the pixels.
-class Pointwise final : public Conv2dFilter {
+class PointwiseConv2d final : public PreparedConv2d {
 public:
-    Pointwise(const Conv2dShape& g, const float* weight)
+    PointwiseConv2d(const Conv2dShape& g, const float* weight)
         : pixels_(g.out_h * g.out_w), in_c_(g.in_c), out_c_(g.out_c), weight_(Trans::yes, g.in_c, g.out_c, weight, g.in_c) {}
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
         weight_.multiply(batch * pixels_, x, in_c_, y, out_c_, epilogue);
@@ -25,22 +25,22 @@ public:
 
 private:
     int64_t pixels_, in_c_, out_c_;
-    PackedMatrix weight_;
+    PreparedMatrix weight_;
 };
 
 }  // namespace
 
-std::unique_ptr<Conv2dFilter> conv2d_pack(const Conv2dShape& g, const float* weight) {
-    if (g.depthwise()) return depthwise::pack(g, weight);
-    if (is_matrix_product(g)) return std::make_unique<Pointwise>(g, weight);
-    if (im2col::suits(g)) return im2col::pack(g, weight);
-    if (winograd::suits(g)) return winograd::pack(g, weight);
-    if (images::suits_forward(g)) return images::pack(g, weight);
-    return direct::pack(g, weight);
+std::unique_ptr<PreparedConv2d> conv2d_prepare(const Conv2dShape& g, const float* weight) {
+    if (g.depthwise()) return depthwise::prepare(g, weight);
+    if (is_matrix_product(g)) return std::make_unique<PointwiseConv2d>(g, weight);
+    if (im2col::suits(g)) return im2col::prepare(g, weight);
+    if (winograd::suits(g)) return winograd::prepare(g, weight);
+    if (images::suits_forward(g)) return images::prepare(g, weight);
+    return direct::prepare(g, weight);
 }
 
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
-    conv2d_pack(g, weight)->forward(g.batch, x, epilogue, y);
+    conv2d_prepare(g, weight)->forward(g.batch, x, epilogue, y);
 }
 
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {

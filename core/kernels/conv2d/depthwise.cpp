@@ -1,8 +1,9 @@
 #include "lathe/core/kernels/conv2d/depthwise.h"
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
-#include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -102,9 +103,9 @@ void correlate(const Axis& h, const Axis& w, const Map& in, const Map& out, int6
         });
 }
 
-class Filter final : public Conv2dFilter {
+class DepthwiseConv2d final : public PreparedConv2d {
 public:
-    Filter(const Conv2dShape& shape, const float* weight)
+    DepthwiseConv2d(const Conv2dShape& shape, const float* weight)
         : g_(shape),
           h_(forward_axes(g_).h),
           w_(forward_axes(g_).w),
@@ -115,7 +116,7 @@ public:
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
         const Map in{g_.in_h, g_.in_w, g_.in_c}, out{g_.out_h, g_.out_w, g_.out_c};
         const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
-        const int64_t bands = blocks(out.h, kBandRows);
+        const int64_t bands = ceil_div(out.h, kBandRows);
         Zeros zeros(in.w * in.c);
         parallel_tasks(batch * bands, [&](int64_t task) {
             const int64_t n = task / bands, first = task % bands * kBandRows;
@@ -134,8 +135,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
-    return std::make_unique<Filter>(shape, weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<DepthwiseConv2d>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {

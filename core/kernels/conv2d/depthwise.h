@@ -1,10 +1,10 @@
 #pragma once
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 // Convolutions with one input and one output channel a group (Conv2dShape::depthwise), any kernel.
 namespace lathe::kernels::depthwise {
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 

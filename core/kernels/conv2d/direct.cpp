@@ -1,5 +1,6 @@
 #include "lathe/core/kernels/conv2d/direct.h"
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -97,8 +98,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
         return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated, y);
     }
     const Band band(h, w, in.c);
-    const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = blocks(out_group, kernels.columns);
-    const int64_t bands = blocks(h.count, band.rows), size = panel_size(h, w, in_group, kernels);
+    const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = ceil_div(out_group, kernels.columns);
+    const int64_t bands = ceil_div(h.count, band.rows), size = panel_size(h, w, in_group, kernels);
     const bool one = joined(w, groups);
 
     GemmPanel shared = empty_panel();
@@ -120,7 +121,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
 
     // Few bands, as at batch 1, are each shared by several tasks, which copy it anew.
     const int64_t all = groups * panels, tasks = batch * bands;
-    const int64_t shares = std::clamp<int64_t>(kTasks / tasks, 1, blocks(all, 2));
+    const int64_t shares = std::clamp<int64_t>(kTasks / tasks, 1, ceil_div(all, 2));
     parallel_tasks(tasks * shares, [&](int64_t task) {
         const int64_t share = task % shares, n = task / shares / bands, first = task / shares % bands * band.rows;
         const int64_t results = std::min(band.rows, h.count - first);
@@ -141,13 +142,13 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
     });
 }
 
-class Filter final : public Conv2dFilter {
+class DirectConv2d final : public PreparedConv2d {
 public:
-    Filter(const Conv2dShape& shape, const float* weight)
+    DirectConv2d(const Conv2dShape& shape, const float* weight)
         : g_(shape),
           h_(forward_axes(g_).h),
           w_(forward_axes(g_).w),
-          floats_(g_.groups * blocks(g_.out_c / g_.groups, table().gemm.columns) * panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
+          floats_(g_.groups * ceil_div(g_.out_c / g_.groups, table().gemm.columns) * panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
           packed_(static_cast<size_t>(floats_)) {
         const GemmTable& kernels = table().gemm;
         const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups, depth = g_.kernel_h * g_.kernel_w * c_group;
@@ -174,14 +175,14 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
-    return std::make_unique<Filter>(shape, weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<DirectConv2d>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     const GemmTable& kernels = table().gemm;
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
-    const int64_t panels = blocks(c_group, kernels.columns), image = g.in_h * g.in_w * g.in_c;
+    const int64_t panels = ceil_div(c_group, kernels.columns), image = g.in_h * g.in_w * g.in_c;
     // Strides longer than the kernel leave pixels that no tap has seen.
     if (g.stride_h > g.kernel_h || g.stride_w > g.kernel_w || g.dilation_h > 1 || g.dilation_w > 1)
         parallel_for(g.batch, 1, [&](int64_t n, int64_t end) { std::fill(dx + n * image, dx + end * image, 0.0f); });
@@ -206,10 +207,10 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     const Axis h = forward_axes(g).h, w = forward_axes(g).w;
     const Band band(h, w, g.in_c);
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
-    const int64_t size = g.out_c * filter, bands = blocks(g.out_h, band.rows), units = g.batch * bands;
+    const int64_t size = g.out_c * filter, bands = ceil_div(g.out_h, band.rows), units = g.batch * bands;
     constexpr int64_t kPartialFloats = 1 << 22;
     const int64_t partials = std::clamp<int64_t>(kPartialFloats / size, 1, std::min(units, kTasks));
-    const int64_t k_blocks = std::min(kTasks / partials, blocks(k_group, 64)), k_rows = blocks(k_group, k_blocks);
+    const int64_t k_blocks = std::min(kTasks / partials, ceil_div(k_group, 64)), k_rows = ceil_div(k_group, k_blocks);
     const bool one = joined(w, g.groups);
     const int64_t run_taps = one ? g.kernel_w : 1, run = run_taps * c_group;
 
@@ -254,7 +255,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         }
     });
     if (partials > 1)
-        parallel_for(size, blocks(1 << 16, partials), [&](int64_t begin, int64_t end) {
+        parallel_for(size, ceil_div(1 << 16, partials), [&](int64_t begin, int64_t end) {
             std::copy(sums.data() + begin, sums.data() + end, dweight + begin);
             for (int64_t part = 1; part < partials; ++part)
                 for (int64_t i = begin; i < end; ++i) dweight[i] += sums[part * size + i];

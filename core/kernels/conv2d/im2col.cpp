@@ -9,9 +9,9 @@ namespace {
 
 constexpr int64_t kMostPixels = 64;
 
-class Filter final : public Conv2dFilter {
+class Im2colConv2d final : public PreparedConv2d {
 public:
-    Filter(const Conv2dShape& shape, const float* weight)
+    Im2colConv2d(const Conv2dShape& shape, const float* weight)
         : g_(shape),
           h_(forward_axes(g_).h),
           w_(forward_axes(g_).w),
@@ -48,7 +48,7 @@ private:
     Conv2dShape g_;
     Axis h_, w_;
     int64_t depth_;
-    PackedMatrix weight_;
+    PreparedMatrix weight_;
 };
 
 }  // namespace
@@ -57,8 +57,8 @@ bool suits(const Conv2dShape& g) {
     return g.groups == 1 && g.batch * g.out_h * g.out_w <= kMostPixels && g.in_c >= 64 && g.out_c >= 64;
 }
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
-    return std::make_unique<Filter>(shape, weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<Im2colConv2d>(shape, weight);
 }
 
 }  // namespace lathe::kernels::im2col

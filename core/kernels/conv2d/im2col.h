@@ -1,5 +1,5 @@
 #pragma once
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 // Convolution of few pixels as one matrix product of their copied patches (Chellapilla et al. 2006): every weight is read
 // once for all of them, where the direct kernel would read it for each row. Forward only.
@@ -8,6 +8,6 @@ namespace lathe::kernels::im2col {
 // Whether the shape gains: so few pixels that reading the weights takes longer than copying patches.
 bool suits(const Conv2dShape& shape);
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 
 }  // namespace lathe::kernels::im2col

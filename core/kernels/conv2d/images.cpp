@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -32,11 +33,11 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
                const Epilogue& epilogue, float* y) {
     const GemmTable& gemm = table().gemm;
     const SparseTable& turn = table().sparse;
-    const int64_t columns = gemm.columns, vectors = columns / gemm.lanes, units = blocks(batch, columns);
+    const int64_t columns = gemm.columns, vectors = columns / gemm.lanes, units = ceil_div(batch, columns);
     const int64_t in_row = in.row() * columns, tap_row = w.taps * in.c;
     Workspace<float> zeros(static_cast<size_t>(in.row())), turned(static_cast<size_t>(units * in.h * in_row));
     std::fill_n(zeros.data(), in.row(), 0.0f);
-    parallel_for(units * in.h, blocks(1 << 14, in_row), [&](int64_t begin, int64_t end) {
+    parallel_for(units * in.h, ceil_div(1 << 14, in_row), [&](int64_t begin, int64_t end) {
         std::vector<const float*> rows(static_cast<size_t>(columns));
         for (int64_t i = begin; i < end; ++i) {
             side_by_side<const float>(x, in.size(), i / in.h * columns, batch, i % in.h * in.row(), zeros.data(), rows.data());
@@ -52,7 +53,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
     end_of_line.bias = epilogue.bias ? biases.data() : nullptr;
 
     const int64_t line_products = w.count * out.c * (h.taps * tap_row + 1) * vectors;
-    parallel_for(units * h.count, blocks(1 << 16, line_products), [&](int64_t begin, int64_t end) {
+    parallel_for(units * h.count, ceil_div(1 << 16, line_products), [&](int64_t begin, int64_t end) {
         std::vector<float*> pixels(static_cast<size_t>(columns));
         std::vector<int64_t> runs(static_cast<size_t>(h.taps));
         Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));  // whole vectors of rows are read
@@ -92,9 +93,9 @@ bool suits(const Conv2dShape& g, int64_t result_channels, int64_t other_channels
            g.kernel_h * g.kernel_w * other_channels >= kFewestProducts * g.stride_h * g.stride_w;
 }
 
-class Filter final : public Conv2dFilter {
+class ImagesConv2d final : public PreparedConv2d {
 public:
-    Filter(const Conv2dShape& g, const float* weight)
+    ImagesConv2d(const Conv2dShape& g, const float* weight)
         : g_(g), weight_(weight, weight + g.out_c * g.kernel_h * g.kernel_w * g.in_c) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
@@ -114,7 +115,7 @@ bool suits_forward(const Conv2dShape& g) { return suits(g, g.out_c, g.in_c * g.s
 
 bool suits_backward_input(const Conv2dShape& g) { return suits(g, g.in_c, g.out_c); }
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& g, const float* weight) { return std::make_unique<Filter>(g, weight); }
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& g, const float* weight) { return std::make_unique<ImagesConv2d>(g, weight); }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {

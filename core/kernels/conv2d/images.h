@@ -1,5 +1,5 @@
 #pragma once
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 // Convolution with images side by side in a vector's lanes, for fewer result channels than a vector has lanes: maps are turned to
 // [H, W, C, images] and back, each weight is one broadcast value, every lane works, and taps beyond the border are left out
@@ -9,7 +9,7 @@ namespace lathe::kernels::images {
 bool suits_forward(const Conv2dShape& shape);
 bool suits_backward_input(const Conv2dShape& shape);
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 
 }  // namespace lathe::kernels::images

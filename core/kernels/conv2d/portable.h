@@ -1,7 +1,7 @@
 #pragma once
 #include <algorithm>
 
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/parallel.h"
 
 // The definition of convolution in plain loops: what float64 runs and what the fast kernels are tested against.

@@ -1,6 +1,8 @@
 #include "lathe/core/kernels/conv2d/winograd.h"
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/panel.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
@@ -20,7 +22,7 @@ struct Map {
 struct Tiles {
     int64_t down, across, count;
 
-    Tiles(int64_t batch, const Map& map) : down(blocks(map.h, 4)), across(blocks(map.w, 4)), count(batch * down * across) {}
+    Tiles(int64_t batch, const Map& map) : down(ceil_div(map.h, 4)), across(ceil_div(map.w, 4)), count(batch * down * across) {}
 
     // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
     template <int kSize, class T>
@@ -37,7 +39,7 @@ struct Tiles {
     }
 };
 
-int64_t whole_vectors(int64_t floats) { return blocks(floats, kVector) * kVector; }
+int64_t whole_vectors(int64_t floats) { return ceil_div(floats, kVector) * kVector; }
 
 // A matrix [rows, columns] for each of the 36 points.
 struct Points {
@@ -56,7 +58,7 @@ struct Panels {
     Workspace<float> data;
 
     Panels(int64_t depth, int64_t width)
-        : depth(depth), width(width), size(depth * kernels.columns), step(blocks(width, kernels.columns) * size + kPad),
+        : depth(depth), width(width), size(depth * kernels.columns), step(ceil_div(width, kernels.columns) * size + kPad),
           data(static_cast<size_t>(kPoints * step)) {}
 };
 
@@ -69,7 +71,7 @@ void taps_of(const float* filter, int64_t channels, bool flipped, const float** 
 void fill_forward(const Conv2dShape& g, const float* weight, Panels& panels) {
     constexpr int64_t kChunk = 64;
     const int columns = panels.kernels.columns;
-    parallel_for(blocks(g.out_c, columns), 1, [&](int64_t panel, int64_t) {
+    parallel_for(ceil_div(g.out_c, columns), 1, [&](int64_t panel, int64_t) {
         const int64_t k_first = panel * columns, width = std::min<int64_t>(columns, g.out_c - k_first);
         for (int64_t c = 0; c < g.in_c; c += kChunk) {
             const int64_t channels = std::min(kChunk, g.in_c - c);
@@ -89,7 +91,7 @@ void fill_forward(const Conv2dShape& g, const float* weight, Panels& panels) {
 // U [K, C] from the filters turned by 180 degrees.
 void fill_backward(const Conv2dShape& g, const float* weight, Panels& panels) {
     const int columns = panels.kernels.columns;
-    parallel_for(blocks(g.in_c, columns), 1, [&](int64_t panel, int64_t) {
+    parallel_for(ceil_div(g.in_c, columns), 1, [&](int64_t panel, int64_t) {
         const int64_t c = panel * columns;
         for (int64_t k = 0; k < g.out_c; ++k) {
             const float* taps[9];
@@ -109,8 +111,8 @@ struct Blocking {
     Blocking(int64_t count, int64_t c, int64_t k, int64_t large) {
         constexpr int64_t kCacheFloats = 1 << 17, kFewTasks = 4;
         tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 14, 112);
-        tasks = kPoints * c * k <= kCacheFloats && blocks(count, tiles) >= kFewTasks;
-        tiles = std::min(tasks ? blocks(count, blocks(count, tiles)) : large, count);
+        tasks = kPoints * c * k <= kCacheFloats && ceil_div(count, tiles) >= kFewTasks;
+        tiles = std::min(tasks ? ceil_div(count, ceil_div(count, tiles)) : large, count);
     }
 };
 
@@ -138,7 +140,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
         });
         // While a panel multiplies, the next one is fetched if few tiles use it, else the next tile.
         const int columns = panels.kernels.columns;
-        const int64_t passes = blocks(count, panels.kernels.rows), out_panels = blocks(out.c, columns);
+        const int64_t passes = ceil_div(count, panels.kernels.rows), out_panels = ceil_div(out.c, columns);
         const int64_t points_a_task = std::clamp<int64_t>((1 << 17) / (count * in.c * out.c), 1, 6);
         parallel_for(kPoints, points_a_task, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin * out_panels; i < end * out_panels; ++i) {
@@ -151,7 +153,7 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 p.a_step = 1;
                 p.b_step = columns;
                 p.c_row = products.row;
-                if (passes <= 8) p.ahead = panel + panels.size, p.ahead_step = blocks(columns, passes);
+                if (passes <= 8) p.ahead = panel + panels.size, p.ahead_step = ceil_div(columns, passes);
                 else if (k == 0) p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
                 const int64_t width = std::min<int64_t>(columns, whole_vectors(out.c - k));
                 add_columns(p, panel, products.at(0, point) + k, width, panels.kernels.lanes);
@@ -167,16 +169,16 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
             }
         });
     };
-    const int64_t count = blocks(tiles.count, blocking.tiles);
+    const int64_t count = ceil_div(tiles.count, blocking.tiles);
     if (blocking.tasks)
         parallel_tasks(count, [&](int64_t task) { block(task * blocking.tiles); });
     else
         for (int64_t i = 0; i < count; ++i) block(i * blocking.tiles);
 }
 
-class Filter final : public Conv2dFilter {
+class WinogradConv2d final : public PreparedConv2d {
 public:
-    Filter(const Conv2dShape& shape, const float* weight) : g_(shape), panels_(g_.in_c, g_.out_c) {
+    WinogradConv2d(const Conv2dShape& shape, const float* weight) : g_(shape), panels_(g_.in_c, g_.out_c) {
         fill_forward(g_, weight, panels_);
     }
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
@@ -199,8 +201,8 @@ bool suits(const Conv2dShape& g) {
            tiles * kPoints * 2 <= g.out_h * g.out_w * 9;
 }
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight) {
-    return std::make_unique<Filter>(shape, weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<WinogradConv2d>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
@@ -215,7 +217,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     const Tiles tiles(g.batch, out);
     const Blocking blocking(tiles.count, g.in_c, g.out_c, 224);
     const GemmTable& kernels = table().gemm;
-    const int64_t parts = blocking.tasks ? std::min<int64_t>(8, blocks(tiles.count, blocking.tiles)) : 1;
+    const int64_t parts = blocking.tasks ? std::min<int64_t>(8, ceil_div(tiles.count, blocking.tiles)) : 1;
     Workspace<float> zeros(static_cast<size_t>(std::max(in.c, out.c)));
     std::fill(zeros.data(), zeros.data() + std::max(in.c, out.c), 0.0f);
 

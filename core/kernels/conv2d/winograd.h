@@ -1,5 +1,5 @@
 #pragma once
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 // Convolution by Winograd's F(4x4, 3x3) (Lavin & Gray 2015, arXiv 1509.09308): tiles of 4x4 results become 36 independent
 // matrix products [tiles, C] x [C, K], a quarter of the multiplications of the plain definition. Rounding errors grow by
@@ -10,7 +10,7 @@ namespace lathe::kernels::winograd {
 // no the functions below must not be called.
 bool suits(const Conv2dShape& shape);
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 

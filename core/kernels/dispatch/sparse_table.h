@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "lathe/core/kernels/gemm/epilogue.h"
+#include "lathe/core/kernels/dispatch/epilogue.h"
 
 namespace lathe::kernels {
 

@@ -1,6 +1,8 @@
 #include "lathe/core/kernels/gemm/gemm.h"
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/panel.h"
 #include "lathe/core/kernels/gemm/portable.h"
 #include "lathe/core/memory.h"
@@ -24,12 +26,12 @@ Matrix stored(Trans trans, const float* data, int64_t ld) {
 
 // Floats of B [k, n] in panels; the kernel may read a vector beyond the last.
 size_t packed_floats(const GemmTable& kernels, int64_t k, int64_t n) {
-    return static_cast<size_t>(blocks(n, kernels.columns) * std::max<int64_t>(k, 1) * kernels.columns + kernels.columns);
+    return static_cast<size_t>(ceil_div(n, kernels.columns) * std::max<int64_t>(k, 1) * kernels.columns + kernels.columns);
 }
 
 void pack_panels(const GemmTable& kernels, int64_t k, int64_t n, const Matrix& b, int64_t first, float* packed) {
     const int64_t panel_size = std::max<int64_t>(k, 1) * kernels.columns;
-    parallel_for(blocks(n, kernels.columns) - first, blocks(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
+    parallel_for(ceil_div(n, kernels.columns) - first, ceil_div(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
         const int64_t column = (first + begin) * kernels.columns;
         kernels.pack(k, std::min(n, (first + end) * kernels.columns) - column, b.data + column * b.column, b.row, b.column,
                      packed + begin * panel_size, panel_size);
@@ -81,12 +83,12 @@ struct Product {
     // Many rows: tasks take blocks of rows and, when those are few, of panels. The panels of B before `first_packed` are read
     // in their own place.
     void by_rows(const float* packed, int64_t first_packed, float* c, int64_t ldc) const {
-        const int64_t panels = blocks(n, kernels.columns), panel_size = std::max<int64_t>(k, 1) * kernels.columns;
+        const int64_t panels = ceil_div(n, kernels.columns), panel_size = std::max<int64_t>(k, 1) * kernels.columns;
         const bool serial = m * n * k < kSerialMacs;
-        const int64_t rows = serial ? m : kRowsPerTask, row_blocks = blocks(m, rows);
-        const int64_t task_panels = serial ? panels : std::max<int64_t>(blocks(panels * row_blocks, kTasks) / row_blocks,
-                                                                         blocks(kSerialMacs, rows * panel_size));
-        const int64_t panel_blocks = blocks(panels, task_panels);
+        const int64_t rows = serial ? m : kRowsPerTask, row_blocks = ceil_div(m, rows);
+        const int64_t task_panels = serial ? panels : std::max<int64_t>(ceil_div(panels * row_blocks, kTasks) / row_blocks,
+                                                                         ceil_div(kSerialMacs, rows * panel_size));
+        const int64_t panel_blocks = ceil_div(panels, task_panels);
         parallel_tasks(row_blocks * panel_blocks, [&](int64_t task) {
             const int64_t row = task / panel_blocks * rows, begin = task % panel_blocks * task_panels;
             const int64_t last = std::min(panels, begin + task_panels);
@@ -99,14 +101,14 @@ struct Product {
                     Epilogue end;
                     if (first == 0 && epilogue.bias) end.bias = epilogue.bias + i * kernels.columns;
                     if (first + kDepth >= k) end.low = epilogue.low, end.high = epilogue.high;
-                    const int64_t height = std::min(rows, m - row), tiles = blocks(height, kernels.rows);
+                    const int64_t height = std::min(rows, m - row), tiles = ceil_div(height, kernels.rows);
                     const float* ahead = nullptr;
                     int64_t ahead_step = kernels.rows;
                     if (tiles > 2 && i == begin && a.row == k && k <= kDepth) ahead = from.data + kernels.rows * k;
                     else if (tiles <= 8 && !direct) {
                         const bool deeper = i + 1 == last;  // goes on with the first panel's next stretch
                         ahead = columns + (deeper ? (begin - i) * panel_size + kDepth * kernels.columns : panel_size);
-                        ahead_step = blocks(kernels.columns, tiles);
+                        ahead_step = ceil_div(kernels.columns, tiles);
                     }
                     panel(from, height, std::min(kDepth, k - first), columns,
                           direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
@@ -120,8 +122,8 @@ struct Product {
     // k that fits the caches at a time; in their own places neighbours in k may be too far apart for prefetchers and cache sets.
     void by_depth(int64_t tasks, float* c, int64_t ldc) const {
         constexpr int64_t kStep = 128;
-        const int64_t panels = blocks(n, kernels.columns), columns = panels * kernels.columns;
-        const int64_t a_step = blocks(m, 32) * 32 + 16;
+        const int64_t panels = ceil_div(n, kernels.columns), columns = panels * kernels.columns;
+        const int64_t a_step = ceil_div(m, 32) * 32 + 16;
         const bool copied = a.row == 1;
         Workspace<float> sums(static_cast<size_t>(tasks * m * columns));
         parallel_tasks(tasks, [&](int64_t task) {
@@ -143,7 +145,7 @@ struct Product {
                 }
             }
         });
-        parallel_for(m, blocks(1 << 14, n * tasks), [&](int64_t begin, int64_t end) {
+        parallel_for(m, ceil_div(1 << 14, n * tasks), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i)
                 for (int64_t j = 0; j < n; ++j) {
                     float total = epilogue.accumulate ? c[i * ldc + j] : 0;
@@ -167,18 +169,18 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const f
     const Product product{kernels, m, n, k, stored(a_trans, a, lda), stored(b_trans, b, ldb), may_stream(m, n, k, c, ldc, epilogue), padded};
     const int64_t depth_tasks = std::min(kTasks, k / kDepth);
     // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
-    if (depth_tasks > 1 && blocks(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
+    if (depth_tasks > 1 && ceil_div(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
         product.by_depth(depth_tasks, c, ldc);
     else
         product.pack_and_multiply(c, ldc);
 }
 
-PackedMatrix::PackedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb)
+PreparedMatrix::PreparedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb)
     : k_(k), n_(n), bytes_(static_cast<int64_t>(packed_floats(table().gemm, k, n) * sizeof(float))), panels_(packed_floats(table().gemm, k, n)) {
     pack_panels(table().gemm, k, n, stored(trans, b, ldb), 0, panels_.data());
 }
 
-void PackedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const Epilogue& epilogue) const {
+void PreparedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const Epilogue& epilogue) const {
     if (m == 0 || n_ == 0) return;
     const GemmTable& kernels = table().gemm;
     PaddedBias bias(epilogue.bias, n_, kernels.columns);

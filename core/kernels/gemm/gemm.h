@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "lathe/core/kernels/gemm/epilogue.h"
+#include "lathe/core/kernels/dispatch/epilogue.h"
 #include "lathe/core/memory.h"
 
 namespace lathe::kernels {
@@ -16,9 +16,9 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const d
           int64_t ldb, double* c, int64_t ldc, bool accumulate = false);
 
 // op(B) [k, n] arranged for the kernel once, for many products C [m, n] = epilogue(A [m, k] op(B)).
-class PackedMatrix {
+class PreparedMatrix {
 public:
-    PackedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb);
+    PreparedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb);
     void multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const Epilogue& epilogue = {}) const;
     int64_t bytes() const { return bytes_; }
 

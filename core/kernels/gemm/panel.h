@@ -3,15 +3,12 @@
 #include <cmath>
 
 #include "lathe/core/kernels/dispatch/gemm_table.h"
-#include "lathe/core/kernels/gemm/streaming.h"
 #include "lathe/core/memory.h"
 
 // Not for variants.inc: functions here are shared by files compiled for different instruction sets.
 namespace lathe::kernels {
 
 inline constexpr int64_t kNoRuns[] = {0};
-
-inline int64_t blocks(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // A bias [n] with zeros behind it, as panels read whole vectors; null stays null.
 struct PaddedBias : Workspace<float> {

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
-#include "lathe/core/kernels/norm/batch_norm_portable.h"
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
-#include "lathe/core/kernels/gemm/streaming.h"
+#include "lathe/core/kernels/dispatch/streaming.h"
+#include "lathe/core/kernels/norm/batch_norm_portable.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -29,7 +30,7 @@ struct Split {
 
     Split(int64_t n, int64_t channels) : n(n), channels(channels), fold(kVector / std::gcd(channels, kVector)) {
         grain = fold * std::max(kTaskRows, kTaskElements / (channels * fold));
-        tasks = (n + grain - 1) / grain;
+        tasks = ceil_div(n, grain);
     }
     int64_t width() const { return channels * fold; }
 

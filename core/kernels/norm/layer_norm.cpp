@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/norm/layer_norm_portable.h"
 #include "lathe/core/kernels/rows/rows.h"
@@ -27,7 +28,7 @@ void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight
 template <class T>
 void layer_norm_backward(int64_t rows, int64_t width, const T* x, const T* dy, const T* weight, const T* mean,
                          const T* inv_std, T* dx, T* dweight, T* dbias) {
-    const int64_t grain = row_grain(width), tasks = (rows + grain - 1) / grain;
+    const int64_t grain = row_grain(width), tasks = ceil_div(rows, grain);
     Workspace<T> partial(static_cast<size_t>(tasks * 2 * width));
     parallel_tasks(tasks, [&](int64_t task) {
         const int64_t begin = task * grain, count = std::min(grain, rows - begin);

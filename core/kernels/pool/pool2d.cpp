@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/pool/pool2d_portable.h"
 #include "lathe/core/parallel.h"
@@ -27,7 +28,7 @@ int64_t grain(int64_t elements) { return std::max<int64_t>(1, kTaskElements / st
 template <class F>
 void for_each_window(const Pool2dShape& g, int64_t p, F&& f) {
     const int64_t top = p * g.stride_h - g.pad_top, r = std::max<int64_t>(0, -top);
-    const int64_t first = std::min(g.out_w, (g.pad_left + g.stride_w - 1) / g.stride_w);
+    const int64_t first = std::min(g.out_w, ceil_div(g.pad_left, g.stride_w));
     const int64_t room = g.in_w - g.kernel_w + g.pad_left, last = room < 0 ? 0 : std::min(g.out_w, room / g.stride_w + 1);
     for (int64_t q = 0; q < g.out_w;) {
         const int64_t left = q * g.stride_w - g.pad_left, s = std::max<int64_t>(0, -left);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/rows/rows.h"
 
 namespace lathe::kernels {
@@ -41,7 +42,7 @@ void sum_task_rows(int64_t n, int64_t width, const T* x, T* sum) {
 // Long sums are cut into tasks whose partial results are added in task order.
 template <class T>
 void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* sum) {
-    const int64_t grain = row_grain(inner), parts = std::max<int64_t>(1, (n + grain - 1) / grain);
+    const int64_t grain = row_grain(inner), parts = std::max<int64_t>(1, ceil_div(n, grain));
     Workspace<T> partial(parts == 1 ? 0 : static_cast<size_t>(outer * parts * inner));
     T* const first = parts == 1 ? sum : partial.data();
 

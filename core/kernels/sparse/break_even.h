@@ -12,7 +12,7 @@
 namespace lathe::kernels::sparse {
 
 struct BreakEven {
-    std::string dense;              // what conv2d_pack would take, as conv2d_algorithm names it
+    std::string dense;              // what conv2d_prepare would take, as conv2d_algorithm names it
     int64_t channels;               // of input and output, in a group, at least
     std::array<double, 5> sparsity;  // by SparsePattern; 1: never
 };
@@ -30,7 +30,7 @@ const BreakEvenTable& shipped_break_even();
 // Error: the file is damaged or of another instruction set, or LATHE_TUNE names one that is missing.
 const BreakEvenTable& break_even();
 
-// Overrides that choice, for tests and benchmarks; not while a model is packed.
+// Overrides that choice, for tests and benchmarks; not while a model is prepared.
 void use_break_even(BreakEvenTable table);
 
 // Where break_even() looks and `lathe tune` writes; empty without a home folder.

@@ -2,9 +2,10 @@
 #include <optional>
 #include <string>
 
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
-#include "lathe/core/kernels/sparse/packed.h"
+#include "lathe/core/kernels/sparse/prepared.h"
 
 namespace lathe::kernels::sparse {
 namespace {
@@ -62,9 +63,9 @@ std::optional<SparsePattern> chosen(const Conv2dShape& g, const float* weight) {
     return faster(g, pattern, sparsity) ? std::optional(pattern) : std::nullopt;
 }
 
-std::unique_ptr<Conv2dFilter> pack_fastest(const Conv2dShape& g, const float* weight) {
+std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& g, const float* weight) {
     const std::optional<SparsePattern> pattern = chosen(g, weight);
-    return pattern ? pack(g, weight, *pattern) : conv2d_pack(g, weight);
+    return pattern ? prepare(g, weight, *pattern) : conv2d_prepare(g, weight);
 }
 
 // Multiply-adds that the kernels make of each lane and cycle (measured on a Zen 5 with AVX-512, at batches of 32).

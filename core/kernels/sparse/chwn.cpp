@@ -2,17 +2,17 @@
 
 #include <algorithm>
 
-#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
-#include "lathe/core/kernels/gemm/panel.h"
-#include "lathe/core/kernels/sparse/packed.h"
+#include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/kernels/sparse/prepared.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
 namespace lathe::kernels::chwn {
 namespace {
 
-using sparse::Packed;
+using sparse::PreparedWeights;
 
 constexpr int64_t kTasks = 4;
 constexpr int64_t kPixels = 64;  // converted at a time: their channels are read side by side and written far apart
@@ -29,15 +29,15 @@ SparsePattern pattern_for(const Conv2dShape& g, const float* weight, bool pool) 
     return pool && !sparse::has_even_tile(pattern) ? SparsePattern::unstructured : pattern;
 }
 
-class SparseLayer final : public Conv2dFilter {
+class ChwnConv2d final : public PreparedConv2d {
 public:
-    SparseLayer(const Conv2dShape& g, const float* weight, bool pool)
-        : pool_(pool), packed_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::kCopying, pool) {
-        const Conv2dShape& s = packed_.tiling.shape;
-        for (int64_t row = 0; row < s.out_h; row += packed_.tiling.tile.height)
-            for (int64_t column = 0; column < s.out_w; column += packed_.tiling.tile.width)
-                for (int64_t i : packed_.tiling.h.input)
-                    for (int64_t j : packed_.tiling.w.input) {
+    ChwnConv2d(const Conv2dShape& g, const float* weight, bool pool)
+        : pool_(pool), weights_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::kCopying, pool) {
+        const Conv2dShape& s = weights_.tiling.shape;
+        for (int64_t row = 0; row < s.out_h; row += weights_.tiling.tile.height)
+            for (int64_t column = 0; column < s.out_w; column += weights_.tiling.tile.width)
+                for (int64_t i : weights_.tiling.h.input)
+                    for (int64_t j : weights_.tiling.w.input) {
                         const int64_t y = row * s.stride_h - s.pad_top + i, x = column * s.stride_w - s.pad_left + j;
                         const bool inside = y >= 0 && y < s.in_h && x >= 0 && x < s.in_w;
                         positions_.push_back(inside ? static_cast<int32_t>((y * s.in_w + x) * images()) : -1);
@@ -46,19 +46,19 @@ public:
 
     // A task takes a tile and some of the output channels. Tasks of the same tile each copy its planes.
     void forward(int64_t, const float* x, const Epilogue& epilogue, float* y) const override {
-        const int64_t tiles = packed_.tiling.batches, segments = packed_.filter.segments();
-        const int64_t parts = std::min(segments, blocks(kTasks, tiles));
+        const int64_t tiles = weights_.tiling.batches, segments = weights_.filter.segments();
+        const int64_t parts = std::min(segments, ceil_div(kTasks, tiles));
         parallel_tasks(tiles * parts, [&](int64_t task) {
             const int64_t part = task % parts, first = segments * part / parts;
             multiply(task / parts, first, segments * (part + 1) / parts - first, x, epilogue, y);
         });
     }
-    int64_t bytes() const override { return packed_.filter.bytes(); }
+    int64_t bytes() const override { return weights_.filter.bytes(); }
 
 private:
     void multiply(int64_t tile, int64_t first, int64_t segments, const float* x, const Epilogue& epilogue, float* y) const {
-        const sparse::Tiling& tiling = packed_.tiling;
-        const SparseFilter& filter = packed_.filter;
+        const sparse::Tiling& tiling = weights_.tiling;
+        const SparseFilter& filter = weights_.filter;
         const Conv2dShape& g = tiling.shape;
         const int64_t step = pool_ ? 2 : 1, lanes = images(), in_map = g.in_h * g.in_w * lanes;
         const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
@@ -68,24 +68,24 @@ private:
         SparseResults results{.y = nullptr, .map = out_map, .line = out_line, .outputs = 0,
                               .height = reached(tiling.tile.height, row, g.out_h),
                               .width = reached(tiling.tile.width, column, g.out_w), .epilogue = epilogue};
-        Workspace<float> planes(static_cast<size_t>(packed_.chunk_floats()));
-        Workspace<float> sums(static_cast<size_t>(packed_.sum_floats(segments)));
+        Workspace<float> planes(static_cast<size_t>(weights_.chunk_floats()));
+        Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(segments)));
         for (int64_t group = 0; group < filter.groups(); ++group)
             for (int64_t chunk = 0; chunk < filter.chunks(); ++chunk) {
                 const int64_t channel = group * filter.in_per_group() + chunk * filter.chunk();
                 const bool last = chunk + 1 == filter.chunks();  // then comes the first chunk of the tile to the right
                 const int64_t chunk_maps = filter.chunk() * in_map;
                 const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * chunk_maps : chunk_maps;
-                tiling.kernels.copy(packed_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
+                tiling.kernels.copy(weights_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
                                     x + channel * in_map, in_map, ahead, tiling.plane, planes.data());
-                SparseRows rows = packed_.rows(chunk, planes.data());
+                SparseRows rows = weights_.rows(chunk, planes.data());
                 for (int64_t segment = first; segment < first + segments; ++segment) {
                     filter.read(group, chunk, segment, rows);
-                    rows.sums = sums.data() + (filter.chunks() > 1 ? segment - first : 0) * packed_.sum_floats(1);
+                    rows.sums = sums.data() + (filter.chunks() > 1 ? segment - first : 0) * weights_.sum_floats(1);
                     if (last) {
                         const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
                         results.y = y + k * out_map + row / step * out_line + column / step * lanes;
-                        results.outputs = packed_.outputs(segment);
+                        results.outputs = weights_.outputs(segment);
                         if (epilogue.bias) results.epilogue.bias = epilogue.bias + k;
                         if (!pool_) rows.results = &results;
                     }
@@ -97,13 +97,13 @@ private:
     }
 
     bool pool_;
-    Packed packed_;
+    PreparedWeights weights_;
     std::vector<int32_t> positions_;  // [tiles, positions]: where a channel's map holds them; -1 outside
 };
 
-class DepthwiseLayer final : public Conv2dFilter {
+class ChwnDepthwiseConv2d final : public PreparedConv2d {
 public:
-    DepthwiseLayer(const Conv2dShape& g, const float* weight) : g_(g), weight_(weight, weight + g.in_c * 9) {}
+    ChwnDepthwiseConv2d(const Conv2dShape& g, const float* weight) : g_(g), weight_(weight, weight + g.in_c * 9) {}
 
     static bool suits(const Conv2dShape& g) {
         return g.depthwise() && g.kernel_h == 3 && g.kernel_w == 3 && g.dilation_h == 1 && g.dilation_w == 1 &&
@@ -152,13 +152,13 @@ void leave(int64_t pixels, int64_t channels, const float* x, float* y) {
     });
 }
 
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight, bool pool) {
-    if (!pool && DepthwiseLayer::suits(shape)) return std::make_unique<DepthwiseLayer>(shape, weight);
-    return std::make_unique<SparseLayer>(shape, weight, pool);
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight, bool pool) {
+    if (!pool && ChwnDepthwiseConv2d::suits(shape)) return std::make_unique<ChwnDepthwiseConv2d>(shape, weight);
+    return std::make_unique<ChwnConv2d>(shape, weight, pool);
 }
 
 double cycles(const Conv2dShape& g, const float* weight) {
-    if (DepthwiseLayer::suits(g)) return sparse::dense_cycles(batched(g));
+    if (ChwnDepthwiseConv2d::suits(g)) return sparse::dense_cycles(batched(g));
     const SparsePattern pattern = sparse::pattern_of(g, weight);
     const int64_t count = sparse::nonzeros(g, weight);
     return sparse::best_tiling(batched(g), pattern, count, sparse::kCopying).cycles(pattern, count, sparse::kCopying);

@@ -1,5 +1,5 @@
 #pragma once
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/kernels/sparse/filter.h"
 
 // Convolution with weights of which many are zero: the work grows with those that are not. Vectors run over pixels, 16 tiles
@@ -8,20 +8,20 @@
 namespace lathe::kernels::sparse {
 
 // Any shape; the weights [K, R, S, C/G] as SparseFilter takes them. Errors: SparseFilter's.
-std::unique_ptr<Conv2dFilter> pack(const Conv2dShape& shape, const float* weight,
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight,
                                    SparsePattern pattern = SparsePattern::unstructured);
 
 // The pattern with the fastest kernel that holds these weights with at most 5% of zeros stored beside them.
 SparsePattern pattern_of(const Conv2dShape& shape, const float* weight);
 
-// Whether pack() is faster than conv2d_pack() when the share `sparsity` of the weights is zero, by break_even()'s table.
+// Whether prepare() is faster than conv2d_prepare() when the share `sparsity` of the weights is zero, by break_even()'s table.
 // Never where the pixels of a batch do not fill a vector.
 bool faster(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
-// Sparse in the weights' own pattern where that is faster, else conv2d_pack().
-std::unique_ptr<Conv2dFilter> pack_fastest(const Conv2dShape& shape, const float* weight);
+// Sparse in the weights' own pattern where that is faster, else conv2d_prepare().
+std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& shape, const float* weight);
 
-// Estimates, in cycles, of what conv2d_pack()'s filter and pack_fastest()'s take.
+// Estimates, in cycles, of what conv2d_prepare()'s and prepare_fastest()'s forward take.
 double dense_cycles(const Conv2dShape& shape);
 double fastest_cycles(const Conv2dShape& shape, const float* weight);
 

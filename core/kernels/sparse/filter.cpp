@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
-#include "lathe/core/kernels/gemm/panel.h"
 
 namespace lathe::kernels {
 namespace {
@@ -39,8 +39,8 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
     const int64_t count = out_c * taps * in_per_group;
     nonzeros_ = count - std::count(weight, weight + count, 0.0f);
     const int64_t out_group = out_c / groups;
-    chunks_ = blocks(in_per_group, chunk_);
-    segments_ = blocks(out_group, kSegment);
+    chunks_ = ceil_div(in_per_group, chunk_);
+    segments_ = ceil_div(out_group, kSegment);
 
     for (int64_t part = 0; part < groups_ * chunks_ * segments_; ++part) {
         const int64_t segment = part % segments_, first = part / segments_ % chunks_ * chunk_, group = part / segments_ / chunks_;
@@ -64,7 +64,7 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
             counts_.push_back(static_cast<uint16_t>(offsets_.size() - before));
         }
         for (int64_t row = 0; row < rows && kept; ++row) {
-            int64_t stored = 0;  // positions are packed four a byte
+            int64_t stored = 0;  // positions stand four a byte
             const auto store = [&](float value, int64_t position) {
                 if (stored % 4 == 0) positions_.push_back(0);
                 positions_.back() = static_cast<uint8_t>(positions_.back() | position << stored++ % 4 * 2);
@@ -93,7 +93,7 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
 void SparseFilter::read(int64_t group, int64_t chunk, int64_t segment, SparseRows& to) const {
     const int64_t part = (group * chunks_ + chunk) * segments_ + segment, start = starts_[static_cast<size_t>(part)];
     const int64_t rows = std::min(kSegment, out_c_ / groups_ - segment * kSegment), height = row_height();
-    to.rows = blocks(rows, height);
+    to.rows = ceil_div(rows, height);
     to.values = values_.data() + start * (pattern_ == SparsePattern::unstructured ? 1 : 4);
     if (kept_of_four(pattern_)) {
         to.positions = positions_.data() + start;

@@ -21,7 +21,7 @@ const char* name_of(SparsePattern pattern);  // "unstructured", "1:4", "2:4", "1
 // (unstructured), 1 (blocks) or 1/4 (N:M).
 class SparseFilter {
 public:
-    // weight: [out_c, taps, in_per_group], taps = R * S. Any weights may be packed as blocks: a block with one weight other
+    // weight: [out_c, taps, in_per_group], taps = R * S. Any weights may be held as blocks: a block with one weight other
     // than zero is kept whole. chunk: input channels taken at a time, a multiple of 4.
     // Errors: N:M or 1x4 with in_per_group not divisible by 4, more than N weights of 4 to keep, chunk * taps beyond 65535.
     SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups, const float* weight,

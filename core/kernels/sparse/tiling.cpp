@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
-#include "lathe/core/kernels/gemm/panel.h"
 
 namespace lathe::kernels::sparse {
 namespace {
@@ -52,10 +52,10 @@ Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTab
       tile(tile),
       h(tile.height, g.kernel_h, g.stride_h, g.dilation_h),
       w(tile.width, g.kernel_w, g.stride_w, g.dilation_w),
-      down(blocks(g.out_h, tile.height)),
-      across(blocks(g.out_w, tile.width)),
+      down(ceil_div(g.out_h, tile.height)),
+      across(ceil_div(g.out_w, tile.width)),
       count(g.batch * down * across),
-      batches(blocks(count, kernels.lanes)),
+      batches(ceil_div(count, kernels.lanes)),
       positions(h.size() * w.size()),
       plane(positions * kernels.lanes),
       vectors(tile.height * tile.width),
@@ -69,7 +69,7 @@ double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) co
     const double beyond = std::max(static_cast<double>(chunk * plane * 4) / kFirstLevelBytes - 1, 0.0);
     const double loads = (v + outputs) * (1 + 0.3 * beyond);
     const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
-    const double sums = static_cast<double>(shape.out_c * blocks(shape.in_c / shape.groups, chunk)) * (1.7 * v + 4);
+    const double sums = static_cast<double>(shape.out_c * ceil_div(shape.in_c / shape.groups, chunk)) * (1.7 * v + 4);
     const double moved = moving * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
     return static_cast<double>(batches) * (products + sums + moved);
 }
@@ -129,7 +129,7 @@ Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonz
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i < kernels.tiles; ++i) {
         if (!kernel_of(kernels.tile[i], pattern) || (even && !is_even(kernels.tile[i]))) continue;
-        for (int64_t steps = 1; steps <= std::min(most, blocks(channels, step)); ++steps) {
+        for (int64_t steps = 1; steps <= std::min(most, ceil_div(channels, step)); ++steps) {
             const Tiling tiling(shape, kernels, kernels.tile[i], steps * step);
             const double cycles = tiling.cycles(pattern, nonzeros, moving);
             if (cycles <= least) least = cycles, best.emplace(std::move(tiling));

@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/sparse/filter.h"
 

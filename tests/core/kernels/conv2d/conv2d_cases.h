@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/shape.h"
 
 // Geometries that cover every tail and oddity of the convolution kernels.
 inline const lathe::kernels::Conv2dShape kShapes[] = {

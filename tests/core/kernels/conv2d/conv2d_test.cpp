@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/conv2d/portable.h"
 #include "lathe/core/kernels/conv2d/winograd.h"
 #include "lathe/tests/core/kernels/conv2d/conv2d_cases.h"
@@ -50,11 +51,11 @@ TEST_CASE("convolutions agree with the float64 reference") {
             for (float& v : y32_biased) v = std::clamp(v, -0.5f, 1.5f);
             CHECK(clamped == y32_biased);
 
-            // Packed once, for another batch, on top of what y held.
-            const auto filter = conv2d_pack(g, weight32.data());
+            // Prepared once, for another batch, on top of what y held.
+            const auto layer = conv2d_prepare(g, weight32.data());
             std::vector<float> sum(y32.size(), 1), first(y32.size() / g.batch, 1);
-            filter->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
-            filter->forward(1, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, first.data());
+            layer->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
+            layer->forward(1, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, first.data());
             for (float& v : sum) v -= 1;
             for (float& v : first) v -= 1;
             CHECK(relative_error(sum, y_biased, y_scale) < tolerance(g) + 2);

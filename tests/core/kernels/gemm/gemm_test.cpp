@@ -57,13 +57,13 @@ TEST_CASE("gemm adds a bias and clamps") {
             auto c = random_values<float>(m * n, 3), plain = c;
             gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, plain.data(), n, Epilogue{.accumulate = true});
             gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, c.data(), n, {bias.data(), 0.0f, 6.0f, true});
-            auto packed = random_values<float>(m * n, 3);
-            PackedMatrix(Trans::yes, k, n, b.data(), k).multiply(m, a.data(), k, packed.data(), n, {bias.data(), 0.0f, 6.0f, true});
+            auto prepared = random_values<float>(m * n, 3);
+            PreparedMatrix(Trans::yes, k, n, b.data(), k).multiply(m, a.data(), k, prepared.data(), n, {bias.data(), 0.0f, 6.0f, true});
             int64_t wrong = 0;
             for (int64_t i = 0; i < m * n; ++i) {
                 const float want = std::clamp(plain[i] + bias[i % n], 0.0f, 6.0f);
                 const float tolerance = 1e-6f * static_cast<float>(8 + k);
-                wrong += !(std::abs(c[i] - want) <= tolerance) + !(std::abs(packed[i] - want) <= tolerance);
+                wrong += !(std::abs(c[i] - want) <= tolerance) + !(std::abs(prepared[i] - want) <= tolerance);
             }
             CHECK(wrong == 0);
         }

@@ -4,6 +4,7 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/parallel.h"
@@ -92,18 +93,18 @@ TEST_CASE("the table alone chooses between sparse and dense") {
     for (const Conv2dShape& g : kShapes) {
         CAPTURE(std::string(conv2d_algorithm(g)));
         const std::vector<float> weight = half_zero(g);
-        const int64_t dense = conv2d_pack(g, weight.data())->bytes(), sparse = sparse::pack(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
+        const int64_t dense = conv2d_prepare(g, weight.data())->bytes(), sparse = sparse::prepare(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
         REQUIRE(dense != sparse);
         for (int count : {1, 2}) {
             set_threads(count);
             sparse::use_break_even(all(1));
-            CHECK(sparse::pack_fastest(g, weight.data())->bytes() == dense);
+            CHECK(sparse::prepare_fastest(g, weight.data())->bytes() == dense);
             sparse::use_break_even(all(0));
-            CHECK(sparse::pack_fastest(g, weight.data())->bytes() == sparse);
+            CHECK(sparse::prepare_fastest(g, weight.data())->bytes() == sparse);
             sparse::use_break_even(all(0.625));  // as many as are zero
-            CHECK(sparse::pack_fastest(g, weight.data())->bytes() == sparse);
+            CHECK(sparse::prepare_fastest(g, weight.data())->bytes() == sparse);
             sparse::use_break_even(all(0.626));
-            CHECK(sparse::pack_fastest(g, weight.data())->bytes() == dense);
+            CHECK(sparse::prepare_fastest(g, weight.data())->bytes() == dense);
         }
     }
 }

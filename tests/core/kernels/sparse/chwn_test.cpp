@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/core/kernels/conv2d/conv2d_cases.h"
@@ -26,10 +27,10 @@ std::vector<float> left(int64_t pixels, int64_t channels, const std::vector<floa
 }
 
 // Results in NHWC of the filter in CHWN; y holds what results are added to, where they are.
-std::vector<float> convolved(const Conv2dShape& g, const Conv2dFilter& filter, const std::vector<float>& x, const Epilogue& epilogue,
+std::vector<float> convolved(const Conv2dShape& g, const PreparedConv2d& layer, const std::vector<float>& x, const Epilogue& epilogue,
                              const std::vector<float>& y) {
     std::vector<float> results = entered(g.out_h * g.out_w, g.out_c, y);
-    filter.forward(chwn::images(), entered(g.in_h * g.in_w, g.in_c, x).data(), epilogue, results.data());
+    layer.forward(chwn::images(), entered(g.in_h * g.in_w, g.in_c, x).data(), epilogue, results.data());
     return left(g.out_h * g.out_w, g.out_c, results);
 }
 
@@ -66,15 +67,15 @@ TEST_CASE("convolutions in CHWN agree with the float64 reference") {
                 std::vector<double> y(static_cast<size_t>(y_size(g))), scale(y);
                 conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
                 conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
-                const auto filter = chwn::pack(g, weight32.data());
+                const auto layer = chwn::prepare(g, weight32.data());
                 const std::vector<float> nothing(y.size(), NAN), ones(y.size(), 1);
-                std::vector<float> y32 = convolved(g, *filter, x32, Epilogue{bias32.data()}, nothing);
+                std::vector<float> y32 = convolved(g, *layer, x32, Epilogue{bias32.data()}, nothing);
                 CHECK(relative_error(y32, y, scale) < 4);
-                std::vector<float> sum = convolved(g, *filter, x32, {.bias = bias32.data(), .accumulate = true}, ones);
+                std::vector<float> sum = convolved(g, *layer, x32, {.bias = bias32.data(), .accumulate = true}, ones);
                 for (float& v : sum) v -= 1;
                 CHECK(relative_error(sum, y, scale) < 6);
                 for (float& v : y32) v = std::clamp(v, -0.5f, 1.5f);
-                CHECK(convolved(g, *filter, x32, Epilogue{bias32.data(), -0.5f, 1.5f}, nothing) == y32);
+                CHECK(convolved(g, *layer, x32, Epilogue{bias32.data(), -0.5f, 1.5f}, nothing) == y32);
             });
         }
     }
@@ -94,8 +95,8 @@ TEST_CASE("a filter in CHWN takes the largest of every 2x2 results") {
                 const auto x = random_values<float>(x_size(g), 1), bias = random_values<float>(g.out_c, 3);
                 const Epilogue end{.bias = bias.data(), .low = 0};
                 std::vector<float> whole(static_cast<size_t>(y_size(g)), NAN), pooled(whole.size() / 4, NAN), wanted(pooled);
-                chwn::pack(g, weight.data())->forward(g.batch, x.data(), end, whole.data());
-                chwn::pack(g, weight.data(), true)->forward(g.batch, x.data(), end, pooled.data());
+                chwn::prepare(g, weight.data())->forward(g.batch, x.data(), end, whole.data());
+                chwn::prepare(g, weight.data(), true)->forward(g.batch, x.data(), end, pooled.data());
                 const int64_t n = g.batch, half = g.out_w / 2;
                 const auto at = [&](int64_t row, int64_t column, int64_t i) {  // row: of all channels' maps
                     return whole[static_cast<size_t>((row * g.out_w + column) * n + i)];
@@ -118,6 +119,6 @@ TEST_CASE("convolutions in CHWN give the same bits for one and two threads") {
     for (Conv2dShape g : kShapes) {
         g.batch = chwn::images();
         const auto weight = sparse_weights(SparsePattern::unstructured, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, 0.2, 2);
-        CHECK(same_for_threads(*chwn::pack(g, weight.data()), g));
+        CHECK(same_for_threads(*chwn::prepare(g, weight.data()), g));
     }
 }

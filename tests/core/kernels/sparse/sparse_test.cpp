@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lathe/core/error.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/conv2d/portable.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/parallel.h"
@@ -43,17 +44,17 @@ TEST_CASE("sparse convolutions agree with the float64 reference") {
         conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
         conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
         for_each_isa([&] {
-            const auto filter = sparse::pack(g, weight32.data(), pattern);
+            const auto layer = sparse::prepare(g, weight32.data(), pattern);
             std::vector<float> y32(y.size(), NAN), clamped(y32), sum(y.size(), 1);
             std::vector<float> first(y.size() / static_cast<size_t>(g.batch), NAN);
-            filter->forward(g.batch, x32.data(), Epilogue{bias32.data()}, y32.data());
+            layer->forward(g.batch, x32.data(), Epilogue{bias32.data()}, y32.data());
             CHECK(relative_error(y32, y, scale) < 4);
-            filter->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
+            layer->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
             for (float& v : sum) v -= 1;
             CHECK(relative_error(sum, y, scale) < 6);
-            filter->forward(1, x32.data(), Epilogue{bias32.data()}, first.data());
+            layer->forward(1, x32.data(), Epilogue{bias32.data()}, first.data());
             CHECK(relative_error(first, {y.begin(), y.begin() + static_cast<int64_t>(first.size())}, scale) < 4);
-            filter->forward(g.batch, x32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
+            layer->forward(g.batch, x32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
             for (float& v : y32) v = std::clamp(v, -0.5f, 1.5f);
             CHECK(clamped == y32);
         });
@@ -62,7 +63,7 @@ TEST_CASE("sparse convolutions agree with the float64 reference") {
 
 TEST_CASE("sparse convolutions give the same bits for one and two threads") {
     for_each_case({0.1}, [](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight) {
-        CHECK(same_for_threads(*sparse::pack(g, weight.data(), pattern), g));
+        CHECK(same_for_threads(*sparse::prepare(g, weight.data(), pattern), g));
     });
 }
 
@@ -82,9 +83,9 @@ TEST_CASE("sparse linear layers agree with the float64 reference, for any number
                 conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
                 conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
                 for_each_isa([&] {
-                    const auto filter = sparse::pack(g, weight32.data(), pattern);
+                    const auto layer = sparse::prepare(g, weight32.data(), pattern);
                     std::vector<float> y32(y.size(), NAN);
-                    filter->forward(rows, x32.data(), Epilogue{bias32.data()}, y32.data());
+                    layer->forward(rows, x32.data(), Epilogue{bias32.data()}, y32.data());
                     CHECK(relative_error(y32, y, scale) < 4);
                 });
             }
@@ -95,12 +96,12 @@ TEST_CASE("rows without weights give the bias") {
     for (int i = 0; i < 20; ++i) bias[static_cast<size_t>(i)] = static_cast<float>(i);
     weight[5 * 16 + 3] = 2;
     for (SparsePattern pattern : kPatterns) {
-        sparse::pack({1, 1, 1, 16, 1, 1, 20, 1, 1}, weight.data(), pattern)->forward(1, x.data(), Epilogue{bias.data()}, y.data());
+        sparse::prepare({1, 1, 1, 16, 1, 1, 20, 1, 1}, weight.data(), pattern)->forward(1, x.data(), Epilogue{bias.data()}, y.data());
         for (int i = 0; i < 20; ++i) CHECK(y[static_cast<size_t>(i)] == static_cast<float>(i == 5 ? 7 : i));
     }
 }
 
-TEST_CASE("a packed filter is as small as its pattern allows") {
+TEST_CASE("a sparse filter is as small as its pattern allows") {
     const auto bytes = [](SparsePattern pattern, double density) {
         const auto weight = sparse_weights(pattern, 256, 9, 256, density, 7);
         const SparseFilter filter(pattern, 256, 9, 256, 1, weight.data(), 32);
@@ -141,6 +142,6 @@ TEST_CASE("sparse kernels are chosen from where they win") {
 
     const auto dense = random_values<float>(64 * 9 * 64, 1);
     const auto pruned = sparse_weights(SparsePattern::unstructured, 64, 9, 64, 0.1, 1);
-    CHECK(sparse::pack_fastest(winograd, dense.data())->bytes() == conv2d_pack(winograd, dense.data())->bytes());
-    CHECK(sparse::pack_fastest(winograd, pruned.data())->bytes() == sparse::pack(winograd, pruned.data())->bytes());
+    CHECK(sparse::prepare_fastest(winograd, dense.data())->bytes() == conv2d_prepare(winograd, dense.data())->bytes());
+    CHECK(sparse::prepare_fastest(winograd, pruned.data())->bytes() == sparse::prepare(winograd, pruned.data())->bytes());
 }

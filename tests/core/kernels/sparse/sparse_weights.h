@@ -41,14 +41,14 @@ inline std::vector<float> sparse_weights(SparsePattern pattern, int64_t k, int64
 }
 
 // Whether the filter gives the same bits for one and two threads.
-inline bool same_for_threads(const lathe::kernels::Conv2dFilter& filter, const lathe::kernels::Conv2dShape& g) {
+inline bool same_for_threads(const lathe::kernels::PreparedConv2d& layer, const lathe::kernels::Conv2dShape& g) {
     const int before = lathe::threads();
     const auto x = random_values<float>(x_size(g), 1);
     std::vector<float> y[2];
     for (int i : {0, 1}) {
         lathe::set_threads(i + 1);
         y[i].resize(static_cast<size_t>(y_size(g)));
-        filter.forward(g.batch, x.data(), {}, y[i].data());
+        layer.forward(g.batch, x.data(), {}, y[i].data());
     }
     lathe::set_threads(before);
     return y[0] == y[1];

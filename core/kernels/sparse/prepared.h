@@ -8,12 +8,12 @@
 namespace lathe::kernels::sparse {
 
 // Sparse weights in chunks for the tiling that suits them best, and where the planes of a chunk hold what they meet.
-struct Packed {
+struct PreparedWeights {
     Tiling tiling;
     SparseFilter filter;
 
     // `moving` and `even` as best_tiling takes them. Errors: its own and SparseFilter's.
-    Packed(const Conv2dShape& shape, const float* weight, SparsePattern pattern, double moving, bool even = false);
+    PreparedWeights(const Conv2dShape& shape, const float* weight, SparsePattern pattern, double moving, bool even = false);
 
     int64_t channels_of(int64_t chunk) const { return std::min(filter.chunk(), filter.in_per_group() - chunk * filter.chunk()); }
     int64_t chunk_floats() const { return filter.chunk() * tiling.plane; }

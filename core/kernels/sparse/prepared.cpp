@@ -1,10 +1,10 @@
-#include "lathe/core/kernels/sparse/packed.h"
+#include "lathe/core/kernels/sparse/prepared.h"
 
 #include <algorithm>
 
 namespace lathe::kernels::sparse {
 
-Packed::Packed(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving, bool even)
+PreparedWeights::PreparedWeights(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving, bool even)
     : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving, even)),
       filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk) {
     if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
@@ -16,7 +16,7 @@ Packed::Packed(const Conv2dShape& g, const float* weight, SparsePattern pattern,
 }
 
 // Where the planes of `channels` channels hold what tap meets channel 0, step, 2 step, … [taps, channels / step].
-std::vector<int32_t> Packed::offsets(int64_t channels, int64_t step) const {
+std::vector<int32_t> PreparedWeights::offsets(int64_t channels, int64_t step) const {
     std::vector<int32_t> result;
     for (int64_t h : tiling.h.tap)
         for (int64_t w : tiling.w.tap)
@@ -26,7 +26,7 @@ std::vector<int32_t> Packed::offsets(int64_t channels, int64_t step) const {
     return result;
 }
 
-SparseRows Packed::rows(int64_t chunk, const float* planes) const {
+SparseRows PreparedWeights::rows(int64_t chunk, const float* planes) const {
     SparseRows rows{};
     rows.offsets = (chunk + 1 == filter.chunks() ? last_groups_ : groups_).data();
     rows.groups = filter.taps() * channels_of(chunk) / 4;
