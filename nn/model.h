@@ -23,8 +23,10 @@ struct ModelOptions {
     double dropout = -1;             // probability; negative: the network's usual one
 };
 
-// A network that a file can hold whole: the name and options of its architecture, its layers, and what a user needs to
-// run it on images.
+// A network that a file can hold whole: its layers, a name, and what a user needs to run it on images. The network may be any
+// module, also one of the user's own: a file holds its graph.
+//
+//     nn::Model model("mine", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<MyNet>());
 class Model : public Module {
 public:
     Model(std::string architecture, ModelOptions options, std::unique_ptr<Module> net);
@@ -39,12 +41,11 @@ public:
     Module& net() { return *net_; }
     std::vector<Module*> pieces() override { return net_->pieces(); }
 
-    // Fresh weights for the last linear layer, for another number of classes; forgets the class names.
+    // Fresh weights without transforms for the last layer, for another number of classes; forgets the class names.
     // Error: the network does not end in a linear layer with an output for each class.
     void replace_classifier(int64_t classes);
-
-    // Some parameter has another shape than the architecture gave it (Parameter::select_).
-    bool resized();
+    // Takes inputs of another size from now on. Error: the network's graph cannot (a linear layer behind a flattened image).
+    void set_input_shape(const Shape& input);
 
     std::vector<std::string> class_names{};
     InputScaling scaling{};
@@ -56,7 +57,6 @@ private:
     std::string architecture_;
     ModelOptions options_;
     std::unique_ptr<Module> net_;
-    std::map<std::string, Shape> built_;  // the parameters' shapes as the architecture gave them
 };
 
 }  // namespace lathe::nn

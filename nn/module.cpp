@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "lathe/nn/run/replay.h"
+#include "lathe/nn/graph_module.h"
 
 namespace lathe::nn {
 
@@ -36,9 +36,19 @@ std::vector<std::string> layer_names(const std::vector<std::pair<std::string, Pa
 
 Variable Module::operator()(const Variable& x) {
     PathScope scope(name_);
-    if (Replay::active) [[unlikely]]
-        return Replay::active->call(*this, x);
     return forward(x);
+}
+
+Variable Module::operator()(const std::vector<Variable>& inputs) {
+    PathScope scope(name_);
+    return forward_all(inputs);
+}
+
+Variable Module::forward(const Variable&) { fail("expected several inputs, got one"); }
+
+Variable Module::forward_all(const std::vector<Variable>& inputs) {
+    check(inputs.size() == 1, "expected one input, got ", inputs.size());
+    return forward(inputs[0]);
 }
 
 void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& f) {
@@ -114,7 +124,7 @@ std::map<std::string, Tensor> Module::state() {
     return state;
 }
 
-void Module::load_state(const std::map<std::string, Tensor>& state, Sizes sizes) {
+void Module::load_state(const std::map<std::string, Tensor>& state) {
     std::set<std::string> left;
     for (const auto& [name, tensor] : state)
         if (!name.ends_with("num_batches_tracked")) left.insert(name);
@@ -125,8 +135,7 @@ void Module::load_state(const std::map<std::string, Tensor>& state, Sizes sizes)
         return found->second;
     };
     auto fit = [&](const std::string& name, const Tensor& stored, const Tensor& now) {
-        const bool fits = sizes == Sizes::follow ? stored.rank() == now.rank() : stored.shape() == now.shape();
-        check(fits && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ", name_of(now.dtype()), " and shape ",
+        check(stored.shape() == now.shape() && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ", name_of(now.dtype()), " and shape ",
               now.shape(), ", got ", name_of(stored.dtype()), " ", stored.shape());
         return stored.clone();
     };
@@ -190,24 +199,35 @@ void Module::child(const std::string& name, Module& child) {
 
 namespace {
 
+// Effective weights are made before tracing begins, so that the graph meets them ready.
 TraceNames names_of(Module& module) {
     TraceNames names;
-    for (const auto& [name, parameter] : module.named_parameters()) names[parameter->value().raw()] = {"parameter", name};
+    for (const auto& [name, parameter] : module.named_parameters())
+        names[parameter->effective().value().raw()] = {"parameter", name};
     for (const auto& [name, buffer] : module.named_buffers()) names[buffer->raw()] = {"buffer", name};
     return names;
 }
 
 }  // namespace
 
-Graph trace(Module& module, const Tensor& x) {
+Graph trace(Module& module, const std::vector<Tensor>& inputs) {
     const ModeScope eval(module, false);
-    return lathe::trace([&](const Variable& input) { return module(input); }, x, names_of(module));
+    const NoGrad no_grad;
+    const Forward run = [&](const std::vector<Variable>& x) { return module(x); };
+    Graph graph = lathe::trace(run, inputs, names_of(module));
+    std::map<std::string, FileOrder> orders;
+    for (const auto& [name, parameter] : module.named_parameters()) orders[name] = parameter->layout();
+    for (GraphNode& node : graph.nodes)
+        if (node.op == "parameter") node.attributes = order_attributes(orders.at(node.path));
+    check_pass(graph);
+    return graph;
 }
 
-Graph trace_backward(Module& module, const Tensor& x) {
+Graph trace_backward(Module& module, const std::vector<Tensor>& inputs) {
     const ModeScope training(module, true);
     module.zero_grad();
-    Graph graph = lathe::trace_backward([&](const Variable& input) { return module(input); }, x, names_of(module));
+    const Forward run = [&](const std::vector<Variable>& x) { return module(x); };
+    Graph graph = lathe::trace_backward(run, inputs, names_of(module));
     module.zero_grad();
     return graph;
 }

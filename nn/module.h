@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "lathe/core/graph/graph.h"
+#include "lathe/core/graph/trace.h"
 #include "lathe/core/tape/variable.h"
 #include "lathe/nn/parameter.h"
 
@@ -27,6 +27,7 @@ public:
 
     // Runs forward inside the layer's path, so that errors and traced ops name the layer ("layer1.0.conv1").
     Variable operator()(const Variable& x);
+    Variable operator()(const std::vector<Variable>& inputs);  // of a network with several inputs, or one
 
     // Of this module and all below, in order of registration, with dotted names. Absent ones (no bias) are left out.
     std::vector<std::pair<std::string, Parameter*>> named_parameters();
@@ -59,18 +60,18 @@ public:
     // Everything to be kept, by name and in the arrangement of files: parameters, the state of their transforms
     // ("conv1.weight.mask"), buffers. The tensors are copies where the arrangement differs, shared otherwise.
     std::map<std::string, Tensor> state();
-    // Sets what state() gives. PyTorch's num_batches_tracked is ignored. With Sizes::follow the layers take the sizes of the
-    // tensors given: so the weights of a channel-pruned network load into its full-size architecture.
+    // Sets what state() gives. PyTorch's num_batches_tracked is ignored.
     // Error: a name missing or unknown, or another shape or element type than the layer's.
-    enum class Sizes { fixed, follow };
-    void load_state(const std::map<std::string, Tensor>& state, Sizes sizes = Sizes::fixed);
+    void load_state(const std::map<std::string, Tensor>& state);
 
     // Parameters and floating-point buffers become f32, or f64 for gradient checks; transforms stay.
     void convert(DType dtype);
 
 protected:
     Module() = default;
-    virtual Variable forward(const Variable& x) = 0;
+    // A module overrides one of the two: the second when it has several inputs.
+    virtual Variable forward(const Variable& x);
+    virtual Variable forward_all(const std::vector<Variable>& inputs);  // Error: as many as forward takes, one, are not given
 
     // Registration, in constructors. What is registered must live as long as the module. Error: the name is taken.
     void parameter(const std::string& name, Parameter& parameter);
@@ -78,7 +79,6 @@ protected:
     void child(const std::string& name, Module& child);
 
 private:
-    friend class Replay;
     void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
     void check_free(const std::string& name) const;
 
@@ -89,11 +89,14 @@ private:
     bool training_ = true;
 };
 
-// The graph of one forward of the module on x, in evaluation mode, with parameters and buffers under their names.
-Graph trace(Module& module, const Tensor& x);
+// The graph of one forward of the module, in evaluation mode, with parameters and buffers under their names. A parameter's node
+// stands for its effective weight: its transforms are not part of the graph.
+Graph trace(Module& module, const std::vector<Tensor>& inputs);
 // The same in training mode and with backward, for their times. Like a training step it moves running statistics and draws
 // random numbers, but it leaves no gradients.
-Graph trace_backward(Module& module, const Tensor& x);
+Graph trace_backward(Module& module, const std::vector<Tensor>& inputs);
+inline Graph trace(Module& module, const Tensor& x) { return trace(module, std::vector{x}); }
+inline Graph trace_backward(Module& module, const Tensor& x) { return trace_backward(module, std::vector{x}); }
 
 // Puts a module in training or evaluation mode for the length of a scope.
 class ModeScope {

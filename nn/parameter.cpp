@@ -37,7 +37,7 @@ Variable Parameter::effective() {
     std::vector<uint64_t> key{value().version(), grad_enabled(), detail::tape()};
     for (const auto& transform : transforms_) key.push_back(transform->version());
     const bool walked = cached_.node() && cached_.node()->used;
-    if (!cached_ || walked || detail::tracing() || key != cached_key_) {
+    if (!cached_ || walked || key != cached_key_) {
         Variable weight = dense_;
         for (const auto& transform : transforms_) weight = transform->apply(weight);
         cached_ = std::move(weight);

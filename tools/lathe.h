@@ -12,6 +12,8 @@
 #include "lathe/core/error.h"
 #include "lathe/core/tape/gradcheck.h"
 #include "lathe/core/graph/graph.h"
+#include "lathe/core/graph/op_table.h"
+#include "lathe/core/graph/trace.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/print.h"

@@ -11,7 +11,7 @@
 namespace lathe::tools {
 
 void ModelOptions::add_to(CLI::App& command) {
-    command.add_option("--model", model, "A saved .safetensors file, or the name of a network (lathe info lists them)")->required();
+    command.add_option("--model", model, "A saved .safetensors file, the name of a network (lathe info lists them), or a network described in a .json file")->required();
     command.add_option("--weights", weights, "Weights for the named network: a .safetensors file with PyTorch's names and order");
     command.add_option("--width", width, "Multiplies every channel count of the named network")->check(PositiveNumber)->capture_default_str();
     command.add_option("--widths", widths, "Channel counts of the named network one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
@@ -20,7 +20,7 @@ void ModelOptions::add_to(CLI::App& command) {
 
 bool ModelOptions::is_file() const {
     const auto names = nn::model_names();
-    return std::find(names.begin(), names.end(), model) == names.end();
+    return std::find(names.begin(), names.end(), model) == names.end() && !model.ends_with(".json");
 }
 
 std::unique_ptr<nn::Model> ModelOptions::make(nn::ModelOptions usual) const {

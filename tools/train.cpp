@@ -51,21 +51,11 @@ std::unique_ptr<nn::Model> load_init(const TrainOptions& o) {
     return model;
 }
 
-// The same network with the same weights for images of another size.
-std::unique_ptr<nn::Model> for_input(std::unique_ptr<nn::Model> model, const Shape& input, const std::string& path) {
-    if (model->input_shape() == input) return model;
-    nn::ModelOptions options = model->options();
-    options.input = input;
-    auto fitted = nn::make_model(model->architecture(), options);
-    nn::load_weights(*fitted, nn::to_file(*model), path);
-    fitted->metadata = model->metadata;
-    return fitted;
-}
-
 // The model to train: `init` fitted to images and classes, or a new one.
 std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<nn::Model> init, const data::Dataset& train) {
     const auto classes = static_cast<int64_t>(train.classes().size());
-    auto model = init ? for_input(std::move(init), train.image_shape(), o.init)
+    if (init && init->input_shape() != train.image_shape()) init->set_input_shape(train.image_shape());
+    auto model = init ? std::move(init)
                       : nn::make_model(o.model, {.classes = classes, .width = o.width, .widths = o.widths,
                                                  .input = train.image_shape(), .dropout = o.dropout});
     if (model->classes() != classes) model->replace_classifier(classes);

@@ -51,7 +51,7 @@ SparsePattern kernel_pattern(const Pattern& pattern, const Conv2dShape& g) {
     return SparsePattern::unstructured;
 }
 
-bool is_layer(const GraphNode& node) { return node.op == "conv2d" || node.op == "linear"; }
+bool is_layer(const GraphNode& node) { return node.op->layer != nullptr; }
 
 }  // namespace
 

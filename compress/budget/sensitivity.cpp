@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
@@ -9,7 +10,7 @@
 #include "lathe/core/text_table.h"
 #include "lathe/data/loader.h"
 #include "lathe/nn/mask.h"
-#include "lathe/nn/run/replay.h"
+#include "lathe/nn/run/graph_runner.h"
 #include "lathe/optim/evaluate.h"
 
 namespace lathe::compress {
@@ -18,11 +19,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A layer to be scanned: the module that runs it, and a mask for every sparsity.
+// A layer to be scanned, and a mask for every sparsity.
 struct Subject {
     std::string name;
     nn::Parameter* parameter;
-    nn::Module* runs;
     Tensor before;  // its mask, all ones where it had none
     std::vector<Tensor> masks;
 };
@@ -52,14 +52,11 @@ private:
 };
 
 std::vector<Subject> make_subjects(nn::Module& module, const ScanOptions& o) {
-    std::map<std::string, nn::Module*> modules;
-    for (const auto& [name, layer] : module.named_modules()) modules[name] = layer;
     // It is asked for masks and importances only; which sparsity it would prune to does not matter.
     WeightPruner pruner(module, {.sparsity = 0.5, .only = o.only, .skip = o.skip, .importance = o.importance});
     std::vector<Subject> subjects;
     for (const auto& [name, parameter] : pruner.parameters()) {
-        const size_t dot = name.rfind('.');
-        subjects.push_back({name, parameter, modules.at(dot == std::string::npos ? "" : name.substr(0, dot)), {}, {}});
+        subjects.push_back({name, parameter, {}, {}});
         subjects.back().before = mask_of(subjects.back()).mask();
     }
     const std::vector<Tensor> importances = pruner.importances();
@@ -99,6 +96,16 @@ std::string fingerprint(nn::Module& module, const data::Dataset& images, const S
     return text;
 }
 
+// As nn::GraphRunner takes them.
+std::vector<size_t> in_order_of_reading(const Graph& graph, const std::vector<Subject>& subjects) {
+    std::vector<size_t> order(subjects.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+        return nn::first_reader(graph, subjects[a].name) < nn::first_reader(graph, subjects[b].name);
+    });
+    return order;
+}
+
 Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
     const MasksBefore restore(module);
     const std::vector<Subject> subjects = make_subjects(module, o);
@@ -108,18 +115,21 @@ Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOpti
         for (double sparsity : o.sparsities) result.layers.back().points.push_back({.sparsity = sparsity});
     }
     const NoGrad no_grad;
+    const Graph graph = nn::trace(module, images.batch({0}).x);
+    const std::vector<size_t> order = in_order_of_reading(graph, subjects);
     data::Loader loader(images, {.batch = o.batch, .workers = o.workers});
     loader.start(0);
     data::Batch batch;
     int64_t done = 0;
     const int64_t total = loader.batches() * static_cast<int64_t>(subjects.size() * o.sparsities.size());
     while (loader.next(batch)) {
-        nn::Replay replay(module, batch.x);
-        add(result.dense, replay.run(module), batch.labels, images.size());
-        for (size_t i = 0; i < subjects.size(); ++i) {
+        nn::GraphRunner runner(graph, batch.x);
+        add(result.dense, runner.output(), batch.labels, images.size());
+        for (size_t i : order) {
             for (size_t k = 0; k < o.sparsities.size(); ++k) {
                 mask_of(subjects[i]).set_mask(subjects[i].masks[k]);
-                add(result.layers[i].points[k], replay.run(*subjects[i].runs), batch.labels, images.size());
+                const Tensor logits = runner.output_with(subjects[i].name, subjects[i].parameter->effective().value());
+                add(result.layers[i].points[k], logits, batch.labels, images.size());
                 check(!o.go_on || o.go_on(++done, total), "scan: stopped");
             }
             mask_of(subjects[i]).set_mask(subjects[i].before);

@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "lathe/core/graph/graph.h"
+#include "lathe/core/graph/trace.h"
 #include "lathe/nn/module.h"
 #include "lathe/nn/files/encode.h"
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "lathe/core/graph/cost.h"
 #include "lathe/core/ops/activation.h"
 
 namespace lathe::compress {
@@ -25,17 +26,12 @@ std::vector<double> to_doubles(const Tensor& tensor) {
     return values;
 }
 
-bool is_activation(const std::string& op) {
-    static const std::set<std::string> names{"relu", "relu6", "hard_swish", "hard_sigmoid", "sigmoid", "tanh", "gelu"};
-    return names.contains(op);
-}
-
-Constants activated(const Constants& x, const std::string& name) {
+Constants activated(const Constants& x, Activation activation) {
     const auto count = static_cast<int64_t>(x.size());
     Tensor values({count}, DType::f64);
     for (size_t i = 0; i < x.size(); ++i) values.mutable_data<double>()[i] = std::isnan(x[i]) ? 0 : x[i];
     const NoGrad no_grad;
-    const Tensor y = ops::activation(values, activation_named(name)).value();
+    const Tensor y = ops::activation(values, activation).value();
     Constants result(x.size());
     for (size_t i = 0; i < x.size(); ++i) result[i] = std::isnan(x[i]) ? kVaries : y.data<double>()[i];
     return result;
@@ -60,7 +56,7 @@ public:
         std::vector<Absorption> found;
         for (size_t i = 0; i < graph_.nodes.size(); ++i) {
             const GraphNode& node = graph_.nodes[i];
-            if (node.op != "conv2d" && node.op != "linear") continue;
+            if (!node.op->layer) continue;
             Absorption absorption{.layer = node.path};
             const std::vector<double> share = share_of_cut(node, choice, absorption.channels);
             if (absorption.channels == 0) continue;
@@ -84,17 +80,21 @@ private:
 
     Constants follow(const GraphNode& node) const {
         const Constants varies(node.shape.rank() ? static_cast<size_t>(node.shape.back()) : 1, kVaries);
-        const std::string& op = node.op;
-        if (op == "conv2d" || op == "linear") return filtered(node);
-        if (op == "batch_norm") return normalised(node);
-        if (is_activation(op)) return activated(input(node), op);
-        if (op == "max_pool2d" || op == "global_avg_pool") return input(node);
-        if (op == "avg_pool2d") return is_padded(node) ? only_zeros(input(node)) : input(node);
-        if (op == "add" || op == "mul") return combined(node);
-        if (op == "concat" && node.attributes.integer("axis") == node.shape.rank() - 1) return joined(node);
-        if (op == "reshape" || op == "flatten") return repeated(node);
-        return varies;
+        if (node.op->activation != Activation::none) return activated(input(node), node.op->activation);
+        switch (node.op->channels) {
+            case ChannelRule::convolution:
+            case ChannelRule::linear: return filtered(node);
+            case ChannelRule::norm: return node.op->affine ? normalised(node) : varies;
+            // Averages count the zeros of a border, maxima do not.
+            case ChannelRule::pool: return is_padded(node) && node.attributes.has("count_include_pad") ? only_zeros(input(node)) : input(node);
+            case ChannelRule::elementwise: return combined(node);
+            case ChannelRule::concat: return axis_of(node) == node.shape.rank() - 1 ? joined(node) : varies;
+            case ChannelRule::reshape: return repeated(node);
+            default: return varies;
+        }
     }
+
+    static int axis_of(const GraphNode& node) { return node.shape.axis(static_cast<int>(node.attributes.integer("axis"))); }
 
     static Constants only_zeros(Constants x) {
         for (double& value : x)
@@ -106,7 +106,8 @@ private:
     Constants filtered(const GraphNode& node) const {
         const std::vector<double> weight = values(node, 1), bias = values(node, 2);
         const auto out = static_cast<size_t>(node.shape.back()), each = out ? weight.size() / out : 0;
-        const bool depthwise = node.op == "conv2d" && node.attributes.integer("groups") == static_cast<int64_t>(input(node).size());
+        const kernels::Conv2dShape layer = conv2d_shape(graph_, node);
+        const bool depthwise = layer.groups > 1 && layer.groups == layer.in_c;
         Constants result(out, kVaries);
         for (size_t k = 0; k < out && !weight.empty(); ++k) {
             const auto first = weight.begin() + static_cast<int64_t>(k * each), last = first + static_cast<int64_t>(each);
@@ -133,18 +134,28 @@ private:
             y[c] = scale[c] == 0 ? offset : (y[c] - mean[c]) * factor + offset;
         }
         if (scale.empty() || mean.empty()) return Constants(y.size(), kVaries);
-        return activated(y, node.attributes.text("activation"));
+        return activated(y, activation_named(node.attributes.text("activation")));
     }
 
-    // Sums and products of two activations; zero times anything is zero.
+    // What the op makes of two constants; zero times anything is zero.
     Constants combined(const GraphNode& node) const {
         Constants y(static_cast<size_t>(node.shape.back()), kVaries);
-        if (input(node, 0).size() != y.size() || input(node, 1).size() != y.size()) return y;
+        const Constants &a = input(node, 0), &b = input(node, 1);
+        if (a.size() != y.size() || b.size() != y.size()) return y;
+        const auto known = [](const Constants& x) {
+            Tensor values({static_cast<int64_t>(x.size())}, DType::f64);
+            for (size_t c = 0; c < x.size(); ++c) values.mutable_data<double>()[c] = std::isnan(x[c]) ? 1 : x[c];
+            return values;
+        };
+        const NoGrad no_grad;
+        const std::vector<Variable> inputs{known(a), known(b)};
+        const Tensor result = node.op->run(node.attributes, inputs, Mode::evaluation).value();
         for (size_t c = 0; c < y.size(); ++c) {
-            const double a = input(node, 0)[c], b = input(node, 1)[c];
-            y[c] = node.op == "add" ? a + b : a == 0 || b == 0 ? 0 : a * b;
+            const bool both = !std::isnan(a[c]) && !std::isnan(b[c]);
+            const bool vanishes = node.op->traits.keeps_zero && (a[c] == 0 || b[c] == 0);
+            if (both || vanishes) y[c] = result.data<double>()[c];
         }
-        return node.op == "add" ? activated(y, node.attributes.text("activation")) : y;
+        return y;
     }
 
     Constants joined(const GraphNode& node) const {
@@ -214,7 +225,7 @@ private:
             return parameter.transforms().empty() && add(parameter.value(), 1);
         }
         const std::vector<int> readers = graph_.consumers(index);
-        if (readers.size() != 1 || graph_.nodes[static_cast<size_t>(readers[0])].op != "batch_norm") return false;
+        if (readers.size() != 1 || !graph_[readers[0]].op->affine) return false;
         const GraphNode& mean = graph_.nodes[static_cast<size_t>(graph_.nodes[static_cast<size_t>(readers[0])].inputs[3])];
         const auto member = members_.find(mean.path);
         return member != members_.end() && member->second->buffer && add(*member->second->buffer, -1);

@@ -90,7 +90,7 @@ private:
         if (labels.empty()) {
             labels = fresh(shape(from)[axis]);
             const bool named = node(from).op == "parameter" || node(from).op == "buffer";
-            if (!named) fix(labels, "it meets a value that is no parameter (" + node(from).op + ")");
+            if (!named) fix(labels, "it meets a value that is no parameter (" + node(from).op.name() + ")");
         }
         found_.uses.try_emplace({from, axis}, use);
         return labels;
@@ -106,7 +106,7 @@ private:
 
     // --- ops
 
-    std::string described(int index) const { return "'" + node(index).op + "' at '" + node(index).path + "'"; }
+    std::string described(int index) const { return "'" + node(index).op.name() + "' at '" + node(index).path + "'"; }
 
     // Where only the last axis may carry channels.
     const AxisLabels& last_axis(int index) {
@@ -117,24 +117,23 @@ private:
     }
 
     void follow(int i) {
-        static const std::map<std::string, void (Labeller::*)(int)> rules{
-            {"conv2d", &Labeller::conv2d},         {"linear", &Labeller::linear},
-            {"matmul", &Labeller::matmul},         {"embedding", &Labeller::embedding},
-            {"batch_norm", &Labeller::norm},       {"layer_norm", &Labeller::norm},
-            {"max_pool2d", &Labeller::pool},       {"avg_pool2d", &Labeller::pool},
-            {"global_avg_pool", &Labeller::global_pool},
-            {"add", &Labeller::elementwise},       {"sub", &Labeller::elementwise},
-            {"mul", &Labeller::elementwise},       {"concat", &Labeller::concat},
-            {"slice", &Labeller::slice},           {"pad", &Labeller::pad},
-            {"permute", &Labeller::permute},       {"reshape", &Labeller::reshape},
-            {"flatten", &Labeller::reshape},       {"sum", &Labeller::reduce},
-            {"mean", &Labeller::reduce}};
-        static const std::array same{"relu", "relu6", "hard_swish", "hard_sigmoid", "sigmoid", "tanh", "gelu", "scale", "dropout"};
-
-        if (const auto rule = rules.find(node(i).op); rule != rules.end()) return (this->*rule->second)(i);
-        if (std::find(same.begin(), same.end(), node(i).op) != same.end()) {
-            axes(i) = axes(node(i).inputs[0]);
-            return;
+        switch (node(i).op->channels) {
+            case ChannelRule::same: axes(i) = axes(node(i).inputs[0]); return;
+            case ChannelRule::convolution: return conv2d(i);
+            case ChannelRule::linear: return linear(i);
+            case ChannelRule::matmul: return matmul(i);
+            case ChannelRule::lookup: return embedding(i);
+            case ChannelRule::norm: return norm(i);
+            case ChannelRule::pool: return pool(i);
+            case ChannelRule::elementwise: return elementwise(i);
+            case ChannelRule::concat: return concat(i);
+            case ChannelRule::slice: return slice(i);
+            case ChannelRule::pad: return pad(i);
+            case ChannelRule::pad_like: return pad_like(i);
+            case ChannelRule::permute: return permute(i);
+            case ChannelRule::reshape: return reshape(i);
+            case ChannelRule::reduce: return reduce(i);
+            case ChannelRule::unknown: break;
         }
         for (int input : node(i).inputs)
             if (input >= 0)
@@ -144,7 +143,7 @@ private:
     void conv2d(int i) {
         const int x = node(i).inputs[0], w = node(i).inputs[1];
         const AxisLabels& in = last_axis(x);
-        const int64_t groups = node(i).attributes.integer("groups"), per_group = shape(w)[3];
+        const int64_t per_group = shape(w)[3], groups = shape(x)[3] / per_group;
         const auto out_per_group = static_cast<size_t>(shape(w)[0] / groups);
         const bool each_alone = groups > 1 && per_group == 1;
         const AxisLabels& out = weight(w, 0, each_alone ? ChannelUse::depthwise : ChannelUse::filter);
@@ -203,7 +202,6 @@ private:
     }
 
     void pool(int i) { axes(i).back() = last_axis(node(i).inputs[0]); }
-    void global_pool(int i) { axes(i).back() = last_axis(node(i).inputs[0]); }
 
     void elementwise(int i) { elementwise_axes(i, shape(i).rank()); }
 
@@ -238,7 +236,7 @@ private:
     }
 
     void concat(int i) {
-        const int along = static_cast<int>(node(i).attributes.integer("axis"));
+        const int along = shape(i).axis(static_cast<int>(node(i).attributes.integer("axis")));
         bool any = false;
         for (int axis = 0; axis < shape(i).rank(); ++axis) {
             std::vector<std::pair<int, int>> operands;
@@ -258,13 +256,14 @@ private:
     // Equal parts stay equal when all lose the channel of the same place; other parts have a size of their own.
     void slice(int i) {
         const int x = node(i).inputs[0];
-        const auto axis = at(static_cast<int>(node(i).attributes.integer("axis")));
-        const auto start = static_cast<size_t>(node(i).attributes.integer("start"));
-        const auto length = static_cast<size_t>(node(i).attributes.integer("length"));
+        const auto axis = at(shape(x).axis(static_cast<int>(node(i).attributes.integer("axis"))));
+        const Attributes& a = node(i).attributes;
+        const auto length = static_cast<size_t>(shape(i)[static_cast<int>(axis)]);
+        const auto start = a.has("parts") ? static_cast<size_t>(a.integer("part")) * length : static_cast<size_t>(a.integer("start"));
         axes(i) = axes(x);
         AxisLabels& labels = axes(i)[axis];
         if (labels.empty()) return;
-        if (length > 0 && labels.size() % length == 0 && start % length == 0)
+        if (a.has("parts"))
             for (size_t c = length; c < labels.size(); ++c) unite(labels[c], labels[c % length]);
         else
             fix(labels, described(i) + " takes a part of fixed size");
@@ -278,15 +277,24 @@ private:
             AxisLabels& labels = axes(i)[axis];
             if (labels.empty() || before[axis] + after[axis] == 0) continue;
             const AxisLabels front = fresh(before[axis]), back = fresh(after[axis]);
-            if (node(i).attributes.integer("centred")) {
-                found_.centred.push_back({node(i).path, front, back});
-            } else {
-                fix(front, described(i) + " adds a fixed number of channels");
-                fix(back, described(i) + " adds a fixed number of channels");
-            }
+            fix(front, described(i) + " adds a fixed number of channels");
+            fix(back, described(i) + " adds a fixed number of channels");
             labels.insert(labels.begin(), front.begin(), front.end());
             labels.insert(labels.end(), back.begin(), back.end());
         }
+    }
+
+    // Zero channels in front and behind, as many as the second input has more than the first.
+    void pad_like(int i) {
+        const int x = node(i).inputs[0];
+        const int64_t more = shape(i).back() - shape(x).back();
+        axes(i) = axes(x);
+        AxisLabels& labels = axes(i).back();
+        if (labels.empty()) labels = fresh(shape(x).back()), fix(labels, kFixedSource);
+        const AxisLabels front = fresh(more / 2), back = fresh(more - more / 2);
+        found_.centred.push_back({node(i).path, front, back});
+        labels.insert(labels.begin(), front.begin(), front.end());
+        labels.insert(labels.end(), back.begin(), back.end());
     }
 
     void permute(int i) {
@@ -332,7 +340,7 @@ private:
     void reduce(int i) {
         const int x = node(i).inputs[0];
         if (!node(i).attributes.has("axis")) return fix_all(x, described(i) + " mixes all elements");
-        const int along = static_cast<int>(node(i).attributes.integer("axis"));
+        const int along = shape(x).axis(static_cast<int>(node(i).attributes.integer("axis")));
         fix(axes(x)[at(along)], described(i) + " mixes channels");
         const bool kept = shape(i).rank() == shape(x).rank();
         for (int axis = 0; axis < shape(x).rank(); ++axis)

@@ -6,7 +6,7 @@
 
 namespace lathe {
 
-const Attribute* Attributes::find(const std::string& name) const {
+const Attribute* Attributes::find(std::string_view name) const {
     for (const auto& [key, value] : items_)
         if (key == name) return &value;
     return nullptr;
@@ -22,7 +22,7 @@ void Attributes::set(const std::string& name, Attribute value) {
 }
 
 template <class T>
-const T& Attributes::get(const std::string& name) const {
+const T& Attributes::get(std::string_view name) const {
     const Attribute* attribute = find(name);
     if (!attribute) fail("attribute '", name, "' expected, got only ", str());
     const T* value = std::get_if<T>(attribute);
@@ -30,10 +30,10 @@ const T& Attributes::get(const std::string& name) const {
     return *value;
 }
 
-int64_t Attributes::integer(const std::string& name) const { return get<int64_t>(name); }
-double Attributes::real(const std::string& name) const { return get<double>(name); }
-const std::string& Attributes::text(const std::string& name) const { return get<std::string>(name); }
-const std::vector<int64_t>& Attributes::integers(const std::string& name) const { return get<std::vector<int64_t>>(name); }
+int64_t Attributes::integer(std::string_view name) const { return get<int64_t>(name); }
+double Attributes::real(std::string_view name) const { return get<double>(name); }
+const std::string& Attributes::text(std::string_view name) const { return get<std::string>(name); }
+const std::vector<int64_t>& Attributes::integers(std::string_view name) const { return get<std::vector<int64_t>>(name); }
 
 std::string Attributes::str() const {
     std::ostringstream out;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -17,21 +18,23 @@ public:
 
     void add(std::string name, Attribute value) { items_.emplace_back(std::move(name), std::move(value)); }
     void set(const std::string& name, Attribute value);  // replaces or adds
-    bool has(const std::string& name) const { return find(name) != nullptr; }
+    bool has(std::string_view name) const { return find(name) != nullptr; }
+    const Attribute* find(std::string_view name) const;  // null: none of that name
+    size_t size() const { return items_.size(); }
     // Error: no attribute of that name and type.
-    int64_t integer(const std::string& name) const;
-    double real(const std::string& name) const;
-    const std::string& text(const std::string& name) const;
-    const std::vector<int64_t>& integers(const std::string& name) const;
+    int64_t integer(std::string_view name) const;
+    double real(std::string_view name) const;
+    const std::string& text(std::string_view name) const;
+    const std::vector<int64_t>& integers(std::string_view name) const;
 
     auto begin() const { return items_.begin(); }
     auto end() const { return items_.end(); }
+    bool operator==(const Attributes& other) const { return items_ == other.items_; }
     std::string str() const;  // "stride=[1, 1] groups=1"
 
 private:
-    const Attribute* find(const std::string& name) const;
     template <class T>
-    const T& get(const std::string& name) const;
+    const T& get(std::string_view name) const;
 
     std::vector<std::pair<std::string, Attribute>> items_;
 };

@@ -5,17 +5,9 @@
 
 namespace lathe {
 
-namespace {
-
-bool is_view(const GraphNode& node) { return node.op == "reshape" || node.op == "flatten"; }
-
-}  // namespace
-
 int64_t macs(const Graph& graph, const GraphNode& node, MacsCount count) {
-    if (count == MacsCount::lab && (node.op == "batch_norm" || node.op == "global_avg_pool")) return node.shape.numel();
-    if (node.op != "conv2d" && node.op != "linear") return 0;
-    const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;  // [out, the inputs of one output...]
-    return node.shape.numel() * (weight.numel() / weight[0]);
+    if (count == MacsCount::lab && node.op->traits.lab_macs) return node.shape.numel();
+    return node.op->macs ? node.op->macs(node.attributes, graph.input_shapes(node), node.shape) : 0;
 }
 
 int64_t macs(const Graph& graph, MacsCount count) {
@@ -43,7 +35,7 @@ std::vector<int64_t> activation_bytes(const Graph& graph) {
     std::vector<int64_t> bytes(graph.nodes.size(), 0);
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
         const GraphNode& node = graph.nodes[i];
-        if (node.activation && !is_view(node)) bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
+        if (node.activation && !node.op->traits.view) bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
     }
     return bytes;
 }
@@ -54,7 +46,7 @@ int64_t peak_activation_bytes(const Graph& graph) {
     std::vector<size_t> owner(count), last(count);  // who holds the elements of a node, and who reads them last
     for (size_t i = 0; i < count; ++i) {
         const GraphNode& node = graph.nodes[i];
-        owner[i] = is_view(node) ? owner[static_cast<size_t>(node.inputs[0])] : i;
+        owner[i] = node.op->traits.view ? owner[static_cast<size_t>(node.inputs[0])] : i;
         last[i] = i;
         for (int input : node.inputs)
             if (input >= 0) last[owner[static_cast<size_t>(input)]] = i;
@@ -72,19 +64,16 @@ int64_t peak_activation_bytes(const Graph& graph) {
     return peak;
 }
 
+int64_t bytes(const Graph& graph, const GraphNode& node) {
+    if (!node.is_op() || node.op->traits.view) return 0;
+    int64_t total = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
+    for (int from : node.inputs)
+        if (from >= 0) total += graph[from].shape.numel() * static_cast<int64_t>(size_of(graph[from].dtype));
+    return total;
+}
+
 kernels::Conv2dShape conv2d_shape(const Graph& graph, const GraphNode& node) {
-    const Shape& x = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
-    const Shape& weight = graph.nodes[static_cast<size_t>(node.inputs[1])].shape;
-    if (node.op == "linear")  // as many images of one pixel as there are rows
-        return {.batch = x.numel() / weight[1], .in_h = 1, .in_w = 1, .in_c = weight[1], .out_h = 1, .out_w = 1, .out_c = weight[0],
-                .kernel_h = 1, .kernel_w = 1};
-    const auto& stride = node.attributes.integers("stride");
-    const auto& padding = node.attributes.integers("padding");
-    const auto& dilation = node.attributes.integers("dilation");
-    return {.batch = x[0], .in_h = x[1], .in_w = x[2], .in_c = x[3], .out_h = node.shape[1], .out_w = node.shape[2],
-            .out_c = node.shape[3], .kernel_h = weight[1], .kernel_w = weight[2], .stride_h = stride[0], .stride_w = stride[1],
-            .pad_top = padding[0], .pad_left = padding[2], .dilation_h = dilation[0], .dilation_w = dilation[1],
-            .groups = x[3] / weight[3]};
+    return node.op->layer(node.attributes, graph.input_shapes(node));
 }
 
 }  // namespace lathe

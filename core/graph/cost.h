@@ -2,7 +2,6 @@
 #include <cstdint>
 
 #include "lathe/core/graph/graph.h"
-#include "lathe/core/kernels/conv2d/shape.h"
 
 // What a traced network costs. Trace an input of batch 1 for the figures of one image.
 namespace lathe {
@@ -15,6 +14,9 @@ enum class MacsCount { pure, lab };
 int64_t macs(const Graph& graph, const GraphNode& node, MacsCount count = MacsCount::pure);
 int64_t macs(const Graph& graph, MacsCount count = MacsCount::pure);
 
+// The fewest bytes that must pass between memory and CPU when the op runs: whatever is read or written, once; 0 for views.
+int64_t bytes(const Graph& graph, const GraphNode& node);
+
 // Elements of the parameters that the node reads, directly or through weight transforms.
 int64_t parameter_count(const Graph& graph, const GraphNode& node);
 
@@ -26,7 +28,7 @@ std::vector<int64_t> activation_bytes(const Graph& graph);
 // last reader: the network's input and output included, weights and the kernels' own workspaces not.
 int64_t peak_activation_bytes(const Graph& graph);
 
-// What the kernels see of a conv2d or linear node. A linear layer of n rows is a convolution of n images of one pixel.
+// What the kernels see of a node whose op has a weight (OpInfo::layer).
 kernels::Conv2dShape conv2d_shape(const Graph& graph, const GraphNode& node);
 
 }  // namespace lathe

@@ -1,75 +1,66 @@
 #include "lathe/core/graph/graph.h"
 
-#include <chrono>
+#include <atomic>
+#include <set>
 #include <sstream>
 
 namespace lathe {
 
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Values are known by the address of their elements and their shape (a reshape shares the elements), so the trace keeps
-// every value alive while it runs.
-using Key = std::pair<const void*, std::vector<int64_t>>;
-
-Key key(const Tensor& value) { return {value.raw(), {value.shape().begin(), value.shape().end()}}; }
-
-struct Trace {
-    Graph graph;
-    const TraceNames* names;
-    std::map<Key, int> index;
-    std::map<const Node*, int> made_by;  // the op of a node of the tape
-    std::vector<Tensor> alive;
-    Clock::time_point last = Clock::now();
-
-    int add(GraphNode node, const Tensor& value) {
-        graph.nodes.push_back(std::move(node));
-        alive.push_back(value);
-        return index[key(value)] = static_cast<int>(graph.nodes.size()) - 1;
-    }
-
-    int find(const Variable& x) {
-        if (!x) return -1;
-        const Tensor& value = x.value();
-        if (auto known = index.find(key(value)); known != index.end()) return known->second;
-        GraphNode node{.op = "constant", .shape = value.shape(), .dtype = value.dtype(), .value = value};
-        if (auto named = names->find(value.raw()); named != names->end()) std::tie(node.op, node.path) = named->second;
-        return add(std::move(node), value);
-    }
-};
-
-thread_local Trace* active = nullptr;
-
-}  // namespace
-
-bool GraphNode::is_op() const { return op != "input" && op != "parameter" && op != "buffer" && op != "constant"; }
+int Graph::input() const {
+    lathe::check(inputs.size() == 1, "graph: expected one input, got ", inputs.size());
+    return inputs[0];
+}
 
 const GraphNode* Graph::parameter(const GraphNode& node, size_t input) const {
-    int at = input < node.inputs.size() ? node.inputs[input] : -1;
-    while (at >= 0) {
-        const GraphNode& source = nodes[at];
-        if (source.op == "parameter") return &source;
-        at = source.is_op() && !source.activation && !source.inputs.empty() ? source.inputs[0] : -1;
-    }
-    return nullptr;
+    const int at = input < node.inputs.size() ? node.inputs[input] : -1;
+    return at >= 0 && (*this)[at].op == "parameter" ? &(*this)[at] : nullptr;
 }
 
 std::vector<int> Graph::consumers(int index) const {
     std::vector<int> found;
-    for (size_t i = 0; i < nodes.size(); ++i)
-        for (int input : nodes[i].inputs)
+    for (int i = 0; i < size(); ++i)
+        for (int input : (*this)[i].inputs)
             if (input == index) {
-                found.push_back(static_cast<int>(i));
+                found.push_back(i);
                 break;
             }
     return found;
 }
 
-std::string Graph::str() const {
-    std::ostringstream out;
+std::vector<int> Graph::reader_counts() const {
+    std::vector<int> counts(nodes.size(), 0);
+    for (const GraphNode& node : nodes)
+        for (int input : node.inputs)
+            if (input >= 0) ++counts[static_cast<size_t>(input)];
+    if (output >= 0) ++counts[static_cast<size_t>(output)];
+    return counts;
+}
+
+std::vector<std::string> Graph::names() const {
+    std::vector<std::string> names(nodes.size());
+    std::set<std::string> taken;
+    const auto claim = [&](const std::string& wanted) {
+        std::string name = wanted;
+        for (int i = 2; !taken.insert(name).second; ++i) name = wanted + "." + std::to_string(i);
+        return name;
+    };
+    for (size_t i = 0; i < nodes.size(); ++i)
+        if (nodes[i].op == "parameter" || nodes[i].op == "buffer") names[i] = claim(nodes[i].path);
     for (size_t i = 0; i < nodes.size(); ++i) {
         const GraphNode& node = nodes[i];
+        if (!names[i].empty()) continue;
+        if (node.path.empty() || (node.is_op() && taken.count(node.path)))
+            names[i] = claim(node.path.empty() ? node.op.name() : node.path + "." + node.op.name());
+        else
+            names[i] = claim(node.path);
+    }
+    return names;
+}
+
+std::string Graph::str() const {
+    std::ostringstream out;
+    for (int i = 0; i < size(); ++i) {
+        const GraphNode& node = (*this)[i];
         out << '%' << i << " = " << node.op << '(';
         for (size_t k = 0; k < node.inputs.size(); ++k) out << (k ? ", " : "") << '%' << node.inputs[k];
         out << ") " << node.shape << ' ' << node.path << ' ' << node.attributes.str() << '\n';
@@ -77,65 +68,82 @@ std::string Graph::str() const {
     return out.str();
 }
 
-namespace detail {
-
-bool tracing() { return active != nullptr; }
-
-void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes) {
-    const auto now = Clock::now();
-    GraphNode node{.op = op, .path = current_path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
-    for (size_t i = 0; i < inputs.size(); ++i) {
-        node.inputs.push_back(active->find(*inputs[i]));
-        node.activation |= node.inputs.back() >= 0 && active->graph.nodes[node.inputs.back()].activation;
-    }
-    if (!node.activation) node.value = y.value();
-    node.seconds = std::chrono::duration<double>(now - active->last).count();
-    active->graph.output = active->add(std::move(node), y.value());
-    if (y.node()) active->made_by[y.node().get()] = active->graph.output;
-    active->last = Clock::now();
-}
-
-void trace_backward(const Node& node) {
-    const auto now = Clock::now();
-    if (const auto op = active->made_by.find(&node); op != active->made_by.end())
-        active->graph.nodes[static_cast<size_t>(op->second)].backward_seconds = std::chrono::duration<double>(now - active->last).count();
-    active->last = Clock::now();
-}
-
-}  // namespace detail
-
 namespace {
 
-// Runs f(input) with every op recorded in the trace, then `finish` on what came out.
-template <class Finish>
-Graph run_traced(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names, Finish&& finish) {
-    Trace trace;
-    trace.names = &names;
-    trace.graph.input = trace.add({.op = "input", .shape = input.shape(), .dtype = input.dtype(), .activation = true}, input);
-    struct Restore {
-        Trace* before;
-        ~Restore() { active = before; }
-    } restore{std::exchange(active, &trace)};
-    const Variable output = f(input);
-    trace.graph.output = trace.find(output);
-    finish(trace, output);
-    return std::move(trace.graph);
+std::string described(const Graph& graph, int index) {
+    const GraphNode& node = graph[index];
+    return detail::concat("graph: node ", index, " (", node.op, node.path.empty() ? "" : " of '", node.path,
+                          node.path.empty() ? "" : "'", ")");
+}
+
+// Runs f; its errors then name the node.
+template <class F>
+void at_node(const Graph& graph, int index, F f) {
+    try {
+        f();
+    } catch (const Error& error) {
+        fail(described(graph, index), ": ", error.what());
+    }
 }
 
 }  // namespace
 
-Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names) {
-    NoGrad no_grad;
-    return run_traced(f, input, names, [](Trace&, const Variable&) {});
+void Graph::check() const {
+    lathe::check(output >= 0 && output < size(), "graph: expected an output among its ", size(), " nodes, got ", output);
+    lathe::check(!inputs.empty(), "graph: expected at least one input");
+    for (int input : inputs)
+        lathe::check(input >= 0 && input < size() && (*this)[input].op == "input", "graph: expected inputs among its nodes, got ", input);
+    for (int i = 0; i < size(); ++i)
+        at_node(*this, i, [&] {
+            const GraphNode& node = (*this)[i];
+            bool activation = node.op == "input";
+            for (int from : node.inputs) {
+                lathe::check(from >= -1 && from < i, "expected inputs from nodes before it, got ", from);
+                activation |= from >= 0 && (*this)[from].activation;
+            }
+            node.op->check_call(node.attributes, node.inputs.size());
+            lathe::check(node.activation == activation, "expected the mark of an activation where an input is one, and nowhere else");
+            if (!node.is_op()) return;
+            for (int k = 0; k < node.op->min_inputs && node.op->min_inputs <= 2; ++k)
+                lathe::check(node.inputs[static_cast<size_t>(k)] >= 0, "input ", k, " is absent");
+            const Shape expected = node.op->shape(node.attributes, input_shapes(node));
+            lathe::check(node.shape == expected, "expected shape ", expected, ", got ", node.shape);
+        });
 }
 
-Graph trace_backward(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names) {
-    return run_traced(f, input, names, [](Trace& trace, const Variable& output) {
-        trace.alive.clear();
-        Tensor ones = Tensor::full(output.shape(), 1.0, output.dtype());
-        trace.last = Clock::now();
-        backward(output, std::move(ones));
-    });
+std::vector<Shape> Graph::shapes(const std::vector<Shape>& of_inputs) const {
+    lathe::check(of_inputs.size() == inputs.size(), "graph: expected ", inputs.size(), " inputs, got ", of_inputs.size());
+    std::vector<Shape> found(nodes.size());
+    for (size_t i = 0; i < inputs.size(); ++i) found[static_cast<size_t>(inputs[i])] = of_inputs[i];
+    for (int i = 0; i < size(); ++i) {
+        const GraphNode& node = (*this)[i];
+        Shape& shape = found[static_cast<size_t>(i)];
+        if (!node.activation) shape = node.shape;
+        else if (node.is_op())
+            at_node(*this, i, [&] {
+                shape = node.op->shape(node.attributes, InputShapes(node, [&](int from) -> const Shape& {
+                                           return found[static_cast<size_t>(from)];
+                                       }));
+            });
+    }
+    return found;
 }
+
+namespace {
+
+std::atomic<bool> checking{
+#ifdef NDEBUG
+    false
+#else
+    true
+#endif
+};
+
+}  // namespace
+
+void check_pass(const Graph& graph) {
+    if (checking) graph.check();
+}
+void check_passes(bool on) { checking = on; }
 
 }  // namespace lathe

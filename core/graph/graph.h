@@ -1,48 +1,86 @@
 #pragma once
-#include <functional>
-#include <map>
+#include <array>
 #include <string>
 #include <vector>
 
-#include "lathe/core/tape/variable.h"
+#include "lathe/core/graph/op_table.h"
 
 namespace lathe {
 
-// One op of a traced graph, or a value that enters it: op is then "input", "parameter", "buffer" or "constant".
+// How the elements of an activation lie in memory. Shapes are always those of nhwc.
+enum class Layout : uint8_t { nhwc, chwn };
+
+// One op of a graph, or a value that enters it ("input", "parameter", "buffer" or "constant").
 struct GraphNode {
-    std::string op{};
-    std::string path{};      // layer that ran the op ("layer1.0.conv1"); for parameters and buffers their full name
+    Op op{};
+    std::string path{};        // layer that ran the op ("layer1.0.conv1"); for parameters and buffers their full name
     Attributes attributes{};
     std::vector<int> inputs{}; // indices of the nodes that made the inputs; -1 for an absent one (no bias)
     Shape shape{};
     DType dtype = DType::f32;
-    bool activation = false; // the network's input, or what depends on it
-    Tensor value{};          // what came out: kept for weights and what was made of them, empty for activations
-    double seconds = 0;      // time from the end of the op before to the end of this one
+    bool activation = false;   // an input of the network, or what depends on one
+    Tensor value{};            // what came out: kept for weights and what was made of them, empty for activations
+    Layout layout = Layout::nhwc;
+    double seconds = 0;        // time from the end of the op before to the end of this one
     double backward_seconds = 0;  // of its backward, when that was traced, too
 
-    bool is_op() const;
+    bool is_op() const { return !op->leaf; }
 };
 
-// The one intermediate representation: what a model did on one input, in order of execution.
+// The shapes of a node's inputs, as rows of the op table take them.
+class InputShapes {
+public:
+    template <class ShapeOf>  // (index of a node) -> its shape
+    InputShapes(const GraphNode& node, ShapeOf&& shape_of) : size_(node.inputs.size()) {
+        if (size_ > few_.size()) many_.resize(size_);
+        Shape* to = many_.empty() ? few_.data() : many_.data();
+        for (int from : node.inputs) *to++ = from < 0 ? kAbsent : shape_of(from);
+    }
+    operator Shapes() const { return {many_.empty() ? few_.data() : many_.data(), size_}; }
+
+private:
+    std::array<Shape, 5> few_;
+    std::vector<Shape> many_;
+    size_t size_;
+};
+
+// The one intermediate representation: what a network does, in order of execution. Whatever follows tracing is a function
+// from graph to graph.
 struct Graph {
-    std::vector<GraphNode> nodes;
-    int input = -1;
+    std::vector<GraphNode> nodes{};
+    std::vector<int> inputs{};  // the network's inputs, in order
     int output = -1;
 
-    // The parameter that an op's input comes from, through any weight transforms; null when it is an activation.
+    GraphNode& operator[](int index) { return nodes[static_cast<size_t>(index)]; }
+    const GraphNode& operator[](int index) const { return nodes[static_cast<size_t>(index)]; }
+    int size() const { return static_cast<int>(nodes.size()); }
+    // The only input. Error: there are several.
+    int input() const;
+
+    // The parameter that an op's input is; null when it is something else.
     const GraphNode* parameter(const GraphNode& node, size_t input) const;
     // Nodes that read node `index`.
     std::vector<int> consumers(int index) const;
+    // How often each node is read; once more for the output.
+    std::vector<int> reader_counts() const;
+    InputShapes input_shapes(const GraphNode& node) const {
+        return {node, [this](int from) -> const Shape& { return nodes[static_cast<size_t>(from)].shape; }};
+    }
+    // A name for every node that no other has: those of parameters, buffers and inputs as they are, "layer1.0.conv1" for the first
+    // op of a layer, "layer1.0.conv1.relu" for further ones.
+    std::vector<std::string> names() const;
     std::string str() const;  // one line a node
+
+    // Every node comes after what it reads, is an op of the table (a call that the op takes) and has the shape that the op's rule
+    // gives. Each pass over a graph calls it when built for debugging, tests always do. Error: names the node and the reason.
+    void check() const;
+    // The shapes of all nodes for inputs of other sizes (a free batch; a free length where the ops allow one).
+    // Error: names the node that cannot have them.
+    std::vector<Shape> shapes(const std::vector<Shape>& of_inputs) const;
 };
 
-// Runs f(input) once without gradients and returns the graph of the ops it recorded. `names` gives parameters and
-// buffers their names by the address of their elements.
-using TraceNames = std::map<const void*, std::pair<std::string, std::string>>;
-Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names = {});
-
-// The same with gradients: runs backward from the output, given ones for its gradient, and takes the time of each op's.
-Graph trace_backward(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names = {});
+// check() when NDEBUG is not defined, and in tests, which ask for it.
+void check_pass(const Graph& graph);
+void check_passes(bool on);
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #include "lathe/core/ops/activation.h"
 
 #include "lathe/core/kernels/rows/activation.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -30,5 +31,30 @@ Variable hard_sigmoid(const Variable& x) { return activation(x, Activation::hard
 Variable sigmoid(const Variable& x) { return activation(x, Activation::sigmoid); }
 Variable tanh(const Variable& x) { return activation(x, Activation::tanh); }
 Variable gelu(const Variable& x) { return activation(x, Activation::gelu); }
+
+namespace row {
+namespace {
+
+template <Activation kind>
+OpInfo of(Traits traits) {
+    traits.elementwise = traits.per_channel = traits.any_layout = true;
+    return {.name = name_of(kind),
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::activation(x[0], kind); },
+            .shape = same_shape,
+            .traits = traits,
+            .channels = ChannelRule::same,
+            .activation = kind};
+}
+
+}  // namespace
+
+OpInfo relu() { return of<Activation::relu>({.monotone = true, .keeps_zero = true}); }
+OpInfo relu6() { return of<Activation::relu6>({.monotone = true, .keeps_zero = true}); }
+OpInfo hard_swish() { return of<Activation::hard_swish>({.keeps_zero = true}); }
+OpInfo hard_sigmoid() { return of<Activation::hard_sigmoid>({.monotone = true}); }
+OpInfo sigmoid() { return of<Activation::sigmoid>({.monotone = true}); }
+OpInfo tanh() { return of<Activation::tanh>({.monotone = true, .keeps_zero = true}); }
+OpInfo gelu() { return of<Activation::gelu>({.keeps_zero = true}); }
+}  // namespace row
 
 }  // namespace lathe::ops

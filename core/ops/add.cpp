@@ -3,6 +3,7 @@
 #include "lathe/core/kernels/rows/activation.h"
 #include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/ops/sum.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -36,5 +37,19 @@ Variable add(const Variable& a, const Variable& b, Activation activation) {
     auto attributes = [&] { return Attributes{{"activation", std::string(name_of(activation))}}; };
     return record("add", {&a, &b}, y, std::move(backward), attributes);
 }
+
+namespace row {
+OpInfo add() {
+    return {.name = "add",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .attributes = {activation_spec()},
+            .run = [](const Attributes& a, Inputs x, Mode) { return ops::add(x[0], x[1], activation_of(a)); },
+            .shape = [](const Attributes&, Shapes x) { return kernels::broadcast("add", x[0], x[1]).shape; },
+            .traits = {.elementwise = true, .per_channel = true, .any_layout = true},
+            .channels = ChannelRule::elementwise,
+            .adds = true};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

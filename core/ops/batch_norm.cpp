@@ -5,6 +5,7 @@
 
 #include "lathe/core/kernels/norm/batch_norm.h"
 #include "lathe/core/memory.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -13,22 +14,26 @@ using kernels::ChannelGradient;
 
 namespace {
 
-void check_shapes(const Variable& x, const Variable& weight, const Variable& bias, const Variable& running_mean,
-                  const Variable& running_var, const BatchNormOptions& o) {
-    check(x.value().rank() == 2 || x.value().rank() == 4, "batch_norm: expected x [N, C] or [N, H, W, C], got ", x.shape());
-    const int64_t c = x.shape().back();
-    auto check_channels = [&](const Variable& v, const char* name) {
-        check(!v || (v.shape() == Shape{c} && v.dtype() == x.dtype()), "batch_norm: expected ", name, " ", name_of(x.dtype()),
-              " [", c, "], got ", name_of(v.dtype()), " ", v.shape());
-    };
-    check_channels(weight, "weight");
-    check_channels(bias, "bias");
-    check_channels(running_mean, "running_mean");
-    check_channels(running_var, "running_var");
+void check_shapes(const Shape& x, std::initializer_list<const Shape*> of_channels) {
+    check(x.rank() == 2 || x.rank() == 4, "batch_norm: expected x [N, C] or [N, H, W, C], got ", x);
+    constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
+    const char* const* name = names;
+    for (const Shape* shape : of_channels) {
+        check(is_absent(*shape) || *shape == Shape{x.back()}, "batch_norm: expected ", *name, " [", x.back(), "], got ", *shape);
+        ++name;
+    }
+}
+
+void check_call(const Variable& x, const Variable& weight, const Variable& bias, const Variable& running_mean,
+                const Variable& running_var, const BatchNormOptions& o) {
+    check_shapes(x.shape(), {&shape_of(weight), &shape_of(bias), &shape_of(running_mean), &shape_of(running_var)});
+    for (const Variable* v : {&weight, &bias, &running_mean, &running_var})
+        check(!*v || v->dtype() == x.dtype(), "batch_norm: expected values like x, of type ", name_of(x.dtype()), ", got ",
+              name_of(v->dtype()));
     check(bool(running_mean) == bool(running_var), "batch_norm: expected running_mean and running_var, got only one");
     check(o.training || running_mean, "batch_norm: expected running statistics when not training");
-    check(!o.training || x.value().numel() > c, "batch_norm: expected more than one value per channel when training, got x ",
-          x.shape());
+    check(!o.training || x.value().numel() > x.shape().back(),
+          "batch_norm: expected more than one value per channel when training, got x ", x.shape());
     check(o.activation <= Activation::hard_swish, "batch_norm: expected activation none, relu, relu6 or hard_swish, got ",
           name_of(o.activation));
 }
@@ -55,7 +60,7 @@ Tensor forward(const Variable& x, const Variable& weight, const Variable& bias, 
     Workspace<double> mean(static_cast<size_t>(c)), variance(static_cast<size_t>(c));
     if (o.training) {
         kernels::channel_moments(n, c, x.value().data<T>(), mean.data(), variance.data());
-        if (running_mean) {
+        if (running_mean && !recomputing()) {  // else they had this batch before
             T* m = running_mean.value().mutable_data<T>();
             T* v = running_var.value().mutable_data<T>();
             const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
@@ -125,7 +130,7 @@ Gradients backward(const Tensor& x, Tensor dy, const Tensor& coefficients, const
 
 Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Variable running_mean,
                     Variable running_var, const BatchNormOptions& options) {
-    check_shapes(x, weight, bias, running_mean, running_var, options);
+    check_call(x, weight, bias, running_mean, running_var, options);
     Tensor y(x.shape(), x.dtype());
     Tensor coefficients;
     with_float(y, [&](auto zero) {
@@ -138,12 +143,50 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
         });
     };
     auto attributes = [&] {
-        return Attributes{{"training", int64_t{options.training}},
-                          {"momentum", options.momentum},
-                          {"eps", options.eps},
-                          {"activation", std::string(name_of(options.activation))}};
+        return Attributes{{"momentum", options.momentum}, {"eps", options.eps}, {"activation", text_of(options.activation)}};
     };
     return record("batch_norm", {&x, &weight, &bias, &running_mean, &running_var}, std::move(y), std::move(step), attributes);
 }
+
+namespace row {
+namespace {
+
+// In evaluation: scale = weight / sqrt(var + eps), shift = bias - mean scale. A channel of scale 0 gives its bias whatever x
+// is, so the shift is taken there as it stands.
+OpInfo::Affine affine(const Attributes& a, std::span<const Tensor> x) {
+    const Tensor &weight = x[1], &bias = x[2], &mean = x[3], &variance = x[4];
+    OpInfo::Affine y{.activation = activation_of(a)};
+    for (int64_t k = 0; k < mean.numel(); ++k) {
+        const double scale = (weight ? weight.at(k) : 1) / std::sqrt(variance.at(k) + a.real("eps"));
+        y.scale.push_back(scale);
+        y.shift.push_back((bias ? bias.at(k) : 0) - mean.at(k) * scale);
+    }
+    return y;
+}
+
+}  // namespace
+
+OpInfo batch_norm() {
+    return {.name = "batch_norm",
+            .min_inputs = 5,
+            .max_inputs = 5,
+            .attributes = {{.type = AttributeSpec::real, .name = "momentum", .otherwise = 0.1},
+                           {.type = AttributeSpec::real, .name = "eps", .otherwise = 1e-5},
+                           activation_spec()},
+            .run = [](const Attributes& a, Inputs x, Mode mode) {
+                const bool frozen = x[1] && !x[1].requires_grad();
+                return ops::batch_norm(x[0], x[1], x[2], x[3], x[4],
+                                       {.training = mode == Mode::training && !frozen, .momentum = a.real("momentum"),
+                                        .eps = a.real("eps"), .activation = activation_of(a)});
+            },
+            .shape = [](const Attributes&, Shapes x) {
+                check_shapes(x[0], {&x[1], &x[2], &x[3], &x[4]});
+                return x[0];
+            },
+            .traits = {.per_channel = true, .lab_macs = true},
+            .channels = ChannelRule::norm,
+            .affine = affine};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

@@ -1,26 +1,39 @@
 #include "lathe/core/ops/concat.h"
 
 #include "lathe/core/kernels/rows/copy_box.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
-Variable concat(const std::vector<Variable>& inputs, int axis) {
+namespace {
+
+Shape result_shape(Shapes inputs, int axis) {
     check(!inputs.empty(), "concat: expected at least one input");
-    const Shape& first = inputs[0].shape();
-    const DType dtype = inputs[0].dtype();
+    const Shape& first = inputs[0];
     axis = first.axis(axis);
     Shape shape = first;
     shape[axis] = 0;
+    for (const Shape& x : inputs) {
+        Shape fitting = first;
+        if (x.rank() == first.rank()) fitting[axis] = x[axis];
+        check(x == fitting, "concat: expected inputs like ", first, " but for axis ", axis, ", got ", x);
+        shape[axis] += x[axis];
+    }
+    return shape;
+}
+
+}  // namespace
+
+Variable concat(const std::vector<Variable>& inputs, int axis) {
     std::vector<Shape> shapes;
+    for (const Variable& x : inputs) shapes.push_back(x.shape());
+    const Shape shape = result_shape(shapes, axis);
+    axis = shape.axis(axis);
+    const DType dtype = inputs[0].dtype();
     std::vector<bool> needs;
     detail::Inputs pointers;
     for (const Variable& x : inputs) {
-        Shape fitting = first;
-        if (x.value().rank() == first.rank()) fitting[axis] = x.dim(axis);
-        check(x.shape() == fitting && x.dtype() == dtype, "concat: expected ", name_of(dtype), " inputs like ", first,
-              " but for axis ", axis, ", got ", name_of(x.dtype()), " ", x.shape());
-        shape[axis] += x.dim(axis);
-        shapes.push_back(x.shape());
+        check(x.dtype() == dtype, "concat: expected inputs of type ", name_of(dtype), ", got ", name_of(x.dtype()));
         needs.push_back(x.requires_grad());
         pointers.push_back(&x);
     }
@@ -49,5 +62,18 @@ Variable concat(const std::vector<Variable>& inputs, int axis) {
     auto attributes = [&] { return Attributes{{"axis", int64_t{axis}}}; };
     return record("concat", pointers, std::move(y), std::move(backward), attributes);
 }
+
+namespace row {
+OpInfo concat() {
+    return {.name = "concat",
+            .min_inputs = 1,
+            .max_inputs = -1,
+            .attributes = {axis_spec()},
+            .run = [](const Attributes& a, Inputs x, Mode) { return ops::concat({x.begin(), x.end()}, axis_of(a)); },
+            .shape = [](const Attributes& a, Shapes x) { return result_shape(x, axis_of(a)); },
+            .traits = {.any_layout = true},
+            .channels = ChannelRule::concat};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

@@ -2,6 +2,9 @@
 
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/rows/reduce.h"
+#include "lathe/core/ops/detail/fused.h"
+#include "lathe/core/ops/detail/row.h"
+#include "lathe/core/ops/pool2d.h"
 
 namespace lathe::ops {
 
@@ -9,40 +12,43 @@ using kernels::Conv2dShape;
 
 namespace {
 
-Conv2dShape geometry(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& o) {
-    check(weight.value().rank() == 4, "conv2d: expected weight [K, R, S, C/groups], got ", weight.shape());
-    const int64_t k = weight.dim(0), r = weight.dim(1), s = weight.dim(2), per_group = weight.dim(3);
+Conv2dShape geometry(const Shape& x, const Shape& weight, const Shape& bias, const Conv2dOptions& o) {
+    check(weight.rank() == 4, "conv2d: expected weight [K, R, S, C/groups], got ", weight);
+    const int64_t k = weight[0], r = weight[1], s = weight[2], per_group = weight[3];
     check(o.groups >= 1 && k % o.groups == 0, "conv2d: expected output channels divisible by groups, got ", k, " and ", o.groups);
     check(o.stride.h >= 1 && o.stride.w >= 1 && o.dilation.h >= 1 && o.dilation.w >= 1,
           "conv2d: expected stride and dilation of at least 1");
-    check(x.value().rank() == 4 && x.dim(3) == per_group * o.groups, "conv2d: expected input [N, H, W, ",
-          per_group * o.groups, "], got ", x.shape());
-    check(!bias || bias.shape() == Shape{k}, "conv2d: expected bias [", k, "], got ", bias.shape());
-    const int64_t h = x.dim(1) + o.padding.top + o.padding.bottom, w = x.dim(2) + o.padding.left + o.padding.right;
+    check(x.rank() == 4 && x[3] == per_group * o.groups, "conv2d: expected input [N, H, W, ", per_group * o.groups, "], got ", x);
+    check(is_absent(bias) || bias == Shape{k}, "conv2d: expected bias [", k, "], got ", bias);
+    const int64_t h = x[1] + o.padding.top + o.padding.bottom, w = x[2] + o.padding.left + o.padding.right;
     const int64_t window_h = o.dilation.h * (r - 1) + 1, window_w = o.dilation.w * (s - 1) + 1;
     check(h >= window_h && w >= window_w, "conv2d: expected an input of at least ", window_h, "x", window_w,
           " after padding, got ", h, "x", w);
-    return {.batch = x.dim(0), .in_h = x.dim(1), .in_w = x.dim(2), .in_c = x.dim(3),
+    return {.batch = x[0], .in_h = x[1], .in_w = x[2], .in_c = x[3],
             .out_h = (h - window_h) / o.stride.h + 1, .out_w = (w - window_w) / o.stride.w + 1, .out_c = k,
             .kernel_h = r, .kernel_w = s, .stride_h = o.stride.h, .stride_w = o.stride.w,
             .pad_top = o.padding.top, .pad_left = o.padding.left,
             .dilation_h = o.dilation.h, .dilation_w = o.dilation.w, .groups = o.groups};
 }
 
-}  // namespace
+Shape result_shape(const Conv2dShape& g) { return {g.batch, g.out_h, g.out_w, g.out_c}; }
 
-Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& options) {
-    const Conv2dShape shape = geometry(x, weight, bias, options);
-    Tensor y({shape.batch, shape.out_h, shape.out_w, shape.out_c}, x.dtype());
-    with_float(y, [&](auto zero) {
-        using T = decltype(zero);
-        kernels::conv2d_forward(shape, x.value().data<T>(), weight.value().data<T>(),
-                                bias ? bias.value().data<T>() : nullptr, y.mutable_data<T>());
-    });
+// Backward: y[n,p,q,k] = sum over r, s, c of x[n, stride p + dilation r - pad, stride q + dilation s - pad, c] w[k,r,s,c] + b[k],
+// so each product gives each of its two factors the other one times dy:
+//   dx[n,h,w,c] = sum over k and the taps r, s that carried pixel (h, w) to a result (p, q) of dy[n,p,q,k] w[k,r,s,c]
+//   dw[k,r,s,c] = sum over n, p, q of dy[n,p,q,k] x[n, stride p + dilation r - pad, stride q + dilation s - pad, c]
+//   db[k]       = sum over n, p, q of dy[n,p,q,k]
+struct Conv2dBackward {
+    Saved x, weight;
+    bool bias_needs;
+    Shape x_shape, weight_shape;
+    Conv2dShape shape;
 
-    auto backward = [x = Saved(x, weight.requires_grad()), weight = Saved(weight, x.requires_grad()),
-                     bias_needs = bias.requires_grad(), x_shape = x.shape(), weight_shape = weight.shape(),
-                     shape](Tensor dy) {
+    Conv2dBackward(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dShape& shape)
+        : x(x, weight.requires_grad()), weight(weight, x.requires_grad()), bias_needs(bias.requires_grad()), x_shape(x.shape()),
+          weight_shape(weight.shape()), shape(shape) {}
+
+    Gradients operator()(const Tensor& dy) const {
         Gradients gradients(3);
         with_float(dy, [&](auto zero) {
             using T = decltype(zero);
@@ -61,16 +67,127 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
             }
         });
         return gradients;
+    }
+};
+
+// The groups follow from the shapes, so that channels may be cut.
+Attributes attributes_of(const Conv2dOptions& o) {
+    return {{"stride", list_of(o.stride)}, {"padding", list_of(o.padding)}, {"dilation", list_of(o.dilation)}};
+}
+
+}  // namespace
+
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& options) {
+    const Conv2dShape shape = geometry(x.shape(), weight.shape(), shape_of(bias), options);
+    Tensor y(result_shape(shape), x.dtype());
+    with_float(y, [&](auto zero) {
+        using T = decltype(zero);
+        kernels::conv2d_forward(shape, x.value().data<T>(), weight.value().data<T>(),
+                                bias ? bias.value().data<T>() : nullptr, y.mutable_data<T>());
+    });
+    auto backward = [step = Conv2dBackward(x, weight, bias, shape)](Tensor dy) { return step(dy); };
+    return record("conv2d", {&x, &weight, &bias}, std::move(y), std::move(backward), [&] { return attributes_of(options); });
+}
+
+Variable conv2d_fused(const Variable& x, const Variable& weight, const Variable& bias, const Variable& addend,
+                      Activation activation, const Conv2dOptions& options) {
+    const Conv2dShape shape = geometry(x.shape(), weight.shape(), shape_of(bias), options);
+    check_fused("conv2d_fused", result_shape(shape), shape_of(addend), activation);
+    Tensor y = addend ? addend.value().clone() : Tensor(result_shape(shape), x.dtype());
+    if (y.dtype() == DType::f32) {
+        kernels::Epilogue end = epilogue_of(activation, bool(addend));
+        end.bias = bias ? bias.value().data<float>() : nullptr;
+        kernels::conv2d_forward(shape, x.value().data<float>(), weight.value().data<float>(), end, y.mutable_data<float>());
+    } else {
+        Tensor sum(y.shape(), y.dtype());
+        kernels::conv2d_forward(shape, x.value().data<double>(), weight.value().data<double>(),
+                                bias ? bias.value().data<double>() : nullptr, sum.mutable_data<double>());
+        y = finished(std::move(sum), addend, activation);
+    }
+    auto backward = [step = Conv2dBackward(x, weight, bias, shape), end = FusedBackward(y, addend, activation)](Tensor dy) {
+        dy = end.through_activation(std::move(dy));
+        return end.with_addend(step(dy), dy);
     };
     auto attributes = [&] {
-        return Attributes{{"stride", std::vector<int64_t>{options.stride.h, options.stride.w}},
-                          {"padding", std::vector<int64_t>{options.padding.top, options.padding.bottom,
-                                                           options.padding.left, options.padding.right}},
-                          {"dilation", std::vector<int64_t>{options.dilation.h, options.dilation.w}},
-                          {"groups", options.groups},
-                          {"kernel", std::string(kernels::conv2d_algorithm(shape))}};
+        Attributes all = attributes_of(options);
+        all.add("activation", text_of(activation));
+        all.add("max_pool", int64_t{1});
+        return all;
     };
-    return record("conv2d", {&x, &weight, &bias}, std::move(y), std::move(backward), attributes);
+    return record("conv2d_fused", {&x, &weight, &bias, &addend}, std::move(y), std::move(backward), attributes);
 }
+
+namespace row {
+namespace {
+
+Conv2dOptions options_of(const Attributes& a, const Shape& x, const Shape& weight) {
+    Conv2dOptions o{.stride = pair_of(a, "stride"), .padding = padding_of(a), .dilation = pair_of(a, "dilation")};
+    check(x.rank() == 4 && weight.rank() == 4, "conv2d: expected x [N, H, W, C] and weight [K, R, S, C/groups], got ", x, " and ",
+          weight);
+    check(weight[3] > 0 && x[3] % weight[3] == 0, "conv2d: expected groups of ", weight[3], " channels, got input ", x);
+    o.groups = x[3] / weight[3];
+    return o;
+}
+
+Conv2dShape layer(const Attributes& a, Shapes x) {
+    return geometry(x[0], x[1], shape_or_none(x, 2), options_of(a, x[0], x[1]));
+}
+
+// A window of max_pool x max_pool results of which the largest is kept.
+int64_t pool_of(const Attributes& a) {
+    const int64_t pool = a.integer("max_pool");
+    check(pool == 1 || pool == 2, "conv2d_fused: expected a max_pool of 1 or 2, got ", pool);
+    return pool;
+}
+
+std::vector<AttributeSpec> specs() {
+    return {stride_spec(), padding_spec(),
+            {.type = AttributeSpec::integers, .name = "dilation", .count = 2, .otherwise = list_of(Pair{})}};
+}
+
+int64_t macs(const Attributes& a, Shapes x, const Shape&) { return layer(a, x).macs(); }
+
+}  // namespace
+
+OpInfo conv2d() {
+    return {.name = "conv2d",
+            .min_inputs = 2,
+            .max_inputs = 3,
+            .attributes = specs(),
+            .run = [](const Attributes& a, Inputs x, Mode) {
+                return ops::conv2d(x[0], x[1], input_or_none(x, 2), options_of(a, x[0].shape(), x[1].shape()));
+            },
+            .shape = [](const Attributes& a, Shapes x) { return result_shape(layer(a, x)); },
+            .macs = macs,
+            .channels = ChannelRule::convolution,
+            .layer = layer,
+            .fused = "conv2d_fused"};
+}
+
+OpInfo conv2d_fused() {
+    std::vector<AttributeSpec> all = specs();
+    all.push_back(activation_spec());
+    all.push_back({.type = AttributeSpec::integer, .name = "max_pool", .otherwise = int64_t{1}});
+    return {.name = "conv2d_fused",
+            .min_inputs = 4,
+            .max_inputs = 4,
+            .attributes = all,
+            .run = [](const Attributes& a, Inputs x, Mode) {
+                const Variable y = ops::conv2d_fused(x[0], x[1], x[2], x[3], activation_of(a),
+                                                     options_of(a, x[0].shape(), x[1].shape()));
+                return pool_of(a) == 1 ? y : ops::max_pool2d(y, pool_of(a));
+            },
+            .shape = [](const Attributes& a, Shapes x) {
+                Shape y = result_shape(layer(a, x));
+                check_fused("conv2d_fused", y, shape_or_none(x, 3), activation_of(a));
+                y[1] /= pool_of(a);
+                y[2] /= pool_of(a);
+                return y;
+            },
+            .macs = macs,
+            .channels = ChannelRule::convolution,
+            .layer = layer};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

@@ -7,6 +7,13 @@ namespace lathe::ops {
 
 namespace {
 
+void check_rows(const Shape& logits, const Shape& labels) {
+    check(logits.rank() >= 1, "cross_entropy: expected logits [.., K], got a single number");
+    Shape rows;
+    for (int i = 0; i + 1 < logits.rank(); ++i) rows.push_back(logits[i]);
+    check(labels == rows, "cross_entropy: expected labels ", rows, " for logits ", logits, ", got ", labels);
+}
+
 void check_labels(const Tensor& labels, int64_t classes) {
     const int32_t* label = labels.data<int32_t>();
     for (int64_t i = 0; i < labels.numel(); ++i)
@@ -19,11 +26,7 @@ void check_labels(const Tensor& labels, int64_t classes) {
 Variable cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyOptions& options) {
     const double smoothing = options.label_smoothing;
     check(smoothing >= 0 && smoothing <= 1, "cross_entropy: expected label smoothing in [0, 1], got ", smoothing);
-    check(logits.value().rank() >= 1, "cross_entropy: expected logits [.., K], got a single number");
-    Shape rows;
-    for (int i = 0; i + 1 < logits.value().rank(); ++i) rows.push_back(logits.dim(i));
-    check(labels.shape() == rows, "cross_entropy: expected labels ", rows, " for logits ", logits.shape(), ", got ",
-          labels.shape());
+    check_rows(logits.shape(), labels.shape());
     check_labels(labels, logits.shape().back());
 
     // With q = (1 - s) one_hot(label) + s / K the loss is sum q (lse - x) and its gradient softmax(x) - q.
@@ -39,7 +42,23 @@ Variable cross_entropy(const Variable& logits, const Tensor& labels, const Cross
         return log_sum - picked;
     };
     auto attributes = [&] { return Attributes{{"label_smoothing", smoothing}}; };
-    return row_loss("cross_entropy", logits, labels.numel(), row, attributes);
+    return row_loss("cross_entropy", logits, labels, labels.numel(), row, attributes);
 }
+
+namespace row {
+OpInfo cross_entropy() {
+    return {.name = "cross_entropy",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .attributes = {{.type = AttributeSpec::real, .name = "label_smoothing", .otherwise = 0.0}},
+            .run = [](const Attributes& a, Inputs x, Mode) {
+                return ops::cross_entropy(x[0], x[1].value(), {.label_smoothing = a.real("label_smoothing")});
+            },
+            .shape = [](const Attributes&, Shapes x) {
+                check_rows(x[0], x[1]);
+                return Shape{};
+            }};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

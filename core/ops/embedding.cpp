@@ -3,18 +3,28 @@
 #include <algorithm>
 
 #include "lathe/core/kernels/rows/rows.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
+namespace {
+
+Shape result_shape(const Shape& indices, const Shape& weight) {
+    check(weight.rank() == 2, "embedding: expected weight [V, D], got ", weight);
+    Shape y = indices;
+    y.push_back(weight[1]);
+    return y;
+}
+
+}  // namespace
+
 Variable embedding(const Tensor& indices, const Variable& weight) {
-    check(weight.value().rank() == 2, "embedding: expected weight [V, D], got ", weight.shape());
+    const Shape shape = result_shape(indices.shape(), weight.shape());
     const int64_t rows = weight.dim(0), width = weight.dim(1), count = indices.numel();
     const int32_t* index = indices.data<int32_t>();
     for (int64_t i = 0; i < count; ++i)
         check(index[i] >= 0 && index[i] < rows, "embedding: index ", i, " is ", index[i], ", expected one of ", rows, " rows from 0");
 
-    Shape shape = indices.shape();
-    shape.push_back(width);
     Tensor y(shape, weight.dtype());
     with_float(y, [&](auto zero) {
         using T = decltype(zero);
@@ -45,5 +55,16 @@ Variable embedding(const Tensor& indices, const Variable& weight) {
     const Variable where = indices;
     return record("embedding", {&where, &weight}, std::move(y), std::move(backward));
 }
+
+namespace row {
+OpInfo embedding() {
+    return {.name = "embedding",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::embedding(x[0].value(), x[1]); },
+            .shape = [](const Attributes&, Shapes x) { return result_shape(x[0], x[1]); },
+            .channels = ChannelRule::lookup};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

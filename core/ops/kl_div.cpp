@@ -27,7 +27,18 @@ Variable kl_div(const Variable& logits, const Tensor& teacher, const KlDivOption
         return factor * factor * loss;
     };
     auto attributes = [&] { return Attributes{{"temperature", temperature}}; };
-    return row_loss("kl_div", logits, row_count(logits), row, attributes);
+    return row_loss("kl_div", logits, teacher, row_count(logits), row, attributes);
 }
+
+namespace row {
+OpInfo kl_div() {
+    return {.name = "kl_div",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .attributes = {{.type = AttributeSpec::real, .name = "temperature", .otherwise = 1.0}},
+            .run = [](const Attributes& a, Inputs x, Mode) { return ops::kl_div(x[0], x[1].value(), {.temperature = a.real("temperature")}); },
+            .shape = loss_shape};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

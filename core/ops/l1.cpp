@@ -18,7 +18,17 @@ Variable l1(const Variable& x, const Tensor& target) {
         }
         return loss;
     };
-    return row_loss("l1", x, x.value().numel(), row);
+    return row_loss("l1", x, target, x.value().numel(), row);
 }
+
+namespace row {
+OpInfo l1() {
+    return {.name = "l1",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::l1(x[0], x[1].value()); },
+            .shape = loss_shape};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

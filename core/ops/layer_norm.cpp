@@ -1,14 +1,24 @@
 #include "lathe/core/ops/layer_norm.h"
 
 #include "lathe/core/kernels/norm/layer_norm.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
+namespace {
+
+void check_shapes(const Shape& x, const Shape& weight, const Shape& bias) {
+    check(x.rank() >= 1 && x.back() > 0, "layer_norm: expected x [..., C], got ", x);
+    const Shape each{x.back()};
+    check(is_absent(weight) || weight == each, "layer_norm: expected weight ", each, ", got ", weight);
+    check(is_absent(bias) || bias == each, "layer_norm: expected bias ", each, ", got ", bias);
+}
+
+}  // namespace
+
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double eps) {
-    check(x.value().rank() >= 1 && x.shape().back() > 0, "layer_norm: expected x [..., C], got ", x.shape());
-    const int64_t c = x.shape().back(), n = x.value().numel() / c;
-    check(!weight || weight.shape() == Shape{c}, "layer_norm: expected weight [", c, "], got ", weight.shape());
-    check(!bias || bias.shape() == Shape{c}, "layer_norm: expected bias [", c, "], got ", bias.shape());
+    check_shapes(x.shape(), shape_of(weight), shape_of(bias));
+    const int64_t c = x.shape().back(), n = rows_of(x.shape());
 
     const Variable scale = weight ? weight : Variable(Tensor::full({c}, 1, x.dtype()));
     const Tensor shift = bias ? bias.value() : Tensor::zeros({c}, x.dtype());
@@ -32,5 +42,22 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
     return record("layer_norm", {&x, &weight, &bias}, std::move(y), std::move(backward),
                   [&] { return Attributes{{"eps", eps}}; });
 }
+
+namespace row {
+OpInfo layer_norm() {
+    return {.name = "layer_norm",
+            .min_inputs = 1,
+            .max_inputs = 3,
+            .attributes = {{.type = AttributeSpec::real, .name = "eps", .otherwise = 1e-5}},
+            .run = [](const Attributes& a, Inputs x, Mode) {
+                return ops::layer_norm(x[0], input_or_none(x, 1), input_or_none(x, 2), a.real("eps"));
+            },
+            .shape = [](const Attributes&, Shapes x) {
+                check_shapes(x[0], shape_or_none(x, 1), shape_or_none(x, 2));
+                return x[0];
+            },
+            .channels = ChannelRule::norm};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

@@ -3,6 +3,7 @@
 #include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/kernels/gemm/gemm.h"
 #include "lathe/core/ops/sum.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -48,9 +49,17 @@ Tensor product(Trans a_trans, const Tensor& a, Trans b_trans, const Tensor& b) {
 
 }  // namespace
 
+namespace {
+
+void check_inner(const Shape& a, const Shape& b) {
+    check(a.rank() >= 2 && b.rank() >= 2 && a.back() == b[b.rank() - 2], "matmul: expected [.., m, k] and [.., k, n], got ", a,
+          " and ", b);
+}
+
+}  // namespace
+
 Variable matmul(const Variable& a, const Variable& b) {
-    check(a.value().rank() >= 2 && b.value().rank() >= 2 && columns(a.value()) == rows(b.value()),
-          "matmul: expected [.., m, k] and [.., k, n], got ", a.shape(), " and ", b.shape());
+    check_inner(a.shape(), b.shape());
     // Against one matrix b, all rows of a are one matrix.
     const Shape batch = leading(a.shape());
     const bool one = b.value().rank() == 2 && batch.rank() > 0;
@@ -73,5 +82,23 @@ Variable matmul(const Variable& a, const Variable& b) {
     };
     return record("matmul", {&a, &b}, std::move(y), std::move(backward));
 }
+
+namespace row {
+OpInfo matmul() {
+    return {.name = "matmul",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::matmul(x[0], x[1]); },
+            .shape = [](const Attributes&, Shapes x) {
+                check_inner(x[0], x[1]);
+                Shape y = kernels::broadcast("matmul", leading(x[0]), leading(x[1])).shape;
+                y.push_back(x[0][x[0].rank() - 2]);
+                y.push_back(x[1].back());
+                return y;
+            },
+            .macs = [](const Attributes&, Shapes x, const Shape& y) { return y.numel() * x[0].back(); },
+            .channels = ChannelRule::matmul};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

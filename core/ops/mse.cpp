@@ -16,7 +16,17 @@ Variable mse(const Variable& x, const Tensor& target) {
         }
         return loss;
     };
-    return row_loss("mse", x, x.value().numel(), row);
+    return row_loss("mse", x, target, x.value().numel(), row);
 }
+
+namespace row {
+OpInfo mse() {
+    return {.name = "mse",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::mse(x[0], x[1].value()); },
+            .shape = loss_shape};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

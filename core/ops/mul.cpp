@@ -2,6 +2,7 @@
 
 #include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/ops/sum.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -27,5 +28,17 @@ Variable mul(const Variable& a, const Variable& b) {
     };
     return record("mul", {&a, &b}, product(a.value(), b.value()), std::move(backward));
 }
+
+namespace row {
+OpInfo mul() {
+    return {.name = "mul",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::mul(x[0], x[1]); },
+            .shape = [](const Attributes&, Shapes x) { return kernels::broadcast("mul", x[0], x[1]).shape; },
+            .traits = {.elementwise = true, .per_channel = true, .keeps_zero = true, .any_layout = true},
+            .channels = ChannelRule::elementwise};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

@@ -17,8 +17,8 @@ Variable pad(const Variable& x, const std::vector<PadWidth>& widths, double valu
 // x [N, H, W, C]  ->  [N, top + H + bottom, left + W + right, C]
 Variable pad(const Variable& x, const Padding& padding, double value = 0);
 
-// x [.., C]  ->  [.., channels]: zero channels around those of x, half of them (rounded down) in front. A pad whose widths
-// follow from the sizes, which its attribute `centred` tells the channel pruner. Error: fewer channels than x has.
-Variable pad_channels(const Variable& x, int64_t channels);
+// x [.., C], like [.., K]  ->  [.., K]: zero channels around those of x, half of the missing ones (rounded down) in front. Of
+// `like` only the number of channels matters. Error: it has fewer than x.
+Variable pad_channels(const Variable& x, const Variable& like);
 
 }  // namespace lathe::ops

@@ -1,6 +1,7 @@
 #include "lathe/core/ops/scale.h"
 
 #include "lathe/core/kernels/rows/rows.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -22,5 +23,16 @@ Variable scale(const Variable& x, double factor) {
     auto attributes = [&] { return Attributes{{"factor", factor}}; };
     return record("scale", {&x}, scaled(x.value(), factor), std::move(backward), attributes);
 }
+
+namespace row {
+OpInfo scale() {
+    return {.name = "scale",
+            .attributes = {{.type = AttributeSpec::real, .name = "factor", .required = true}},
+            .run = [](const Attributes& a, Inputs x, Mode) { return ops::scale(x[0], a.real("factor")); },
+            .shape = same_shape,
+            .traits = {.elementwise = true, .per_channel = true, .keeps_zero = true, .any_layout = true},
+            .channels = ChannelRule::same};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

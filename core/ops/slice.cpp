@@ -1,6 +1,7 @@
 #include "lathe/core/ops/slice.h"
 
 #include "lathe/core/kernels/rows/copy_box.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -14,10 +15,18 @@ int64_t inner_bytes(const Tensor& x, int axis) {
 
 }  // namespace
 
+namespace {
+
+void check_range(const Shape& x, int axis, int64_t start, int64_t length) {
+    check(start >= 0 && length >= 0 && start <= x[axis] - length, "slice: expected a range inside axis ", axis, " of ", x, ", got ",
+          start, " and ", length, " more");
+}
+
+}  // namespace
+
 Variable slice(const Variable& x, int axis, int64_t start, int64_t length) {
     axis = x.shape().axis(axis);
-    check(start >= 0 && length >= 0 && start <= x.dim(axis) - length, "slice: expected a range inside axis ", axis, " of ",
-          x.shape(), ", got ", start, " and ", length, " more");
+    check_range(x.shape(), axis, start, length);
     if (length == x.dim(axis)) return x;
     Shape shape = x.shape();
     shape[axis] = length;
@@ -36,7 +45,11 @@ Variable slice(const Variable& x, int axis, int64_t start, int64_t length) {
                           dx.mutable_raw() + start * inner_bytes(dx, axis), x_shape);
         return Gradients{dx};
     };
-    auto attributes = [&] { return Attributes{{"axis", int64_t{axis}}, {"start", start}, {"length", length}}; };
+    auto attributes = [&] {  // one of several equal parts stays that when the axis loses elements
+        const bool part = length > 0 && x.dim(axis) % length == 0 && start % length == 0;
+        if (part) return Attributes{{"axis", int64_t{axis}}, {"part", start / length}, {"parts", x.dim(axis) / length}};
+        return Attributes{{"axis", int64_t{axis}}, {"start", start}, {"length", length}};
+    };
     return record("slice", {&x}, std::move(y), std::move(backward), attributes);
 }
 
@@ -52,5 +65,47 @@ std::vector<Variable> split(const Variable& x, const std::vector<int64_t>& sizes
     }
     return parts;
 }
+
+namespace row {
+namespace {
+
+struct Range {
+    int axis;
+    int64_t start, length;
+};
+
+Range range_of(const Attributes& a, const Shape& x) {
+    const int axis = x.axis(axis_of(a));
+    if (!a.has("parts")) return {axis, a.integer("start"), a.integer("length")};
+    const int64_t part = a.integer("part"), parts = a.integer("parts");
+    check(parts >= 1 && part >= 0 && part < parts && x[axis] % parts == 0, "slice: expected a part of ", parts,
+          " equal ones of axis ", axis, " of ", x, ", got part ", part);
+    return {axis, part * (x[axis] / parts), x[axis] / parts};
+}
+
+}  // namespace
+
+OpInfo slice() {
+    return {.name = "slice",
+            .attributes = {axis_spec(),
+                           {.type = AttributeSpec::integer, .name = "start", .optional = true},
+                           {.type = AttributeSpec::integer, .name = "length", .optional = true},
+                           {.type = AttributeSpec::integer, .name = "part", .optional = true},
+                           {.type = AttributeSpec::integer, .name = "parts", .optional = true}},
+            .run = [](const Attributes& a, Inputs x, Mode) {
+                const Range range = range_of(a, x[0].shape());
+                return ops::slice(x[0], range.axis, range.start, range.length);
+            },
+            .shape = [](const Attributes& a, Shapes x) {
+                const Range range = range_of(a, x[0]);
+                check_range(x[0], range.axis, range.start, range.length);
+                Shape y = x[0];
+                y[range.axis] = range.length;
+                return y;
+            },
+            .traits = {.any_layout = true},
+            .channels = ChannelRule::slice};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

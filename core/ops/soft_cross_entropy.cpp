@@ -20,7 +20,17 @@ Variable soft_cross_entropy(const Variable& logits, const Tensor& target) {
         }
         return loss;
     };
-    return row_loss("soft_cross_entropy", logits, row_count(logits), row);
+    return row_loss("soft_cross_entropy", logits, target, row_count(logits), row);
 }
+
+namespace row {
+OpInfo soft_cross_entropy() {
+    return {.name = "soft_cross_entropy",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::soft_cross_entropy(x[0], x[1].value()); },
+            .shape = loss_shape};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

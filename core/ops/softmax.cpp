@@ -2,6 +2,7 @@
 
 #include "lathe/core/kernels/rows/reduce.h"
 #include "lathe/core/kernels/rows/softmax.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -55,5 +56,28 @@ Variable log_softmax(const Variable& x) {
     };
     return record("log_softmax", {&x}, y, std::move(backward));
 }
+
+namespace row {
+namespace {
+
+Shape row_shape(const Attributes&, Shapes x) {
+    check(x[0].rank() >= 1 && x[0].back() > 0, "softmax: expected x [.., K], got ", x[0]);
+    return x[0];
+}
+
+}  // namespace
+
+OpInfo softmax() {
+    return {.name = "softmax",
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::softmax(x[0]); },
+            .shape = row_shape};
+}
+
+OpInfo log_softmax() {
+    return {.name = "log_softmax",
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::log_softmax(x[0]); },
+            .shape = row_shape};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

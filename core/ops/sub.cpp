@@ -3,6 +3,7 @@
 #include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/ops/scale.h"
 #include "lathe/core/ops/sum.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -20,5 +21,17 @@ Variable sub(const Variable& a, const Variable& b) {
     };
     return record("sub", {&a, &b}, std::move(y), std::move(backward));
 }
+
+namespace row {
+OpInfo sub() {
+    return {.name = "sub",
+            .min_inputs = 2,
+            .max_inputs = 2,
+            .run = [](const Attributes&, Inputs x, Mode) { return ops::sub(x[0], x[1]); },
+            .shape = [](const Attributes&, Shapes x) { return kernels::broadcast("sub", x[0], x[1]).shape; },
+            .traits = {.elementwise = true, .per_channel = true, .any_layout = true},
+            .channels = ChannelRule::elementwise};
+}
+}  // namespace row
 
 }  // namespace lathe::ops

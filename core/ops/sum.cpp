@@ -2,6 +2,7 @@
 
 #include "lathe/core/kernels/rows/broadcast.h"
 #include "lathe/core/kernels/rows/reduce.h"
+#include "lathe/core/ops/detail/row.h"
 
 namespace lathe::ops {
 
@@ -32,17 +33,21 @@ Variable reduce(const char* op, const Variable& x, int64_t outer, int64_t n, int
     return record(op, {&x}, std::move(y), std::move(backward), attributes);
 }
 
+Shape reduced_shape(const Shape& x, int axis, bool keep_axis) {
+    Shape shape;
+    for (int i = 0; i < x.rank(); ++i) {
+        if (i != axis) shape.push_back(x[i]);
+        else if (keep_axis) shape.push_back(1);
+    }
+    return shape;
+}
+
 Variable reduce_axis(const char* op, const Variable& x, int axis, bool keep_axis, bool mean) {
     axis = x.shape().axis(axis);
-    Shape shape;
     int64_t outer = 1, inner = 1;
-    for (int i = 0; i < x.value().rank(); ++i) {
-        if (i != axis) shape.push_back(x.dim(i));
-        else if (keep_axis) shape.push_back(1);
-        if (i < axis) outer *= x.dim(i);
-        if (i > axis) inner *= x.dim(i);
-    }
-    return reduce(op, x, outer, x.dim(axis), inner, shape, mean, axis, keep_axis);
+    for (int i = 0; i < axis; ++i) outer *= x.dim(i);
+    for (int i = axis + 1; i < x.value().rank(); ++i) inner *= x.dim(i);
+    return reduce(op, x, outer, x.dim(axis), inner, reduced_shape(x.shape(), axis, keep_axis), mean, axis, keep_axis);
 }
 
 }  // namespace
@@ -73,5 +78,29 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
     }
     return total.reshape(shape);
 }
+
+namespace row {
+namespace {
+
+template <Variable (*all)(const Variable&), Variable (*along)(const Variable&, int, bool)>
+OpInfo of(const char* name) {
+    return {.name = name,
+            .attributes = {{.type = AttributeSpec::integer, .name = "axis", .optional = true},
+                           {.type = AttributeSpec::integer, .name = "keep_axis", .optional = true}},
+            .run = [](const Attributes& a, Inputs x, Mode) {
+                return a.has("axis") ? along(x[0], axis_of(a), a.has("keep_axis") && a.integer("keep_axis")) : all(x[0]);
+            },
+            .shape = [](const Attributes& a, Shapes x) {
+                if (!a.has("axis")) return Shape{};
+                return reduced_shape(x[0], x[0].axis(axis_of(a)), a.has("keep_axis") && a.integer("keep_axis"));
+            },
+            .channels = ChannelRule::reduce};
+}
+
+}  // namespace
+
+OpInfo sum() { return of<ops::sum, ops::sum>("sum"); }
+OpInfo mean() { return of<ops::mean, ops::mean>("mean"); }
+}  // namespace row
 
 }  // namespace lathe::ops

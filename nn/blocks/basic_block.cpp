@@ -31,15 +31,15 @@ BasicBlock::BasicBlock(const Options& o)
     check(downsample_ || o.out >= o.in, "basic_block: expected at least as many channels out as in (", o.in, "), got ", o.out);
 }
 
-Variable BasicBlock::shortcut(const Variable& x, int64_t channels) {
+Variable BasicBlock::shortcut(const Variable& x, const Variable& like) {
     if (downsample_) return (*downsample_)(x);
     const Variable y = options_.stride == 1 ? x : ops::avg_pool2d(x, 1, {.stride = options_.stride});
-    return ops::pad_channels(y, channels);
+    return ops::pad_channels(y, like);
 }
 
 Variable BasicBlock::forward(const Variable& x) {
     const Variable y = bn2_(conv2_(bn1_(conv1_(x))));
-    return ops::add(y, shortcut(x, y.dim(3)), Activation::relu);
+    return ops::add(y, shortcut(x, y), Activation::relu);
 }
 
 }  // namespace lathe::nn

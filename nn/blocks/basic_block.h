@@ -31,7 +31,7 @@ public:
 
 private:
     Variable forward(const Variable& x) override;
-    Variable shortcut(const Variable& x, int64_t channels);
+    Variable shortcut(const Variable& x, const Variable& like);
 
     Options options_;
     Conv2d conv1_, conv2_;

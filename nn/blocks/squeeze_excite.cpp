@@ -14,7 +14,7 @@ SqueezeExcite::SqueezeExcite(const Options& o)
 }
 
 Variable SqueezeExcite::forward(const Variable& x) {
-    const Variable mean = ops::reshape(ops::global_avg_pool(x), {x.dim(0), 1, 1, x.dim(3)});
+    const Variable mean = ops::reshape(ops::global_avg_pool(x), {0, 1, 1, -1});
     const Variable squeezed = ops::activation(fc1_(mean), options_.activation);
     return ops::mul(x, ops::activation(fc2_(squeezed), options_.gate));
 }

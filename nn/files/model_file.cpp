@@ -2,20 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "lathe/nn/init.h"
+#include "lathe/nn/files/graph_json.h"
+#include "lathe/nn/files/json.h"
+#include "lathe/nn/graph_module.h"
 #include "lathe/nn/files/encode.h"
-#include "lathe/nn/models/registry.h"
 
 namespace lathe::nn {
 
 namespace {
 
-using nlohmann::json;
+using json_reader::integer;
+using json_reader::json;
+using json_reader::list;
+using json_reader::member;
+using json_reader::real;
+using json_reader::text;
 using Metadata = std::map<std::string, std::string>;
 
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
 
 bool is_reserved(const std::string& key) { return key == "format" || key.starts_with("lathe."); }
 
@@ -25,40 +30,7 @@ const std::string& entry(const Metadata& metadata, const std::string& key) {
     return found->second;
 }
 
-json parse(const Metadata& metadata, const std::string& key) {
-    json value = json::parse(entry(metadata, key), nullptr, false);
-    check(!value.is_discarded(), key, ": expected JSON");
-    return value;
-}
-
-// The members of an object, or entries of a list, of the one type that is meant. `what` names the entry in errors.
-const json& member(const json& object, const char* name, const std::string& what) {
-    check(object.is_object() && object.contains(name), what, ": expected an object with '", name, "'");
-    return object[name];
-}
-
-int64_t integer(const json& value, const std::string& what) {
-    check(value.is_number_integer(), what, ": expected an integer");
-    return value.get<int64_t>();
-}
-
-double real(const json& value, const std::string& what) {
-    check(value.is_number(), what, ": expected a number");
-    return value.get<double>();
-}
-
-std::string text(const json& value, const std::string& what) {
-    check(value.is_string(), what, ": expected a text");
-    return value.get<std::string>();
-}
-
-template <class T>
-std::vector<T> list(const json& value, const std::string& what, T (*read)(const json&, const std::string&)) {
-    check(value.is_array(), what, ": expected a list");
-    std::vector<T> items;
-    for (const json& item : value) items.push_back(read(item, what));
-    return items;
-}
+json parse(const Metadata& metadata, const std::string& key) { return json_reader::parse(entry(metadata, key), key); }
 
 json to_json(const ModelOptions& o) {
     return {{"classes", o.classes}, {"width", o.width}, {"widths", o.widths},
@@ -126,6 +98,44 @@ void make_transforms(Module& module, const Metadata& metadata) {
     check(left.empty(), what, ": '", left.empty() ? "" : left.begin().key(), "' is not part of this model");
 }
 
+// The network's graph, with room for its values. They are set by name afterwards.
+Graph read_graph(const TensorFile& file, const ModelOptions& options) {
+    Graph graph = graph_from_json(entry(file.metadata, "lathe.graph"));
+    Shape input{1}, output{1, options.classes};
+    for (int64_t extent : options.input) input.push_back(extent);
+    check(graph.inputs.size() == 1 && graph[graph.input()].shape == input, "lathe.graph: expected one input ", input, ", got ",
+          graph[graph.inputs[0]].shape);
+    check(options.classes == 0 || graph[graph.output].shape == output, "lathe.graph: expected an output ", output, ", got ",
+          graph[graph.output].shape);
+    const json transforms = file.metadata.contains("lathe.transforms") ? parse(file.metadata, "lathe.transforms") : json::object();
+    const std::vector<std::string> names = graph.names();
+    for (int i = 0; i < graph.size(); ++i) {
+        GraphNode& node = graph[i];
+        if (node.is_op() || node.op == "input") continue;
+        const std::string& name = names[static_cast<size_t>(i)];
+        const auto stored = file.tensors.find(name);
+        check(stored != file.tensors.end(), "load: '", name, "' is missing");
+        const PathScope scope(name);
+        node.value = node.op == "parameter" ? order_of(node).from_file(stored->second) : stored->second;
+        // A transform may give the network another shape than the weight has.
+        check(node.value.dtype() == node.dtype && (node.value.shape() == node.shape || transforms.contains(name)), "expected ",
+              name_of(node.dtype), " ", node.shape, ", got ", name_of(node.value.dtype()), " ", node.value.shape());
+    }
+    return graph;
+}
+
+// What the network computes with has the shapes that its graph was checked with.
+void check_effective_shapes(Model& model) {
+    const auto& net = dynamic_cast<const GraphModule&>(model.net());
+    std::map<std::string, Shape> expected;
+    for (const GraphNode& node : net.graph().nodes)
+        if (node.op == "parameter") expected[node.path] = node.shape;
+    for (const auto& [name, parameter] : model.named_parameters())
+        if (!parameter->transforms().empty())
+            check(parameter->effective().shape() == expected.at(name), "'", name, "': expected transforms that give ", expected.at(name),
+                  ", got ", parameter->effective().shape());
+}
+
 // Runs f; its errors then begin with the file's name and stay on one line, whatever texts of the file they quote.
 template <class F>
 auto reading(const std::string& file, F f) {
@@ -153,9 +163,7 @@ std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
 void set_weights(Module& module, const TensorFile& stored) {
     const TensorFile file = unpack(stored);
     make_transforms(module, file.metadata);
-    const auto sizes = file.metadata.find("lathe.sizes");
-    const bool follow = sizes != file.metadata.end() && sizes->second == "follow";
-    module.load_state(model_tensors(file), follow ? Module::Sizes::follow : Module::Sizes::fixed);
+    module.load_state(model_tensors(file));
 }
 
 }  // namespace
@@ -174,26 +182,30 @@ TensorFile to_file(Model& model) {
     file.metadata["lathe.class_names"] = json(model.class_names).dump(-1, ' ', false, json::error_handler_t::replace);
     file.metadata["lathe.scaling"] = json{{"mean", model.scaling.mean}, {"std", model.scaling.std}}.dump();
     file.metadata["lathe.transforms"] = transform_kinds(model).dump();
-    file.metadata["lathe.sizes"] = model.resized() ? "follow" : "fixed";
+    const Graph graph = weights_first(trace(model, model.example(1)), model);
+    file.metadata["lathe.graph"] = to_json(graph);
+    const std::vector<std::string> names = graph.names();
+    for (int i = 0; i < graph.size(); ++i)  // numbers in the network's code that are no parameter and no buffer
+        if (graph[i].op == "constant") file.tensors[names[static_cast<size_t>(i)]] = graph[i].value;
     return file;
 }
 
-std::unique_ptr<Model> from_file(const TensorFile& file, const std::string& name) {
+std::unique_ptr<Model> from_file(const TensorFile& stored, const std::string& name) {
     return reading(name, [&] {
+        const TensorFile file = unpack(stored);
         const Metadata& metadata = file.metadata;
         check(metadata.contains("lathe.version"), "expected a whole model, got a file of weights without 'lathe.version'");
         check(metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
               metadata.at("lathe.version"), "'");
-        std::unique_ptr<Model> model;
-        {
-            init::Skip skip;
-            model = make_model(entry(metadata, "lathe.architecture"), read_options(metadata));
-        }
+        const ModelOptions options = read_options(metadata);
+        auto model = std::make_unique<Model>(entry(metadata, "lathe.architecture"), options,
+                                             std::make_unique<GraphModule>(read_graph(file, options)));
         model->class_names = read_class_names(metadata, model->classes());
         model->scaling = read_scaling(metadata, model->input_shape().back());
         for (const auto& [key, value] : metadata)
             if (!is_reserved(key)) model->metadata[key] = value;
         set_weights(*model, file);
+        check_effective_shapes(*model);
         return model;
     });
 }

@@ -8,22 +8,22 @@
 namespace lathe::nn {
 
 // One safetensors file is a whole model. Its tensors are Module::state(), in PyTorch's names and order; its metadata
-//   lathe.version       "1"
-//   lathe.architecture  a name of the zoo
+//   lathe.version       "2"
+//   lathe.architecture  the network's name
+//   lathe.graph         what it does, as JSON (nn/files/graph_json.h): no source is needed to load it
 //   lathe.options       ModelOptions, as JSON
 //   lathe.class_names   JSON list
 //   lathe.scaling       InputScaling, as JSON
 //   lathe.transforms    kinds of the weight transforms by parameter, as JSON
 //   lathe.packed        which weights are stored packed (nn/files/encode.h)
-//   lathe.sizes         "follow" when layers have other sizes than the architecture gave them, else "fixed"
 // and Model::metadata. Tensors named "optim.…" are a trainer's own and are passed over.
 
 // Packed, masked weights take the room of what is left of them, and cannot grow back.
 // Error: as write_safetensors, or the model has a scaling, class names or metadata that load would refuse.
 enum class Packing { dense, packed };
 void save(Model& model, const std::string& path, Packing packing = Packing::dense);
-// Error: as read_safetensors, or the file is not a model: no or another version, an unknown architecture, options that the
-// architecture refuses, tensors missing, left over or of another shape or type. One line that names the file.
+// Error: as read_safetensors, or the file is not a model: no or another version, a graph that does not
+// hold, tensors missing, left over or of another shape or type. One line that names the file.
 std::unique_ptr<Model> load(const std::string& path);
 
 // The same without the disk; `name` stands for the file in errors.

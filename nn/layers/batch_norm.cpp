@@ -22,9 +22,9 @@ BatchNorm::BatchNorm(const Options& o) : options_(o) {
 }
 
 Variable BatchNorm::forward(const Variable& x) {
-    const bool keep = training() && recomputing();  // the running statistics had this batch before
-    return ops::batch_norm(x, weight.effective(), bias.effective(), keep ? Tensor{} : running_mean, keep ? Tensor{} : running_var,
-                           {.training = training(), .momentum = options_.momentum, .eps = options_.eps,
+    // What is frozen computes what it did: its statistics stand still, too.
+    return ops::batch_norm(x, weight.effective(), bias.effective(), running_mean, running_var,
+                           {.training = training() && weight.trainable(), .momentum = options_.momentum, .eps = options_.eps,
                             .activation = options_.activation});
 }
 

@@ -14,13 +14,6 @@ Linear::Linear(const Options& o) {
     parameter("bias", bias);
 }
 
-void Linear::reset(int64_t out) {
-    check(out >= 1, "linear: expected at least 1 output, got ", out);
-    const int64_t in = weight.value().dim(1);
-    weight = Parameter(init::fan_in_uniform({out, in}, in), weight.layout());
-    if (bias) bias = Parameter(init::fan_in_uniform({out}, in));
-}
-
 Variable Linear::forward(const Variable& x) { return ops::linear(x, weight.effective(), bias.effective()); }
 
 }  // namespace lathe::nn

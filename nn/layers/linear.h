@@ -17,9 +17,6 @@ public:
     using Options = LinearOptions;
     explicit Linear(const Options& options);
 
-    // Fresh weights without transforms, for another number of outputs.
-    void reset(int64_t out);
-
     Parameter weight, bias;
 
 private:

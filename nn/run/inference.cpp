@@ -6,7 +6,6 @@
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/parallel.h"
-#include "lathe/core/graph/replay.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/graph/fold.h"
 #include "lathe/nn/run/layout.h"
@@ -44,7 +43,7 @@ Tensor result(const Shape& shape, Tensor& addend) {
 
 // The constant weight of a convolution or linear layer; empty for other ops.
 Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
-    if (node.op != "conv2d" && node.op != "linear") return {};
+    if (!node.op->layer) return {};
     return graph.nodes[static_cast<size_t>(node.inputs[1])].value;
 }
 
@@ -57,10 +56,9 @@ Shape chwn_shape(Shape shape) {
 
 // A convolution or linear layer, by sparse kernels where enough of its weights are zero.
 Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
-    kernels::Conv2dShape shape = conv2d_shape(graph, node);
+    const kernels::Conv2dShape shape = conv2d_shape(graph, node);
     if (is_chwn(node)) {
-        const bool pool = node.attributes.has("max_pool");
-        if (pool) shape.out_h *= 2, shape.out_w *= 2;  // the node's shape is that behind the maximum
+        const bool pool = node.attributes.has("max_pool") && node.attributes.integer("max_pool") == 2;
         const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::chwn::prepare(shape, weight.data<float>(), pool);
         return [layer, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
             Tensor y = result(shape, x[3]);
@@ -125,7 +123,7 @@ void Inference::find_stretch() {
         const GraphNode& node = graph_.nodes[i];
         if (!node.activation) continue;
         if (node.is_op()) {
-            if (node.op != "conv2d" || node.shape[0] == 0) return;
+            if (!node.op->layer || node.shape.rank() != 4 || node.shape[0] == 0) return;
             const int64_t bytes = image_bytes(node.inputs[0]) + image_bytes(static_cast<int>(i));
             const Tensor weight = arranged_weight(graph_, node);
             if (!weight || static_cast<int64_t>(weight.bytes()) * kBytesPerWeightByte > bytes) return;
@@ -151,18 +149,15 @@ void Inference::keep_weights() {
 
 Inference::Step Inference::step_for(const GraphNode& node) const {
     if (const Tensor weight = arranged_weight(graph_, node)) return layer_step(graph_, node, weight);
-    if (node.op == "to_chwn" || node.op == "to_nhwc") return conversion_step(node);
+    if (graph_[node.inputs[0]].layout != node.layout) return conversion_step(node);
     GraphNode copy = is_chwn(node) ? in_chwn(node) : node;
-    if (!is_chwn(node) && (node.op == "reshape" || node.op == "flatten")) {  // the batch may have another size than the traced one
-        std::vector<int64_t> shape = node.attributes.integers("shape");
-        if (!shape.empty() && shape[0] == graph_.nodes[static_cast<size_t>(graph_.input)].shape[0]) shape[0] = -1;
-        copy.attributes.set("shape", shape);
-    }
-    return [copy = std::move(copy)](std::vector<Tensor>& x) { return replay(copy, {x.begin(), x.end()}).value(); };
+    return [copy = std::move(copy)](std::vector<Tensor>& x) {
+        return copy.op->run(copy.attributes, std::vector<Variable>(x.begin(), x.end()), Mode::evaluation).value();
+    };
 }
 
 Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
-    const Shape& traced = graph_.nodes[static_cast<size_t>(graph_.input)].shape;
+    const Shape& traced = graph_.nodes[static_cast<size_t>(graph_.input())].shape;
     Shape expected = traced;
     if (x.rank() == traced.rank() && traced.rank() > 0) expected[0] = x.dim(0);
     check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
@@ -192,7 +187,7 @@ Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
 Tensor Inference::run_pass(const Tensor& x, std::vector<double>* seconds) const {
     const NoGrad no_grad;
     std::vector<Tensor> values(graph_.nodes.size());
-    values[static_cast<size_t>(graph_.input)] = x;
+    values[static_cast<size_t>(graph_.input())] = x;
     size_t begin = 0;
     if (!seconds && stretch_ > 0 && x.dim(0) >= kStretchTasks * stretch_images_) {
         values[stretch_ - 1] = run_stretch(x);
@@ -212,7 +207,7 @@ Tensor Inference::run_stretch(const Tensor& x) const {
     parallel_for(shape[0], stretch_images_, [&](int64_t begin, int64_t end) {
         const NoGrad no_grad;
         std::vector<Tensor> values(stretch_);
-        values[static_cast<size_t>(graph_.input)] = x.rows(begin, end - begin);
+        values[static_cast<size_t>(graph_.input())] = x.rows(begin, end - begin);
         run_nodes(0, stretch_, values, nullptr);
         std::copy_n(values.back().data<float>(), values.back().numel(), to + begin * image);
     });

@@ -24,23 +24,21 @@ const GraphNode& node_of(const Graph& graph, int index) { return graph.nodes[sta
 
 // Whether the op treats all images alike and all channels alike, so that it may run on either side of them.
 bool is_symmetric(const Graph& graph, const GraphNode& node) {
-    static const std::set<std::string> ops{"add", "avg_pool2d", "gelu", "global_avg_pool", "hard_sigmoid", "hard_swish", "max_pool2d",
-                                           "mul", "relu", "relu6", "scale", "sigmoid", "sub", "tanh"};
     const int last = node.shape.rank() - 1;
-    if (node.op == "concat" || node.op == "slice") return node.attributes.integer("axis") == last;
-    if (node.op == "reshape" || node.op == "flatten") {  // of one pixel, whose channels stay where they are
+    if (node.op->traits.view) {  // of one pixel, whose channels stay where they are
         const Shape& from = node_of(graph, node.inputs[0]).shape;
         return node.shape[0] == from[0] && node.shape[last] == from[from.rank() - 1] && node.shape.numel() == from[0] * node.shape[last];
     }
-    return ops.contains(node.op);
+    if (node.attributes.has("axis") && node.shape.axis(static_cast<int>(node.attributes.integer("axis"))) != last) return false;
+    return node.op->traits.any_layout;
 }
 
 Cost cost_of(const Graph& graph, const GraphNode& node) {
     const auto fits = [&](int index) {  // [N, C] or [N, H, W, C]
         const Shape& shape = node_of(graph, index).shape;
-        return (shape.rank() == 2 || shape.rank() == 4) && shape[0] == node_of(graph, graph.input).shape[0];
+        return (shape.rank() == 2 || shape.rank() == 4) && shape[0] == node_of(graph, graph.input()).shape[0];
     };
-    if (node.op == "conv2d" || node.op == "linear") {
+    if (node.op->layer) {
         const Tensor& weight = node_of(graph, node.inputs[1]).value;
         if (!weight || !fits(node.inputs[0])) return {0, kNever};
         kernels::Conv2dShape shape = conv2d_shape(graph, node);
@@ -79,12 +77,12 @@ std::vector<bool> cut(std::vector<std::vector<double>> room) {
 std::vector<bool> choose(const Graph& graph) {
     const size_t count = graph.nodes.size(), source = count, sink = count + 1;
     std::vector<std::vector<double>> room(count + 2, std::vector<double>(count + 2, 0));
-    const auto batch = static_cast<double>(node_of(graph, graph.input).shape[0]);
+    const auto batch = static_cast<double>(node_of(graph, graph.input()).shape[0]);
     const auto converting = [&](const GraphNode& node) { return kConverting * static_cast<double>(node.shape.numel()) / batch; };
     for (size_t i = 0; i < count; ++i) {
         const GraphNode& node = graph.nodes[i];
         if (!node.activation) continue;
-        Cost cost = static_cast<int>(i) == graph.input ? Cost{0, kNever} : cost_of(graph, node);
+        Cost cost = static_cast<int>(i) == graph.input() ? Cost{0, kNever} : cost_of(graph, node);
         if (static_cast<int>(i) == graph.output) cost.chwn += converting(node);
         room[source][i] = cost.chwn;
         room[i][sink] = cost.nhwc;
@@ -99,44 +97,41 @@ std::vector<bool> choose(const Graph& graph) {
     return chwn;
 }
 
-// Whether the node takes the largest of every 2x2 results of a convolution that nothing else reads.
-bool pools_convolution(const Graph& graph, const GraphNode& node) {
-    if (node.op != "max_pool2d") return false;
+// Whether the node takes the largest of every 2x2 results of a convolution that nothing else reads: the fused op has a place
+// for that.
+bool pools_convolution(const Graph& graph, const GraphNode& node, const std::vector<int>& readers) {
+    static const Op pooling = "max_pool2d";
+    if (node.op != pooling) return false;
     const GraphNode& from = node_of(graph, node.inputs[0]);
     const std::vector<int64_t> two{2, 2}, none{0, 0, 0, 0};
-    const auto reads = [&](const GraphNode& reader) {
-        return std::count(reader.inputs.begin(), reader.inputs.end(), node.inputs[0]);
-    };
-    const auto readers = std::accumulate(graph.nodes.begin(), graph.nodes.end(), std::ptrdiff_t{0},
-                                         [&](std::ptrdiff_t sum, const GraphNode& reader) { return sum + reads(reader); });
-    return from.op == "conv2d" && from.inputs[3] < 0 && readers == 1 && node.attributes.integers("kernel_size") == two &&
-           node.attributes.integers("stride") == two && node.attributes.integers("padding") == none;
+    return from.attributes.has("max_pool") && from.inputs[3] < 0 && readers[static_cast<size_t>(node.inputs[0])] == 1 &&
+           node.attributes.integers("kernel_size") == two && node.attributes.integers("stride") == two &&
+           node.attributes.integers("padding") == none;
 }
 
 }  // namespace
 
-bool is_chwn(const GraphNode& node) { return node.attributes.has("layout") && node.attributes.text("layout") == "chwn"; }
-
 GraphNode in_chwn(const GraphNode& node) {
     GraphNode copy = node;
-    if (node.op == "concat" || node.op == "slice") copy.attributes.set("axis", int64_t{0});
-    if (node.op == "reshape" || node.op == "flatten") {
+    if (node.attributes.has("axis")) copy.attributes.set("axis", int64_t{0});
+    if (node.op->traits.view) {
         std::vector<int64_t> shape(static_cast<size_t>(node.shape.rank()), 1);
         shape.front() = node.shape[node.shape.rank() - 1];
         shape.back() = kernels::chwn::images();
-        copy.attributes.set("shape", shape);
+        copy.op = "reshape";
+        copy.attributes = {{"shape", shape}};
     }
     return copy;
 }
 
 Graph arrange(const Graph& graph) {
-    if (node_of(graph, graph.input).shape.rank() == 0 || node_of(graph, graph.input).shape[0] < kernels::chwn::images()) return graph;
+    if (graph.inputs.size() != 1 || node_of(graph, graph.input()).shape.rank() == 0 || node_of(graph, graph.input()).shape[0] < kernels::chwn::images()) return graph;
     const std::vector<bool> chwn = choose(graph);
     if (std::find(chwn.begin(), chwn.end(), true) == chwn.end()) return graph;
     Graph result;
     std::vector<int> place[2] = {std::vector<int>(chwn.size(), -1), std::vector<int>(chwn.size(), -1)};  // in NHWC, in CHWN
     const auto append = [&](GraphNode node, bool in_chwn) {
-        if (in_chwn) node.attributes.set("layout", std::string("chwn"));
+        if (in_chwn) node.layout = Layout::chwn;
         result.nodes.push_back(std::move(node));
         return static_cast<int>(result.nodes.size()) - 1;
     };
@@ -151,9 +146,10 @@ Graph arrange(const Graph& graph) {
                          .activation = true}, in_chwn);
         return to;
     };
+    const std::vector<int> readers = graph.reader_counts();
     for (size_t i = 0; i < chwn.size(); ++i) {
         GraphNode node = graph.nodes[i];
-        if (chwn[i] && pools_convolution(graph, node) && chwn[static_cast<size_t>(node.inputs[0])]) {
+        if (chwn[i] && pools_convolution(graph, node, readers) && chwn[static_cast<size_t>(node.inputs[0])]) {
             place[1][i] = place[1][static_cast<size_t>(node.inputs[0])];
             GraphNode& convolution = result.nodes[static_cast<size_t>(place[1][i])];
             convolution.attributes.set("max_pool", int64_t{2});
@@ -165,7 +161,8 @@ Graph arrange(const Graph& graph) {
         place[chwn[i]][i] = append(std::move(node), chwn[i]);
     }
     result.output = found(graph.output, false);
-    result.input = place[0][static_cast<size_t>(graph.input)];
+    result.inputs = {place[0][static_cast<size_t>(graph.input())]};
+    check_pass(result);
     return result;
 }
 

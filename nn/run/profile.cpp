@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/measure/median.h"
 
 namespace lathe::nn {
@@ -24,7 +25,7 @@ std::vector<bool> find_differentiable(const Graph& graph) {
 
 LayerProfile describe(const Graph& graph, const GraphNode& node, const std::vector<bool>& differentiable) {
     LayerProfile layer{.name = node.path, .op = node.op, .output = node.shape, .macs = macs(graph, node), .activation_bytes = bytes_of(node)};
-    if (node.attributes.has("kernel")) layer.kernel = node.attributes.text("kernel");
+    if (node.op->layer) layer.kernel = kernels::conv2d_algorithm(conv2d_shape(graph, node));
     int64_t inputs = 0, gradients = 0;  // bytes
     for (size_t i = 0; i < node.inputs.size(); ++i) {
         if (const GraphNode* parameter = graph.parameter(node, i)) layer.params += parameter->shape.numel();

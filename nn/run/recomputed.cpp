@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 
+#include "lathe/core/graph/trace.h"
 #include "lathe/core/tape/recompute.h"
 #include "lathe/core/random.h"
 #include "lathe/core/graph/cost.h"
@@ -35,13 +36,6 @@ std::vector<size_t> cut_within(const std::vector<PieceCost>& pieces, int64_t bud
     return ends;
 }
 
-// The first images, enough for batch statistics, through the network as it is, without leaving a trace in it.
-Graph dry_run(Module& network, const Tensor& x) {
-    const detail::TapeScope again(true);
-    const KeepGlobalRandom keep;
-    return lathe::trace([&](const Variable& input) { return network(input); }, x.rows(0, std::min<int64_t>(2, x.dim(0))));
-}
-
 }  // namespace
 
 std::vector<size_t> cut_segments(const std::vector<PieceCost>& pieces) {
@@ -58,19 +52,28 @@ Recomputed::Recomputed(Module& network, const Tensor& x) {
     std::map<Module*, std::string> names;
     for (const auto& [name, module] : network.named_modules()) names[module] = name;
     for (Module* module : network.pieces()) {
-        const std::string& name = names.at(module);
+        const std::string& name = names[module];
         pieces_.push_back({name, name.substr(0, name.rfind('.') == std::string::npos ? 0 : name.rfind('.')), module});
     }
 
-    const Graph graph = dry_run(network, x);
-    const std::vector<int64_t> bytes = activation_bytes(graph);
-    std::vector<PieceCost> costs(pieces_.size());
-    size_t at = 0;
-    for (size_t i = 0; i < graph.nodes.size(); ++i) {
-        const auto inside = [&](size_t piece) { return (graph.nodes[i].path + ".").starts_with(pieces_[piece].name + "."); };
-        while (at + 1 < pieces_.size() && !inside(at) && inside(at + 1)) ++at;
-        if (bytes[i] > 0) costs[at].made += bytes[i], costs[at].output = bytes[i];
+    // The first images, enough for batch statistics, through the network piece by piece, without leaving a trace in it.
+    const detail::TapeScope again(true);
+    const KeepGlobalRandom keep;
+    Tensor value = x.rows(0, std::min<int64_t>(2, x.dim(0)));
+    std::vector<PieceCost> costs;
+    for (size_t i = 0; i < pieces_.size(); ++i) {
+        const Tensor before = value;
+        const Graph graph = lathe::trace([&](const Variable& in) {
+            const Variable y = run(i, i + 1, in);
+            value = y.value();
+            return y;
+        }, before);
+        PieceCost& cost = costs.emplace_back();
+        for (int64_t bytes : activation_bytes(graph)) cost.made += bytes;
+        cost.made -= static_cast<int64_t>(before.bytes());  // which the piece found
+        if (cost.made > 0) cost.output = static_cast<int64_t>(value.bytes());
     }
+    if (!costs.empty()) costs[0].made += static_cast<int64_t>(x.rows(0, std::min<int64_t>(2, x.dim(0))).bytes());
     ends_ = cut_segments(costs);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include "lathe/core/kernels/rows/reduce.h"
+#include "lathe/core/ops/detail/row.h"
 #include "lathe/core/tape/variable.h"
 
 namespace lathe::ops {
@@ -9,9 +10,10 @@ inline int64_t row_width(const Variable& x) { return x.value().rank() ? x.shape(
 inline int64_t row_count(const Variable& x) { return row_width(x) ? x.value().numel() / row_width(x) : 0; }
 
 // A loss that is a sum over the rows of x divided by `count`. `row(i, width, x, gradient)` returns the loss of row i and
-// writes its derivative by the row's elements; backward only multiplies that by dy / count.
+// writes its derivative by the row's elements; backward only multiplies that by dy / count. The target is a constant.
 template <class Row, class MakeAttributes = NoAttributes>
-Variable row_loss(const char* op, const Variable& x, int64_t count, Row row, MakeAttributes attributes = {}) {
+Variable row_loss(const char* op, const Variable& x, const Tensor& target, int64_t count, Row row,
+                  MakeAttributes attributes = {}) {
     check(x.value().numel() > 0, op, ": expected at least one element, got ", x.shape());
     const int64_t width = row_width(x), rows = row_count(x);
     Tensor gradient(x.shape(), x.dtype()), loss({}, x.dtype());
@@ -36,9 +38,16 @@ Variable row_loss(const char* op, const Variable& x, int64_t count, Row row, Mak
                 for (int64_t i = begin; i < end; ++i) g[i] *= factor;
             });
         });
-        return Gradients{std::move(gradient)};
+        return Gradients{std::move(gradient), Tensor{}};
     };
-    return record(op, {&x}, std::move(loss), std::move(backward), attributes);
+    const Variable constant = target;
+    return record(op, {&x, &constant}, std::move(loss), std::move(backward), attributes);
+}
+
+// Of x and a target of the same shape.
+inline Shape loss_shape(const Attributes&, Shapes x) {
+    check(x[0] == x[1], "expected a target like x ", x[0], ", got ", x[1]);
+    return {};
 }
 
 }  // namespace lathe::ops

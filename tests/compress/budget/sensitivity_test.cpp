@@ -7,7 +7,6 @@
 #include "lathe/core/files/file.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/resnet8.h"
-#include "lathe/nn/run/replay.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tests/nn/random_tensor.h"
@@ -26,58 +25,6 @@ nn::Model small_model() {
 }
 
 }  // namespace
-
-TEST_CASE("replay: the same bits as whole runs, whatever layer changes") {
-    nn::Model model = small_model();
-    const Tensor x = random_tensor({3, 8, 8, 1});
-    nn::Replay replay(model, x);
-    const auto whole = [&] {
-        const nn::ModeScope mode(model, false);
-        const NoGrad no_grad;
-        return model(x).value();
-    };
-    std::map<std::string, nn::Module*> modules;
-    for (const auto& [name, module] : model.named_modules()) modules[name] = module;
-    int64_t layers = 0;
-    for (const auto& [name, parameter] : model.named_parameters()) {
-        if (parameter->value().rank() < 2) continue;
-        CAPTURE(name);
-        nn::Module& layer = *modules.at(name.substr(0, name.rfind('.')));
-        const Tensor before = parameter->value().clone();
-        for (double factor : {0.5, -2.0}) {
-            float* w = parameter->value().mutable_data<float>();
-            for (int64_t i = 0; i < before.numel(); ++i) w[i] = static_cast<float>(factor) * before.data<float>()[i];
-            CHECK(same_bits(replay.run(layer), whole()));
-        }
-        parameter->value().copy_(before);
-        ++layers;
-    }
-    CHECK(layers == 10);
-    CHECK(same_bits(replay.run(model), whole()));
-    nn::Model other = small_model();
-    CHECK(message_of([&] { replay.run(*other.named_modules().back().second); }) == "replay: expected a layer that the module runs");
-}
-
-TEST_CASE("replay: layers that ran before the changed one do not run again") {
-    struct Counting : nn::Module {
-        int64_t runs = 0;
-        Variable forward(const Variable& x) override { return ++runs, x; }
-    };
-    nn::Sequential net;
-    Counting& first = net.append("a", std::make_unique<Counting>());
-    nn::Sequential& inner = net.add<nn::Sequential>("b");
-    Counting& second = inner.append("c", std::make_unique<Counting>());
-    Counting& third = inner.append("d", std::make_unique<Counting>());
-    nn::Replay replay(net, Tensor::zeros({1}));
-    for (int i = 0; i < 3; ++i) replay.run(first);
-    CHECK(first.runs == 3);
-    for (int i = 0; i < 3; ++i) replay.run(second);
-    CHECK(first.runs == 4);
-    for (int i = 0; i < 3; ++i) replay.run(third);
-    CHECK(first.runs == 4);
-    CHECK(second.runs == 3 + 3 + 1);
-    CHECK(third.runs == 9);
-}
 
 TEST_CASE("scan: every point is the accuracy and loss of the model with that layer pruned, and nothing is left of it") {
     nn::Model model = small_model();

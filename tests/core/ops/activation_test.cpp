@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "lathe/core/graph/graph.h"
+#include "lathe/core/graph/trace.h"
 #include "lathe/core/ops/activation.h"
 #include "lathe/tests/support/op_cases.h"
 #include "lathe/tests/support/recorded.h"

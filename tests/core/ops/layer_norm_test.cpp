@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "lathe/core/graph/graph.h"
+#include "lathe/core/graph/trace.h"
 #include "lathe/core/ops/layer_norm.h"
 #include "lathe/tests/support/op_cases.h"
 #include "lathe/tests/support/recorded.h"

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "lathe/core/graph/graph.h"
+#include "lathe/core/graph/trace.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/ops/activation.h"
 #include "lathe/core/ops/add.h"

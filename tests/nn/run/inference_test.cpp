@@ -103,7 +103,7 @@ TEST_CASE("residual additions become part of the convolution before them") {
     const auto model = make_model("resnet20");
     const Inference run(*model, normal({1, 32, 32, 3}, 1));
     CHECK(count(run.graph(), "add") == 0);
-    CHECK(count(run.graph(), "conv2d") == 19);
+    CHECK(count(run.graph(), "conv2d_fused") == 19);
     BasicBlock block({.in = 8, .out = 8});
     settle(block);
     const Tensor x = normal({2, 9, 7, 8}, 3), before = x.clone();
@@ -193,7 +193,7 @@ TEST_CASE("pruned networks run in CHWN and infer what they compute, at any batch
         prune(*model, 0.05);
         const Tensor x = normal({33, 32, 32, 3}, 1), y = evaluated(*model, x);
         const Inference run(*model, x);
-        CHECK(in_chwn(run.graph(), "conv2d"));
+        CHECK(in_chwn(run.graph(), "conv2d_fused"));
         for (int64_t batch : {1, 15, 16, 17, 33}) {
             CAPTURE(batch);
             CHECK(difference(run(x.rows(0, batch)), y.rows(0, batch)) < 2e-5);
@@ -222,8 +222,8 @@ TEST_CASE("layouts follow the costs: a pruned convolution in CHWN, a dense one i
     const Tensor x = normal({20, 18, 14, 64}, 1), y = evaluated(net, x);
     const Inference run(net, x);
     for (const GraphNode& node : run.graph().nodes) {
-        if (node.op == "conv2d" && node.path == "dense") CHECK_FALSE(is_chwn(node));
-        if (node.op == "conv2d" && (node.path == "first" || node.path == "last")) CHECK(is_chwn(node));
+        if (node.op == "conv2d_fused" && node.path == "dense") CHECK_FALSE(is_chwn(node));
+        if (node.op == "conv2d_fused" && (node.path == "first" || node.path == "last")) CHECK(is_chwn(node));
     }
     CHECK(in_chwn(run.graph(), "concat"));
     CHECK(in_chwn(run.graph(), "slice"));
