@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "lathe/core/graph/op_table.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/parallel.h"
@@ -19,6 +20,8 @@ void info() {
     std::printf(" run here)\nthreads   %d\nsparse    from the sparsities of %s on (LATHE_TUNE names another table, `lathe tune` makes one)\nmodels   ", threads(),
                 source == "shipped" ? "the shipped table" : source.c_str());
     for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
+    std::printf("\nops      ");
+    for (const std::string& name : op_names()) std::printf(" %s", name.c_str());
     std::printf("\n");
 }
 

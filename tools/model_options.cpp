@@ -10,7 +10,31 @@
 
 namespace lathe::tools {
 
+std::string model_help() {
+    std::string names;
+    for (const std::string& name : nn::model_names()) names += name + ", ";
+    return names + "or a network described in a .json file";
+}
+
+const char* description_help() {
+    return R"(A network of your own may stand wherever the name of one may, as a .json file:
+  {"input": [32, 32, 3],
+   "layers": [
+     {"name": "conv1", "op": "conv2d", "out": 16, "kernel": 3, "padding": 1},
+     {"name": "bn1", "op": "batch_norm", "activation": "relu"},
+     {"name": "left", "op": "conv2d", "out": 16, "kernel": 3, "padding": 1, "groups": 4},
+     {"name": "right", "op": "conv2d", "inputs": ["bn1"], "out": 16},
+     {"name": "both", "op": "concat", "inputs": ["left", "right"]},
+     {"name": "pool", "op": "global_avg_pool"},
+     {"name": "fc", "op": "linear", "out": "classes"}]}
+A layer reads the one before unless "inputs" names others. Layers with weights: conv2d (out, kernel, stride, padding or
+"same", dilation, groups, bias), linear (out, bias), batch_norm (activation, eps, momentum), layer_norm, embedding (rows,
+features); blocks: basic_block, inverted_residual, squeeze_excite; pools: max_pool2d, avg_pool2d (kernel, stride, padding);
+and every op that `lathe info` lists, with its attributes.)";
+}
+
 void ModelOptions::add_to(CLI::App& command) {
+    command.footer(description_help());
     command.add_option("--model", model, "A saved .safetensors file, the name of a network (lathe info lists them), or a network described in a .json file")->required();
     command.add_option("--weights", weights, "Weights for the named network: a .safetensors file with PyTorch's names and order");
     command.add_option("--width", width, "Multiplies every channel count of the named network")->check(PositiveNumber)->capture_default_str();

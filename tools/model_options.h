@@ -8,6 +8,10 @@
 namespace lathe::tools {
 
 // The options by which commands name a network: a saved file, or a network of the zoo with weights of its own or none.
+// How a network is described in a .json file, for the end of a command's help.
+const char* description_help();
+std::string model_help();  // of an option that names a new network
+
 struct ModelOptions {
     std::string model;    // file or name
     std::string weights;

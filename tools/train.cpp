@@ -10,6 +10,7 @@
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
+#include "lathe/tools/model_options.h"
 #include "lathe/tools/run_folder.h"
 #include "lathe/tools/training_options.h"
 
@@ -113,7 +114,8 @@ void train_network(CLI::App& command, TrainOptions& o) {
 void add_train(CLI::App& app) {
     auto o = std::make_shared<TrainOptions>();
     CLI::App& c = *app.add_subcommand("train", "Train a network on images");
-    c.add_option("--model", o->model, "lenet5, vgg-cifar, resnet20, mobilenetv2, resnet8, mobilenetv1-025, ds-cnn");
+    c.footer(description_help());
+    c.add_option("--model", o->model, model_help());
     c.add_option("--init", o->init, "Start from this saved model; its classifier is replaced when the classes differ");
     c.add_option("--width", o->width, "Multiplies every channel count")->check(PositiveNumber)->capture_default_str();
     c.add_option("--widths", o->widths, "Channel counts one by one: 45,90,…")->delimiter(',')->expected(1, 1000);

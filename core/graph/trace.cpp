@@ -16,11 +16,19 @@ Key key(const Tensor& value) { return {value.raw(), {value.shape().begin(), valu
 
 struct Trace {
     Graph graph;
+    std::string scope = current_path();  // layers are named from here on
     const TraceNames* names;
     std::map<Key, int> index;
     std::map<const Node*, int> made_by;  // the op of a node of the tape
     std::vector<Tensor> alive;
     Clock::time_point last = Clock::now();
+
+    // The layer that runs, within the function that is traced.
+    std::string path() const {
+        const std::string whole = current_path();
+        if (scope.empty() || !whole.starts_with(scope)) return whole;
+        return whole.size() > scope.size() ? whole.substr(scope.size() + 1) : "";
+    }
 
     int add(GraphNode node, const Tensor& value) {
         graph.nodes.push_back(std::move(node));
@@ -51,7 +59,7 @@ bool tracing() { return active != nullptr; }
 
 void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes) {
     const auto now = Clock::now();
-    GraphNode node{.op = op, .path = current_path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
+    GraphNode node{.op = op, .path = active->path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
     for (size_t i = 0; i < inputs.size(); ++i) {
         node.inputs.push_back(active->find(*inputs[i]));
         node.activation |= node.inputs.back() >= 0 && active->graph[node.inputs.back()].activation;

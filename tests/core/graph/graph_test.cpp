@@ -126,6 +126,15 @@ TEST_CASE("a parameter is found through the transforms of its weight") {
     CHECK(graph.parameter(linear, 2)->path == "bias");
 }
 
+TEST_CASE("layers are named from the function that is traced, whoever calls it") {
+    nn::Sequential net;
+    net.add<nn::Linear>("fc", {.in = 3, .out = 2});
+    const std::string outside = "outside";
+    const PathScope scope(outside);
+    const Graph graph = trace(net, Tensor::zeros({1, 3}));
+    CHECK(graph[graph.output].path == "fc");
+}
+
 TEST_CASE("traces nest, and a failing one leaves nothing behind") {
     Graph inner;
     const Graph outer = trace(

@@ -1,0 +1,135 @@
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <sys/wait.h>
+
+#include "lathe/core/ops/concat.h"
+#include "lathe/core/ops/pool2d.h"
+#include "lathe/core/random.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/layers/batch_norm.h"
+#include "lathe/nn/layers/conv2d.h"
+#include "lathe/nn/layers/linear.h"
+#include "lathe/nn/models/description.h"
+#include "lathe/tests/nn/random_tensor.h"
+#include "lathe/tests/temporary_folder.h"
+
+using namespace lathe;
+using namespace lathe::testing;
+
+namespace {
+
+std::string text_of(const std::string& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+// Exit code of the command, and what it said on both streams.
+std::pair<int, std::string> lathe_command(const std::string& arguments, const std::string& log) {
+    const char* program = std::getenv("LATHE_BIN");
+    const int status = std::system(((program ? program : "build/lathe") + (" " + arguments) + " >" + log + " 2>&1").c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000, text_of(log)};
+}
+
+// What stands between the first ```json and ``` of the README.
+std::string readme_network() {
+    const std::string readme = text_of("README.md");
+    const size_t begin = readme.find("```json\n") + 8;
+    return readme.substr(begin, readme.find("```", begin) - begin);
+}
+
+// The README's network in C++.
+class Branches : public nn::Module {
+public:
+    explicit Branches(int64_t classes) : fc_({.in = 32, .out = classes}) {
+        child("conv1", conv1_);
+        child("bn1", bn1_);
+        child("left", left_);
+        child("right", right_);
+        child("fc", fc_);
+    }
+
+private:
+    Variable forward(const Variable& x) override {
+        const Variable y = bn1_(conv1_(x));
+        return fc_(ops::global_avg_pool(ops::concat({left_(y), right_(y)}, -1)));
+    }
+
+    nn::Conv2d conv1_{{.in = 3, .out = 16, .kernel = 3, .padding = 1}};
+    nn::BatchNorm bn1_{{.channels = 16, .activation = Activation::relu}};
+    nn::Conv2d left_{{.in = 16, .out = 16, .kernel = 3, .padding = 1, .groups = 4}};
+    nn::Conv2d right_{{.in = 16, .out = 16}};
+    nn::Linear fc_;
+};
+
+}  // namespace
+
+TEST_CASE("the network of the README trains by its description as the same network in C++, to the same bits after an epoch") {
+    TemporaryFolder folder;
+    std::ofstream(folder / "net.json") << readme_network();
+    seed(4);
+    nn::Model model("net", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<Branches>(10));
+    nn::save(model, folder / "first.safetensors");
+    seed(4);
+    const auto described = nn::model_from_description(readme_network(), "net", {.classes = 10});
+    const auto weights = model.state();
+    for (const auto& [name, tensor] : described->state()) CHECK(same(tensor, weights.at(name)));
+
+    nn::save(*described, folder / "described.safetensors");
+    const std::string options = " --data shapes --limit 256 --epochs 1 --batch 32 --lr 0.05 --seed 7 --out ";
+    for (const char* name : {"first", "described"}) {
+        const auto [code, log] = lathe_command("train --init " + (folder / name) + ".safetensors" + options + (folder / ("run-" + std::string(name))),
+                                               folder / "log");
+        INFO(log);
+        REQUIRE(code == 0);
+    }
+    const auto a = nn::load(folder / "run-first/last.safetensors")->state(), b = nn::load(folder / "run-described/last.safetensors")->state();
+    for (const auto& [name, tensor] : a) CHECK(same(tensor, b.at(name)));
+    CHECK_FALSE(same(a.at("conv1.weight"), weights.at("conv1.weight")));
+    const auto [code, log] = lathe_command("train --model " + (folder / "net.json") + options + (folder / "run"), folder / "log");
+    INFO(log);
+    CHECK(code == 0);
+}
+
+TEST_CASE("a network composed in C++ is evaluated, pruned, profiled, compared and trained on by the command, without its source") {
+    TemporaryFolder folder;
+    nn::Model model("branches", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<Branches>(10));
+    const std::string file = folder / "net.safetensors";
+    nn::save(model, file);
+    const std::string limit = " --data shapes --limit 128 ";
+    for (const std::string& command :
+         {"eval --data shapes --model " + file, "profile --runs 1 --model " + file,
+          "prune --method channel --target-macs 0.6 --finetune 1 --model " + file + limit + "--out " + (folder / "small"),
+          "prune --sparsity 0.8 --model " + file + limit + "--out " + (folder / "sparse"),
+          "profile --runs 1 --model " + (folder / "small/pruned.safetensors"),
+          "compare --runs 1 --data shapes " + file + " " + (folder / "small/pruned.safetensors") + " " + (folder / "sparse/pruned.safetensors"),
+          "train --init " + (folder / "small/pruned.safetensors") + limit + "--epochs 1 --out " + (folder / "again")}) {
+        const auto [code, log] = lathe_command(command, folder / "log");
+        INFO(command, "\n", log);
+        CHECK(code == 0);
+    }
+    CHECK(nn::load(folder / "again/best.safetensors")->parameter_count() < model.parameter_count());
+}
+
+TEST_CASE("a description that does not hold, and a file of an earlier version, are refused in one line") {
+    TemporaryFolder folder;
+    std::string text = readme_network();
+    text.replace(text.find("conv2d"), 6, "convd");
+    std::ofstream(folder / "net.json") << text;
+    auto [code, log] = lathe_command("train --model " + (folder / "net.json") + " --data shapes --out " + (folder / "run"), folder / "log");
+    CHECK(code == 1);
+    CHECK(log == "lathe: net.conv1: no op is called 'convd'; did you mean 'conv2d'?\n");
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
+
+    nn::Model model("branches", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<Branches>(10));
+    TensorFile old = nn::to_file(model);
+    old.metadata["lathe.version"] = "1";
+    write_safetensors(folder / "old.safetensors", old);
+    std::tie(code, log) = lathe_command("eval --data shapes --model " + (folder / "old.safetensors"), folder / "log");
+    CHECK(code == 1);
+    CHECK(log == "lathe: " + (folder / "old.safetensors") + ": expected a model of version 2, got '1'\n");
+}
