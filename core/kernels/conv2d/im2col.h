@@ -1,12 +1,12 @@
 #pragma once
 #include "lathe/core/kernels/conv2d/shape.h"
 
-// Convolution of few pixels as one matrix product of their copied patches (Chellapilla et al. 2006): every weight is read
-// once for all of them, where the direct kernel would read it for each row. Forward only.
+// Convolution of few pixels as one matrix product of their copied patches (Chellapilla et al. 2006): every weight is
+// read once for all of them, where the direct kernel would read it for each row. Forward only.
 namespace lathe::kernels::im2col {
 
 // Whether the shape gains: so few pixels that reading the weights takes longer than copying patches.
-bool suits(const Conv2dShape& shape);
+bool suits(const Conv2dShape& shape, Conv2dPass pass);
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 

@@ -1,6 +1,7 @@
 #include "lathe/core/kernels/conv2d/winograd.h"
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -12,23 +13,26 @@ namespace {
 
 constexpr int64_t kPoints = 36;
 constexpr int64_t kVector = 16;  // floats in the widest vector: points are kept in whole ones
-constexpr int64_t kPad = 16;     // floats between points and long rows, or their power-of-two distances would share a cache set
-
-struct Map {
-    int64_t h, w, c;
-};
+// Floats between points and long rows, or their power-of-two distances would share a cache set.
+constexpr int64_t kPad = 16;
 
 // Tiles of 4x4 pixels over all images of a batch.
 struct Tiles {
     int64_t down, across, count;
 
-    Tiles(int64_t batch, const Map& map) : down(ceil_div(map.h, 4)), across(ceil_div(map.w, 4)), count(batch * down * across) {}
+    Tiles(int64_t batch, const FeatureMap& map)
+        : down(ceil_div(map.h, 4)),
+          across(ceil_div(map.w, 4)),
+          count(batch * down * across) {}
 
-    // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
+    // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the
+    // map.
     template <int kSize, class T>
-    void pixels(int64_t tile, const Map& map, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
-        const int64_t n = tile / (down * across);
-        const int64_t top = tile / across % down * 4 - shift_h, left = tile % across * 4 - shift_w;
+    void pixels(int64_t tile, const FeatureMap& map, int64_t shift_h, int64_t shift_w, T* image, T* outside,
+                T** to) const {
+        const auto [line, j] = divmod(tile, across);
+        const auto [n, i] = divmod(line, down);
+        const int64_t top = i * 4 - shift_h, left = j * 4 - shift_w;
         T* row = image + ((n * map.h + top) * map.w + left) * map.c;
         const bool inside = left >= 0 && left + kSize <= map.w;
         for (int64_t h = 0; h < kSize; ++h, row += map.w * map.c, to += kSize) {
@@ -47,7 +51,9 @@ struct Points {
     Workspace<float> data;
 
     Points(int64_t rows, int64_t columns)
-        : row(whole_vectors(columns) + (columns % 128 ? 0 : kPad)), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
+        : row(whole_vectors(columns) + (columns % 128 ? 0 : kPad)),
+          step(rows * row + kPad),
+          data(static_cast<size_t>(kPoints * step)) {}
     float* at(int64_t i, int64_t point = 0) { return data.data() + point * step + i * row; }
 };
 
@@ -58,7 +64,10 @@ struct Panels {
     Workspace<float> data;
 
     Panels(int64_t depth, int64_t width)
-        : depth(depth), width(width), size(depth * kernels.columns), step(ceil_div(width, kernels.columns) * size + kPad),
+        : depth(depth),
+          width(width),
+          size(depth * kernels.columns),
+          step(ceil_div(width, kernels.columns) * size + kPad),
           data(static_cast<size_t>(kPoints * step)) {}
 };
 
@@ -83,7 +92,8 @@ void fill_forward(const Conv2dShape& g, const float* weight, Panels& panels) {
             }
             for (int64_t point = 0; point < kPoints; ++point)
                 panels.kernels.pack(channels, width, turned.at(0, point), 1, turned.row,
-                                    panels.data.data() + point * panels.step + panel * panels.size + c * columns, panels.size);
+                                    panels.data.data() + point * panels.step + panel * panels.size + c * columns,
+                                    panels.size);
         }
     });
 }
@@ -102,8 +112,9 @@ void fill_backward(const Conv2dShape& g, const float* weight, Panels& panels) {
     });
 }
 
-// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when there are several
-// and the weights stay in a second-level cache beside each; otherwise larger blocks are spread over the threads step by step.
+// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when there are
+// several and the weights stay in a second-level cache beside each; otherwise larger blocks are spread over the threads
+// step by step.
 struct Blocking {
     int64_t tiles;
     bool tasks;
@@ -120,8 +131,9 @@ struct Blocking {
 int64_t tiles_a_task(int64_t channels) { return std::clamp<int64_t>((1 << 14) / (kPoints * channels), 4, 32); }
 
 // y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
-void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
-              const Epilogue& epilogue, float* y) {
+void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_t pad_h, int64_t pad_w, const float* x,
+              const Panels& panels, const Epilogue& epilogue, float* y) {
+    if (batch == 0) return;
     const Tiles tiles(batch, out);
     const Blocking blocking(tiles.count, in.c, out.c, 112);
     const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
@@ -144,8 +156,9 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
         const int64_t points_a_task = std::clamp<int64_t>((1 << 17) / (count * in.c * out.c), 1, 6);
         parallel_for(kPoints, points_a_task, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin * out_panels; i < end * out_panels; ++i) {
-                const int64_t point = i / out_panels, k = i % out_panels * columns;
-                const float* panel = panels.data.data() + point * panels.step + k / columns * panels.size;
+                const auto [point, out_panel] = divmod(i, out_panels);
+                const int64_t k = out_panel * columns;
+                const float* panel = panels.data.data() + point * panels.step + out_panel * panels.size;
                 GemmPanel p = empty_panel();
                 p.length = in.c;
                 p.a = inputs.at(0, point);
@@ -154,7 +167,8 @@ void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64
                 p.b_step = columns;
                 p.c_row = products.row;
                 if (passes <= 8) p.ahead = panel + panels.size, p.ahead_step = ceil_div(columns, passes);
-                else if (k == 0) p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
+                else if (k == 0)
+                    p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
                 const int64_t width = std::min<int64_t>(columns, whole_vectors(out.c - k));
                 add_columns(p, panel, products.at(0, point) + k, width, panels.kernels.lanes);
                 panels.kernels.panel(count, p);
@@ -182,7 +196,7 @@ public:
         fill_forward(g_, weight, panels_);
     }
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        convolve(batch, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
+        convolve(batch, g_.input(), g_.output(), g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
     }
     int64_t bytes() const override { return kPoints * panels_.step * static_cast<int64_t>(sizeof(float)); }
 
@@ -193,8 +207,8 @@ private:
 
 }  // namespace
 
-bool suits(const Conv2dShape& g) {
-    const Map out{g.out_h, g.out_w, g.out_c}, in{g.in_h, g.in_w, g.in_c};
+bool suits(const Conv2dShape& g, Conv2dPass) {
+    const FeatureMap in = g.input(), out = g.output();
     const int64_t tiles = std::max(Tiles(1, out).count, Tiles(1, in).count);
     return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
            g.dilation_w == 1 && g.groups == 1 && g.in_c >= kVector && g.out_c >= kVector &&
@@ -208,12 +222,16 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     Panels panels(g.out_c, g.in_c);
     fill_backward(g, weight, panels);
-    convolve(g.batch, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, 2 - g.pad_top, 2 - g.pad_left, dy, panels, {}, dx);
+    convolve(g.batch, g.output(), g.input(), 2 - g.pad_top, 2 - g.pad_left, dy, panels, {}, dx);
 }
 
 // dU [K, C] of each point = sum over tiles of (A dy A^T) (B^T x B); dweight = G^T dU G.
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
-    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
+    if (g.batch == 0) {
+        std::fill_n(dweight, g.weight_count(), 0.0f);
+        return;
+    }
+    const FeatureMap in = g.input(), out = g.output();
     const Tiles tiles(g.batch, out);
     const Blocking blocking(tiles.count, g.in_c, g.out_c, 224);
     const GemmTable& kernels = table().gemm;

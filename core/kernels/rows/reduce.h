@@ -3,11 +3,13 @@
 #include <cstdint>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/rows/rows.h"
 
 namespace lathe::kernels {
 
-// The sum of n contiguous elements, in 16 interleaved partial sums: exact order fixed, rounding error about n / 16 units.
+// The sum of n contiguous elements, in 16 interleaved partial sums: exact order fixed, rounding error about n / 16
+// units.
 template <class T>
 T sum_run(int64_t n, const T* x) {
     constexpr int kLanes = 16;
@@ -21,8 +23,8 @@ T sum_run(int64_t n, const T* x) {
     return lane[0];
 }
 
-// sum[i] = x[0][i] + ... + x[n-1][i] on the calling thread. Narrow rows would leave vectors half empty: as many as fill 64
-// elements are taken as one wide row, whose sums are added up in the end.
+// sum[i] = x[0][i] + ... + x[n-1][i] on the calling thread. Narrow rows would leave vectors half empty: as many as fill
+// 64 elements are taken as one wide row, whose sums are added up in the end.
 template <class T>
 void sum_task_rows(int64_t n, int64_t width, const T* x, T* sum) {
     constexpr int64_t kWide = 64;
@@ -47,8 +49,9 @@ void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* sum) {
     T* const first = parts == 1 ? sum : partial.data();
 
     const auto sum_part = [&](int64_t task) {
-        const int64_t begin = task % parts * grain, end = std::min(n, begin + grain);
-        const T* from = x + (task / parts * n + begin) * inner;
+        const auto [o, part] = divmod(task, parts);
+        const int64_t begin = part * grain, end = std::min(n, begin + grain);
+        const T* from = x + (o * n + begin) * inner;
         T* total = first + task * inner;
         sum_task_rows(end - begin, inner, from, total);
     };

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/sparse/prepared.h"
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -12,13 +14,12 @@ namespace lathe::kernels::sparse {
 namespace {
 
 constexpr int64_t kTasks = 16;
-constexpr double kSerialCycles = 40000;  // below it, waking a thread takes longer than the product
 
 class SparseConv2d final : public PreparedConv2d {
 public:
     SparseConv2d(const Conv2dShape& g, const float* weight, SparsePattern pattern)
         : shape_(g),
-          weights_(lined_up(g), weight, pattern, kTransposing),
+          weights_(lined_up(g), weight, pattern, speed().sparse.transpose),
           zeros_(static_cast<size_t>(g.in_c)) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
@@ -26,7 +27,8 @@ public:
         if (batch == shape_.batch) return forward(weights_.tiling, x, epilogue, y);
         Conv2dShape shape = shape_;
         shape.batch = batch;
-        forward(Tiling(lined_up(shape), weights_.tiling.kernels, weights_.tiling.tile, weights_.tiling.chunk), x, epilogue, y);
+        forward(Tiling(lined_up(shape), weights_.tiling.kernels, weights_.tiling.tile, weights_.tiling.chunk), x,
+                epilogue, y);
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
 
@@ -54,8 +56,8 @@ private:
             const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
             Epilogue end = epilogue;
             if (end.bias) end.bias += k;
-            tiling.kernels.leave(weights_.outputs(segment), tiling.vectors, rows.sums, tiling.vectors * tiling.kernels.lanes, end, k,
-                                 pixels, stream);
+            tiling.kernels.leave(weights_.outputs(segment), tiling.vectors, rows.sums,
+                                 tiling.vectors * tiling.kernels.lanes, end, k, pixels, stream);
         }
     }
 
@@ -72,39 +74,44 @@ private:
         for (int64_t group = 0; group < weights_.filter.groups(); ++group)
             for (int64_t chunk = 0; chunk < weights_.filter.chunks(); ++chunk) {
                 enter(group, chunk, inputs.data(), planes.data());
-                multiply(group, chunk, 0, weights_.filter.segments(), planes.data(), sums.data(), epilogue, outputs.data(), stream);
+                multiply(group, chunk, 0, weights_.filter.segments(), planes.data(), sums.data(), epilogue,
+                         outputs.data(), stream);
             }
     }
 
     // Few tiles: first the planes of all, then tasks take output channels of a batch.
     void by_channels(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
-        const int64_t chunks = weights_.filter.groups() * weights_.filter.chunks();
-        const int64_t parts = std::min(weights_.filter.segments(), ceil_div(kTasks, tiling.batches * weights_.filter.groups()));
+        const int64_t groups = weights_.filter.groups(), group_chunks = weights_.filter.chunks();
+        const int64_t chunks = groups * group_chunks, chunk_floats = weights_.chunk_floats();  // of a batch; of each
+        const int64_t segments = weights_.filter.segments(),
+                      parts = std::min(segments, ceil_div(kTasks, tiling.batches * groups));
         Workspace<const float*> inputs(static_cast<size_t>(tiling.batches * tiling.plane));
-        Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * weights_.chunk_floats()));
+        Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * chunk_floats));
         for (int64_t batch = 0; batch < tiling.batches; ++batch)
             tiling.inputs(batch, x, zeros_.data(), inputs.data() + batch * tiling.plane);
-        parallel_for(tiling.batches * chunks, ceil_div(1 << 15, weights_.chunk_floats()), [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i)
-                enter(i % chunks / weights_.filter.chunks(), i % weights_.filter.chunks(), inputs.data() + i / chunks * tiling.plane,
-                      planes.data() + i * weights_.chunk_floats());
+        parallel_for(tiling.batches * chunks, ceil_div(1 << 15, chunk_floats), [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                const auto [batch, group_chunk] = divmod(i, chunks);
+                const auto [group, chunk] = divmod(group_chunk, group_chunks);
+                enter(group, chunk, inputs.data() + batch * tiling.plane, planes.data() + i * chunk_floats);
+            }
         });
-        parallel_tasks(tiling.batches * weights_.filter.groups() * parts, [&](int64_t task) {
-            const int64_t groups = weights_.filter.groups(), all = weights_.filter.segments();
-            const int64_t part = task % parts, group = task / parts % groups, batch = task / parts / groups;
-            const int64_t first = all * part / parts, segments = all * (part + 1) / parts - first;
+        parallel_tasks(tiling.batches * groups * parts, [&](int64_t task) {
+            const auto [batch_group, part] = divmod(task, parts);
+            const auto [batch, group] = divmod(batch_group, groups);
+            const int64_t first = segments * part / parts, count = segments * (part + 1) / parts - first;
             Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
-            Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(segments)));
+            Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(count)));
             tiling.outputs(batch, y, outputs.data());
-            for (int64_t chunk = 0; chunk < weights_.filter.chunks(); ++chunk)
-                multiply(group, chunk, first, segments,
-                         planes.data() + (batch * chunks + group * weights_.filter.chunks() + chunk) * weights_.chunk_floats(), sums.data(),
-                         epilogue, outputs.data(), false);
+            const float* plane = planes.data() + batch_group * group_chunks * chunk_floats;
+            for (int64_t chunk = 0; chunk < group_chunks; ++chunk, plane += chunk_floats)
+                multiply(group, chunk, first, count, plane, sums.data(), epilogue, outputs.data(), false);
         });
     }
 
     void forward(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
-        if (tiling.cycles(weights_.filter.pattern(), weights_.filter.nonzeros(), kTransposing) < kSerialCycles)
+        const SparseCosts& costs = speed().sparse;
+        if (tiling.cycles(weights_.filter.pattern(), weights_.filter.nonzeros(), costs.transpose) < costs.region)
             for (int64_t batch = 0; batch < tiling.batches; ++batch) by_tiles(tiling, batch, x, epilogue, y);
         else if (tiling.batches >= kTasks)
             parallel_tasks(tiling.batches, [&](int64_t batch) { by_tiles(tiling, batch, x, epilogue, y); });
