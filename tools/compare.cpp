@@ -47,15 +47,17 @@ Row make_row(const std::string& file) {
     row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(file));
     const compress::SizeReport size = compress::measure_size(*row.model);
     row.size = size.total();
-    const Graph graph = nn::trace(*row.model, row.model->example());
+    const Tensor x = row.model->example();
+    const Graph graph = nn::trace(*row.model, x);
     row.macs = macs(graph);
     row.effective_macs = compress::effective_macs(graph, size);
-    row.peak_bytes = peak_activation_bytes(graph);
+    const nn::Inference run(*row.model, x);
+    row.peak_bytes = run.memory_plan(x).total + static_cast<int64_t>(x.bytes() + run(x).bytes());
     return row;
 }
 
-// Times the models as nn::Inference runs them, with sparse kernels where these are faster. They take turns, so that what disturbs the
-// machine disturbs all of them.
+// Times the models as nn::Inference runs them, with sparse kernels where these are faster. They take turns, so that
+// what disturbs the machine disturbs all of them.
 void time_rows(std::vector<Row>& rows, int runs) {
     for (int64_t batch : {1, 32}) {
         std::vector<nn::Inference> ready;

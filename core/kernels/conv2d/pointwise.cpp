@@ -19,6 +19,7 @@ public:
         weight_.multiply(batch * image_pixels_, x, in_c_, y, out_c_, epilogue);
     }
     int64_t bytes() const override { return weight_.bytes(); }
+    std::string name() const override { return "gemm1x1"; }
 
 private:
     int64_t image_pixels_, in_c_, out_c_;

@@ -199,6 +199,7 @@ public:
         convolve(batch, g_.input(), g_.output(), g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
     }
     int64_t bytes() const override { return kPoints * panels_.step * static_cast<int64_t>(sizeof(float)); }
+    std::string name() const override { return "winograd4"; }
 
 private:
     Conv2dShape g_;

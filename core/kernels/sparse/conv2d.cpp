@@ -31,6 +31,8 @@ public:
                 epilogue, y);
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
+    std::string name() const override { return std::string("sparse ") + name_of(weights_.filter.pattern()); }
+    bool skips_zeros() const override { return true; }
 
 private:
     void enter(int64_t group, int64_t chunk, const float** pixels, float* planes) const {
