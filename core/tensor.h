@@ -30,6 +30,10 @@ template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::i64;
 class Tensor {
 public:
     Tensor() = default;  // empty: no storage, false
+    Tensor(const Tensor&) = default;
+    Tensor(Tensor&&) = default;
+    Tensor& operator=(const Tensor&) & = default;  // a handle just returned cannot be assigned: that would change nothing
+    Tensor& operator=(Tensor&&) & = default;
     explicit Tensor(const Shape& shape, DType dtype = DType::f32);  // elements uninitialised
 
     static Tensor zeros(const Shape& shape, DType dtype = DType::f32);

@@ -30,8 +30,10 @@ Step layer_step(const Graph& graph, int index, const Tensor& weight) {
     const bool chwn = is_chwn(node);
     const bool pool = node.attributes.has("max_pool") && node.attributes.integer("max_pool") == 2;
     const float* values = weight.data<float>();
+    const kernels::SparsePattern pattern = weight_pattern(graph, node, shape);
     const std::shared_ptr<const kernels::PreparedConv2d> layer =
-        chwn ? kernels::chwn::prepare(shape, values, pool) : kernels::sparse::prepare_fastest(shape, values);
+        chwn ? kernels::chwn::prepare(shape, values, pattern, pool)
+             : kernels::sparse::prepare_fastest(shape, values, pattern);
     const int64_t image = chwn ? 0 : shape.in_h * shape.in_w * shape.in_c;
     Step step{.kernel = layer->name(), .prepared = true};
     step.density = weight.numel() ? static_cast<double>(weight.nonzeros()) / static_cast<double>(weight.numel()) : 1;

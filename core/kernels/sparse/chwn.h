@@ -18,12 +18,13 @@ int64_t images();  // N: the lanes of this CPU's vectors
 void enter(int64_t pixels, int64_t channels, const float* x, float* y);
 void leave(int64_t pixels, int64_t channels, const float* x, float* y);
 
-// Any shape, whatever its batch; the weights [K, R, S, C/G] may be zero anywhere, or nowhere. forward() takes batches
-// of images() only, x and y [C, H, W, N]. pool: y holds the largest of every 2x2 results instead, [C, H / 2, W / 2, N],
-// and takes no addend; the shape's H and W are even then.
-std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight, bool pool = false);
+// Any shape, whatever its batch; the weights [K, R, S, C/G], of a pattern, may be zero anywhere, or nowhere. forward()
+// takes batches of images() only, x and y [C, H, W, N]. pool: y holds the largest of every 2x2 results instead, [C, H /
+// 2, W / 2, N], and takes no addend; the shape's H and W are even then.
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight,
+                                        SparsePattern pattern = SparsePattern::unstructured, bool pool = false);
 
 // An estimate of the cycles that what prepare() makes takes for such a batch.
-double cycles(const Conv2dShape& shape, const float* weight);
+double cycles(const Conv2dShape& shape, const float* weight, SparsePattern pattern);
 
 }  // namespace lathe::kernels::chwn

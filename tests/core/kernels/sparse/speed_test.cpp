@@ -119,7 +119,7 @@ TEST_CASE("the table alone chooses between sparse and dense") {
         CAPTURE(std::string(conv2d_algorithm(g, Conv2dPass::forward).name));
         const std::vector<float> weight = half_zero(g);
         const int64_t dense = conv2d_prepare(g, weight.data())->bytes(),
-                      sparse = sparse::prepare(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
+                      sparse = sparse::prepare(g, weight.data())->bytes();
         REQUIRE(dense != sparse);
         for (int count : {1, 2}) {
             set_threads(count);
@@ -155,14 +155,14 @@ TEST_CASE("dense rates and sparse costs move the estimates that layouts are chos
     const Conv2dShape g = kShapes[1];
     const std::vector<float> weight = half_zero(g);
     sparse::use_speed(all(0));
-    const double sparse = sparse::fastest_cycles(g, weight.data());
+    const double sparse = sparse::fastest_cycles(g, weight.data(), SparsePattern::unstructured);
     sparse::Speed slower = all(0);
     slower.sparse.operation *= 2, slower.sparse.weight *= 2, slower.sparse.sum *= 2, slower.sparse.row *= 2,
         slower.sparse.transpose *= 2;
     sparse::use_speed(slower);
-    CHECK(sparse::fastest_cycles(g, weight.data()) == doctest::Approx(2 * sparse));
+    CHECK(sparse::fastest_cycles(g, weight.data(), SparsePattern::unstructured) == doctest::Approx(2 * sparse));
     sparse::use_speed(all(1));  // never sparse
-    CHECK(sparse::fastest_cycles(g, weight.data()) == sparse::shipped_speed().dense_cycles(g));
+    CHECK(sparse::fastest_cycles(g, weight.data(), SparsePattern::unstructured) == sparse::shipped_speed().dense_cycles(g));
 }
 
 TEST_CASE("the environment says where the table is kept") {
