@@ -86,7 +86,7 @@ BreakEvenTable read_break_even(const std::string& path, Isa isa) {
 }
 
 void write_break_even(const std::string& path, Isa isa, const BreakEvenTable& table) {
-    std::ostringstream out;
+    TextStream out;
     out << header(isa) << '\n';
     for (const BreakEven& row : table.rows) {
         out << row.dense << ' ' << row.channels;
