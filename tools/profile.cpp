@@ -10,6 +10,7 @@
 #include "lathe/nn/run/profile.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/json_line.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
 
@@ -173,7 +174,7 @@ void profile(ProfileOptions& o) {
     r.profile = o.backward ? nn::profile_training(*model, x, o.runs) : nn::profile(*model, x, o.runs);
     r.peak = std::max(r.peak, peak_gflops());  // other programs may have had their share of one of them
     if (o.json) {
-        std::printf("%s\n", json_of(r).dump().c_str());
+        std::printf("%s", json_line(json_of(r)).c_str());
         return;
     }
     print_table(r);

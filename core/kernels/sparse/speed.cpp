@@ -145,7 +145,7 @@ Speed read_speed(const std::string& path, Isa isa) {
 
 void write_speed(const std::string& path, Isa isa, const Speed& table) {
     Speed copy = table;
-    std::ostringstream out;
+    TextStream out;
     out << header(isa) << '\n';
     for (const Row& row : rows_of(copy)) {
         out << row.name;
