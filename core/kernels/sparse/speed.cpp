@@ -51,6 +51,7 @@ std::string wanted() {
 void parse_row(const std::string& line, const Row& row, const std::string& where) {
     check(line.starts_with(row.name + " "), where, ": expected '", row.name, " …', got '", line, "'");
     std::istringstream in(line.substr(row.name.size()));
+    in.imbue(std::locale::classic());
     for (double* value : row.values) {
         in >> *value;
         check(in && *value >= row.least && *value <= row.most, where, ": expected ", row.values.size(),
