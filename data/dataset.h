@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lathe/core/random.h"
@@ -17,9 +18,15 @@ const char* name_of(Split split);  // "train", "test"
 // One step of augmentation: a new image from an image and random numbers, nothing else (data/transforms.h).
 using Transform = std::function<Image(Image, Random&)>;
 
+// N examples side by side, what a step of training takes: the first axis of every tensor counts them.
 struct Batch {
-    Tensor x;       // f32 [N, height, width, channels], normalised
-    Tensor labels;  // i32 [N]
+    std::vector<Tensor> inputs{};   // of images: one, f32 [N, height, width, channels], normalised
+    std::vector<Tensor> targets{};  // of images: one, i32 [N], the labels
+
+    int64_t size() const { return inputs.at(0).dim(0); }
+    const Tensor& input() const;   // the only one. Error: another number
+    const Tensor& target() const;  // likewise
+    Batch rows(int64_t begin, int64_t count) const;  // a view of some of the examples
 };
 
 struct DatasetInfo {
@@ -40,26 +47,34 @@ public:
     virtual int64_t size() const = 0;
     virtual int64_t label(int64_t i) const = 0;
     virtual Image image(int64_t i, Random& random) const = 0;  // of info().image_shape
+    // What tells the image from all others, also when some are added; by default its number.
+    virtual std::string key(int64_t i) const { return std::to_string(i); }
 
 private:
     DatasetInfo info_;
 };
 
-// Labelled images: a handle on a source, which images of it, how they are augmented and normalised. Cheap to copy; the
-// functions that change something return a changed copy.
+// Examples: a handle on where they come from, which of them, how images are augmented and normalised. Cheap to copy; the
+// functions that change something return a changed copy. What is said of images is an Error for other examples.
 class Dataset {
 public:
-    explicit Dataset(std::shared_ptr<const Source> source);
+    explicit Dataset(std::shared_ptr<const Source> source);  // labelled images
+    // Examples of any types and shapes, held in memory: features [count, F] -> values [count, 1], tokens i32 [count, T] -> the
+    // tokens after them. Error: tensors that do not count as many examples, or none.
+    Dataset(DatasetInfo info, Batch examples);
 
     int64_t size() const;
+    const DatasetInfo& info() const { return source_ ? source_->info() : *info_; }
     const Shape& image_shape() const { return shape_; }  // {height, width, channels} after augmentation
-    const std::vector<std::string>& classes() const { return source_->info().classes; }
+    Shape input_shape() const;                           // of one example of a batch
+    const std::vector<std::string>& classes() const { return info().classes; }
     const Normalization& normalization() const { return normalization_; }  // one value for each channel, or none
-    std::string describe() const;  // "cifar10 train: 30,000 images 32x32x3, 10 classes, from 3 of 5 batch files"
+    int64_t example_bytes() const;  // of one of a batch
+    std::string describe() const;   // "cifar10 train: 30,000 images 32x32x3, 10 classes, from 3 of 5 batch files"
 
     int64_t label(int64_t i) const;
     Image image(int64_t i, Random& random) const;  // augmented, not normalised
-    // The images i of `indices`, each augmented by the random numbers of (seed, i).
+    // The examples i of `indices`, each image augmented by the random numbers of (seed, i).
     Batch batch(const std::vector<int64_t>& indices, uint64_t seed = 0) const;
 
     // With further augmentation steps. Error: a step that cannot work on images of this size.
@@ -69,20 +84,29 @@ public:
         return augmented(std::vector<Transform>{std::move(first), Transform(std::move(rest))...});
     }
     Dataset with_normalization(const Normalization& normalization) const;  // Error: another number of channels
+    Dataset flattened() const;  // its batches hold [N, height * width * channels], for networks of features
 
     Dataset take(int64_t begin, int64_t count) const;            // Error: not inside [0, size())
     Dataset sample(int64_t count = 256, uint64_t seed = 0) const;  // that many at random (all when there are fewer)
     Dataset without_sample(int64_t count, uint64_t seed = 0) const;  // the others, in their order
+    // Two parts, in their order: those to train with and about `share` of the examples, held out. The side of an example follows from
+    // its key and the seed, so it stays when others come or go. Error: a share outside (0, 1), or one that leaves a part empty.
+    std::pair<Dataset, Dataset> hold_out(double share, uint64_t seed = 0) const;
 
 private:
+    void check_images(const char* what) const;
     int64_t source_index(int64_t i) const;
+    Batch images(const std::vector<int64_t>& indices, uint64_t seed) const;
     Dataset chosen(std::vector<int64_t> indices) const;
 
-    std::shared_ptr<const Source> source_;
-    std::shared_ptr<const std::vector<int64_t>> indices_;  // into the source; none: all of it
+    std::shared_ptr<const Source> source_;  // of images, or:
+    std::shared_ptr<const DatasetInfo> info_;
+    std::shared_ptr<const Batch> examples_;
+    std::shared_ptr<const std::vector<int64_t>> indices_;  // into these; none: all of them
     std::vector<Transform> transforms_;
     Normalization normalization_;
     Shape shape_;
+    bool flat_ = false;
 };
 
 // 0 … count-1 in random order (Fisher and Yates).

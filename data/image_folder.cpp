@@ -200,6 +200,7 @@ public:
 
     int64_t size() const override { return static_cast<int64_t>(entries_.size()); }
     int64_t label(int64_t i) const override { return entries_[i].label; }
+    std::string key(int64_t i) const override { return entries_[i].path; }
     Image image(int64_t i, Random& random) const override {
         const Entry& entry = entries_[i];
         const int64_t channels = info().image_shape[2];

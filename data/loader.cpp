@@ -14,17 +14,16 @@ constexpr uint64_t kOrderStream = ~uint64_t{0};  // images have the streams from
 constexpr int64_t kMostAhead = 32, kBytesAhead = 16 << 20;
 
 int64_t batches_ahead(const Dataset& dataset, int64_t batch) {
-    const int64_t bytes = batch * dataset.image_shape().numel() * static_cast<int64_t>(sizeof(float));
-    return std::clamp<int64_t>(kBytesAhead / std::max<int64_t>(bytes, 1), 1, kMostAhead);
+    return std::clamp<int64_t>(kBytesAhead / std::max<int64_t>(batch * dataset.example_bytes(), 1), 1, kMostAhead);
 }
 
 }  // namespace
 
 Loader::Loader(Dataset dataset, const LoaderOptions& options)
     : dataset_(std::move(dataset)), options_(options) {
-    check(options.batch >= 1, "loader: expected batches of at least 1 image, got ", options.batch);
+    check(options.batch >= 1, "loader: expected batches of at least 1 example, got ", options.batch);
     check(options.workers >= 0, "loader: expected at least 0 workers, got ", options.workers);
-    check(batches() > 0, "loader: expected enough images for a batch of ", options.drop_last ? options.batch : 1, ", got ",
+    check(batches() > 0, "loader: expected enough examples for a batch of ", options.drop_last ? options.batch : 1, ", got ",
           dataset_.size());
     slots_.resize(static_cast<size_t>(options.workers + batches_ahead(dataset_, options.batch)));
     next_to_build_ = next_to_deliver_ = batches();

@@ -24,7 +24,7 @@ struct LoaderOptions {
 // filled these places sleep until only a quarter is left.
 class Loader {
 public:
-    // Error: batch < 1, workers < 0, no image.
+    // Error: batch < 1, workers < 0, no example.
     explicit Loader(Dataset dataset, const LoaderOptions& options = {});
     ~Loader();
     Loader(const Loader&) = delete;

@@ -7,6 +7,29 @@ namespace lathe::optim {
 
 namespace {
 
+// The numbers of one update.
+template <class T>
+struct AdamStep {
+    T beta1, fresh1;  // what stays of the mean of gradients, and what the new one adds
+    T beta2, fresh2;  // likewise of their squares
+    T keep;           // what decoupled weight decay leaves of the weight
+    T decay;          // what coupled decay adds to the gradient, in weights
+    T rate;           // the learning rate by the bias correction of the mean
+    T correction;     // the root of that of the squares
+    T epsilon;
+};
+
+// What one update does to `count` weights.
+template <class T>
+void move(int64_t count, T* w, const T* grad, T* mean, T* square, const AdamStep<T> s) {
+    for (int64_t i = 0; i < count; ++i) {
+        const T g = grad[i] + s.decay * w[i];
+        mean[i] = s.beta1 * mean[i] + s.fresh1 * g;
+        square[i] = s.beta2 * square[i] + s.fresh2 * g * g;
+        w[i] = s.keep * w[i] - s.rate * mean[i] / (std::sqrt(square[i]) / s.correction + s.epsilon);
+    }
+}
+
 class Adam : public Optimizer {
 public:
     Adam(const AdamOptions& options, bool decoupled) : Optimizer(options.lr), options_(options), decoupled_(decoupled) {
@@ -31,34 +54,27 @@ private:
     void update(nn::Parameter& parameter, double lr) override {
         const double decay = decay_of(parameter, options_.weight_decay, options_.decay_biases);
         const auto count = static_cast<double>(parameter.updates());
-        const Scalars scalars{
-            .keep = decoupled_ ? 1 - lr * decay : 1,
-            .decay = decoupled_ ? 0 : decay,
-            .rate = lr / (1 - std::pow(options_.beta1, count)),
-            .correction = std::sqrt(1 - std::pow(options_.beta2, count)),
-        };
-        for_ranges(parameter, [&](auto... arguments) { move(arguments..., scalars); }, "exp_avg", "exp_avg_sq");
-    }
-
-    struct Scalars {
-        double keep;        // what weight decay leaves of the weight
-        double decay;       // what it adds to the gradient, in weights
-        double rate;        // the learning rate by the bias correction of the first moment
-        double correction;  // the root of that of the second
-    };
-
-    template <class T>
-    void move(int64_t begin, int64_t end, T* w, const T* grad, T* mean, T* square, const Scalars& s) const {
-        const T beta1 = static_cast<T>(options_.beta1), fresh1 = static_cast<T>(1 - options_.beta1);
-        const T beta2 = static_cast<T>(options_.beta2), fresh2 = static_cast<T>(1 - options_.beta2);
-        const T epsilon = static_cast<T>(options_.epsilon), keep = static_cast<T>(s.keep), decay = static_cast<T>(s.decay);
-        const T rate = static_cast<T>(s.rate), correction = static_cast<T>(s.correction);
-        for (int64_t i = begin; i < end; ++i) {
-            const T g = grad[i] + decay * w[i];
-            mean[i] = beta1 * mean[i] + fresh1 * g;
-            square[i] = beta2 * square[i] + fresh2 * g * g;
-            w[i] = keep * w[i] - rate * mean[i] / (std::sqrt(square[i]) / correction + epsilon);
-        }
+        with_float(parameter.value(), [&](auto zero) {
+            using T = decltype(zero);
+            const auto number = [](double value) { return static_cast<T>(value); };
+            const AdamStep<T> step{
+                .beta1 = number(options_.beta1),
+                .fresh1 = number(1 - options_.beta1),
+                .beta2 = number(options_.beta2),
+                .fresh2 = number(1 - options_.beta2),
+                .keep = number(decoupled_ ? 1 - lr * decay : 1),
+                .decay = number(decoupled_ ? 0 : decay),
+                .rate = number(lr / (1 - std::pow(options_.beta1, count))),
+                .correction = number(std::sqrt(1 - std::pow(options_.beta2, count))),
+                .epsilon = number(options_.epsilon),
+            };
+            T* w = parameter.value().template mutable_data<T>();
+            const T* grad = parameter.grad().template data<T>();
+            T *mean = slot<T>(parameter, "exp_avg"), *square = slot<T>(parameter, "exp_avg_sq");
+            parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {
+                move(end - begin, w + begin, grad + begin, mean + begin, square + begin, step);
+            });
+        });
     }
 
     AdamOptions options_;

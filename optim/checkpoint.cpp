@@ -20,24 +20,38 @@ using nlohmann::json;
 //   optim.state.WEIGHT.SLOT   the optimizer's slots, arranged as in memory
 //   optim.average.NAME        the averaged weights and buffers
 //   optim.history             f64 [finished epochs, columns]
-// and metadata, as JSON: the settings of the run, the unfinished epoch, and how often each parameter was updated.
+// and metadata, as JSON: the settings of the run, the unfinished epoch, how often each parameter was updated, and the metrics of the
+// history's columns.
 constexpr const char* kTraining = "lathe.training";
 const std::string kState = "optim.state.", kAverage = "optim.average.", kHistory = "optim.history";
 
-struct Column {
-    const char* name;
-    double EpochReport::*value;
-};
-constexpr Column kColumns[] = {
-    {"train_loss", &EpochReport::train_loss},
-    {"train_accuracy", &EpochReport::train_accuracy},
-    {"test_loss", &EpochReport::test_loss},
-    {"test_accuracy", &EpochReport::test_accuracy},
+// An epoch as a row of numbers: the results' by name, then these.
+constexpr std::pair<const char*, double EpochReport::*> kColumns[] = {
     {"lr", &EpochReport::lr},
     {"seconds", &EpochReport::seconds},
-    {"images_per_second", &EpochReport::images_per_second},
+    {"examples_per_second", &EpochReport::examples_per_second},
     {"wait", &EpochReport::wait},
 };
+constexpr std::pair<const char*, Result EpochReport::*> kResults[] = {
+    {"train", &EpochReport::train},
+    {"validation", &EpochReport::validation},
+};
+
+// Calls f(name, number) for every column; the epoch has the metrics that there are.
+template <class Epoch, class F>
+void for_each_column(Epoch& epoch, F&& f) {
+    for (const auto& [part, result] : kResults) {
+        f(std::string(part) + "_loss", (epoch.*result).loss);
+        for (auto& metric : (epoch.*result).metrics) f(part + ("_" + metric.name), metric.value);
+    }
+    for (const auto& [name, value] : kColumns) f(name, epoch.*value);
+}
+
+size_t columns(const EpochReport& epoch) {
+    size_t count = 0;
+    for_each_column(epoch, [&](const std::string&, double) { ++count; });
+    return count;
+}
 
 void check_finite(const std::string& path, const std::string& name, const Tensor& values) {
     with_float(values, [&](auto zero) {
@@ -62,39 +76,51 @@ void load_weights_file(nn::Module& module, const TensorFile& file) {
 }
 
 Tensor history_tensor(const std::vector<EpochReport>& epochs) {
-    Tensor history({static_cast<int64_t>(epochs.size()), static_cast<int64_t>(std::size(kColumns))}, DType::f64);
+    Tensor history({static_cast<int64_t>(epochs.size()), static_cast<int64_t>(columns(epochs.front()))}, DType::f64);
     double* out = history.mutable_data<double>();
-    for (const EpochReport& epoch : epochs)
-        for (const Column& column : kColumns) *out++ = epoch.*column.value;
+    for (const EpochReport& epoch : epochs) for_each_column(epoch, [&](const std::string&, double value) { *out++ = value; });
     return history;
 }
 
-std::vector<EpochReport> read_history(const TensorFile& file) {
+// {"train": [["accuracy", "%"]], "validation": …}: what a row of the history says beyond kColumns and losses.
+json metrics_of(const EpochReport& epoch) {
+    json metrics = json::object();
+    for (const auto& [part, result] : kResults) {
+        metrics[part] = json::array();
+        for (const Metric& metric : (epoch.*result).metrics) metrics[part].push_back({metric.name, metric.unit});
+    }
+    return metrics;
+}
+
+std::vector<EpochReport> read_history(const TensorFile& file, const json& metrics) {
     const auto found = file.tensors.find(kHistory);
     if (found == file.tensors.end()) return {};
+    EpochReport row;
+    for (const auto& [part, result] : kResults)
+        for (const json& metric : metrics.at(part)) (row.*result).metrics.push_back({metric.at(0), 0, metric.at(1)});
     const Tensor& history = found->second;
-    check(history.rank() == 2 && history.dim(1) == std::size(kColumns) && history.dtype() == DType::f64, kHistory, ": expected f64 [epochs, ",
-          std::size(kColumns), "], got ", name_of(history.dtype()), " ", history.shape());
-    std::vector<EpochReport> epochs(static_cast<size_t>(history.dim(0)));
+    check(history.rank() == 2 && history.dim(1) == static_cast<int64_t>(columns(row)) && history.dtype() == DType::f64, kHistory,
+          ": expected f64 [epochs, ", columns(row), "], got ", name_of(history.dtype()), " ", history.shape());
+    std::vector<EpochReport> epochs(static_cast<size_t>(history.dim(0)), row);
     const double* in = history.data<double>();
     for (size_t i = 0; i < epochs.size(); ++i) {
         epochs[i].epoch = static_cast<int64_t>(i) + 1;
-        for (const Column& column : kColumns) epochs[i].*column.value = *in++;
+        for_each_column(epochs[i], [&](const std::string&, double& value) { value = *in++; });
     }
     return epochs;
 }
 
 json to_json(const Progress& p) {
-    return {{"batches", p.batches}, {"images", p.images},   {"correct", p.correct},
-            {"loss", p.loss},       {"seconds", p.seconds}, {"waited", p.waited}};
+    return {{"batches", p.batches}, {"examples", p.train.examples}, {"loss", p.train.loss},
+            {"sums", p.train.sums}, {"seconds", p.seconds},         {"waited", p.waited}};
 }
 
 Progress read_progress(const json& stored) {
     Progress p;
     stored.at("batches").get_to(p.batches);
-    stored.at("images").get_to(p.images);
-    stored.at("correct").get_to(p.correct);
-    stored.at("loss").get_to(p.loss);
+    stored.at("examples").get_to(p.train.examples);
+    stored.at("loss").get_to(p.train.loss);
+    stored.at("sums").get_to(p.train.sums);
     stored.at("seconds").get_to(p.seconds);
     stored.at("waited").get_to(p.waited);
     return p;
@@ -148,8 +174,12 @@ void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema
     }
     if (ema)
         for (const auto& [name, average] : ema->state()) file.tensors[kAverage + name] = average;
-    if (!progress.epochs.empty()) file.tensors[kHistory] = history_tensor(progress.epochs);
-    file.metadata[kTraining] = json{{"settings", settings}, {"progress", to_json(progress)}, {"updates", updates}}.dump();
+    json training{{"settings", settings}, {"progress", to_json(progress)}, {"updates", updates}};
+    if (!progress.epochs.empty()) {
+        file.tensors[kHistory] = history_tensor(progress.epochs);
+        training["metrics"] = metrics_of(progress.epochs.front());
+    }
+    file.metadata[kTraining] = training.dump();
     write_safetensors(path, file);
 }
 
@@ -162,7 +192,7 @@ Progress load_checkpoint(const std::string& path, nn::Module& module, Ema* ema, 
         const json training = json::parse(checked_json(entry->second, kTraining));
         check_settings(training.at("settings").get<RunSettings>(), settings);
         Progress progress = read_progress(training.at("progress"));
-        progress.epochs = read_history(file);
+        progress.epochs = read_history(file, training.value("metrics", json::object()));
         load_weights_file(module, file);
         load_slots(module, file, training.at("updates").get<std::map<std::string, int64_t>>());
         if (ema) load_averages(*ema, file);
@@ -175,15 +205,16 @@ Progress load_checkpoint(const std::string& path, nn::Module& module, Ema* ema, 
 void save_weights(const std::string& path, nn::Module& module) { write_safetensors(path, weights_file(module)); }
 
 void write_log(const std::string& path, const std::vector<EpochReport>& epochs) {
-    std::string text = "epoch";
-    for (const Column& column : kColumns) text += std::string(",") + column.name;
-    text += "\n";
+    std::string names = "epoch", text;
+    for_each_column(epochs.empty() ? EpochReport{} : epochs.front(), [&](std::string name, double) {
+        std::replace(name.begin(), name.end(), ' ', '_');
+        names += "," + name;
+    });
     for (const EpochReport& epoch : epochs) {
-        text += std::to_string(epoch.epoch);
-        for (const Column& column : kColumns) text += format(",%.6g", epoch.*column.value);
-        text += "\n";
+        text += "\n" + std::to_string(epoch.epoch);
+        for_each_column(epoch, [&](const std::string&, double value) { text += format(",%.6g", value); });
     }
-    write_file_atomically(path, text);
+    write_file_atomically(path, names + text + "\n");
 }
 
 }  // namespace lathe::optim

@@ -5,26 +5,27 @@
 
 #include "lathe/nn/module.h"
 #include "lathe/optim/ema.h"
+#include "lathe/optim/task.h"
 
 namespace lathe::optim {
 
-// One finished epoch. Accuracies are in percent; the training ones are means over the epoch while the weights changed.
+// One finished epoch.
 struct EpochReport {
     int64_t epoch = 0;  // from 1
-    double train_loss = 0, train_accuracy = 0;
-    double test_loss = 0, test_accuracy = 0;
-    double lr = 0;                 // of the last step
-    double seconds = 0;            // of training, without the test
-    double images_per_second = 0;
-    double wait = 0;               // share of the seconds spent waiting for data
+    Result train;       // over the epoch, while the weights changed
+    Result validation;  // after it
+    double lr = 0;                   // of the last step
+    double seconds = 0;              // of training, without the validation
+    double examples_per_second = 0;
+    double wait = 0;                 // share of the seconds spent waiting for data
 };
 
 // Where a run stands between two steps.
 struct Progress {
     std::vector<EpochReport> epochs;  // the finished ones
     // Of the epoch under way:
-    int64_t batches = 0, images = 0, correct = 0;
-    double loss = 0;  // sum over the images
+    int64_t batches = 0;
+    Tally train;
     double seconds = 0, waited = 0;
 };
 

@@ -19,7 +19,7 @@ public:
     virtual std::string name() const = 0;      // "sgd"
     virtual std::string describe() const = 0;  // "sgd: lr 0.1, momentum 0.9, weight decay 0.0005"
 
-    double lr;
+    double lr;  // the one home of the learning rate; a Schedule's factor scales it
 
 protected:
     explicit Optimizer(double lr);  // Error: negative or not finite

@@ -5,6 +5,22 @@ namespace lathe::optim {
 
 namespace {
 
+// What one update does to `count` weights: m = momentum * m + g, w -= lr * m, or with Nesterov's look ahead.
+template <class T>
+void move(int64_t count, T* w, const T* grad, T* momentum, T lr, T decay, T mu, bool nesterov) {
+    for (int64_t i = 0; i < count; ++i) {
+        const T g = grad[i] + decay * w[i];
+        const T m = mu * momentum[i] + g;
+        momentum[i] = m;
+        w[i] -= lr * (nesterov ? g + mu * m : m);
+    }
+}
+
+template <class T>
+void move_without_momentum(int64_t count, T* w, const T* grad, T lr, T decay) {
+    for (int64_t i = 0; i < count; ++i) w[i] -= lr * (grad[i] + decay * w[i]);
+}
+
 class Sgd : public Optimizer {
 public:
     explicit Sgd(const SgdOptions& options) : Optimizer(options.lr), options_(options) {
@@ -25,29 +41,18 @@ private:
     }
 
     void update(nn::Parameter& parameter, double lr) override {
-        const double decay = decay_of(parameter, options_.weight_decay, options_.decay_biases);
-        if (options_.momentum > 0)
-            for_ranges(parameter, [=, this](auto... arguments) { with_momentum(arguments..., lr, decay); }, "momentum");
-        else
-            for_ranges(parameter, [=](auto... arguments) { without_momentum(arguments..., lr, decay); });
-    }
-
-    template <class T>
-    void with_momentum(int64_t begin, int64_t end, T* w, const T* grad, T* momentum, double lr, double decay) const {
-        const T rate = static_cast<T>(lr), shrink = static_cast<T>(decay), mu = static_cast<T>(options_.momentum);
-        const bool nesterov = options_.nesterov;
-        for (int64_t i = begin; i < end; ++i) {
-            const T g = grad[i] + shrink * w[i];
-            const T m = mu * momentum[i] + g;
-            momentum[i] = m;
-            w[i] -= rate * (nesterov ? g + mu * m : m);
-        }
-    }
-
-    template <class T>
-    static void without_momentum(int64_t begin, int64_t end, T* w, const T* grad, double lr, double decay) {
-        const T rate = static_cast<T>(lr), shrink = static_cast<T>(decay);
-        for (int64_t i = begin; i < end; ++i) w[i] -= rate * (grad[i] + shrink * w[i]);
+        with_float(parameter.value(), [&](auto zero) {
+            using T = decltype(zero);
+            const T rate = static_cast<T>(lr), mu = static_cast<T>(options_.momentum);
+            const T decay = static_cast<T>(decay_of(parameter, options_.weight_decay, options_.decay_biases));
+            T* w = parameter.value().template mutable_data<T>();
+            const T* grad = parameter.grad().template data<T>();
+            T* momentum = options_.momentum > 0 ? slot<T>(parameter, "momentum") : nullptr;
+            parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {
+                if (momentum) move(end - begin, w + begin, grad + begin, momentum + begin, rate, decay, mu, options_.nesterov);
+                else move_without_momentum(end - begin, w + begin, grad + begin, rate, decay);
+            });
+        });
     }
 
     SgdOptions options_;

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <filesystem>
 
-#include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/run/recomputed.h"
 #include "lathe/nn/model.h"
@@ -18,26 +17,12 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-bool better(const EpochReport& a, const EpochReport& b) {
-    if (a.test_accuracy != b.test_accuracy) return a.test_accuracy > b.test_accuracy;
-    return a.test_loss < b.test_loss;
-}
-
-// From `first` on; the last one when that is not reached. There is at least one.
-size_t best_epoch(const std::vector<EpochReport>& epochs, size_t first) {
-    size_t best = std::min(first, epochs.size() - 1);
-    for (size_t i = best + 1; i < epochs.size(); ++i)
-        if (better(epochs[i], epochs[best])) best = i;
-    return best;
-}
-
 // Each step draws from a generator of its own, so what it draws follows from the seed and the step alone and needs no
 // place in checkpoints. After the run the generator goes on where it was.
 constexpr uint64_t kSteps = 1;  // keeps the steps' generators apart from those of the loader's epochs
 
 void check_options(const FitOptions& o) {
     check(o.epochs >= 1, "fit: expected at least 1 epoch, got ", o.epochs);
-    check(o.lr >= 0 && std::isfinite(o.lr), "fit: expected a learning rate of 0 or more, got ", o.lr);
     check(o.clip_norm >= 0 && o.clip_value >= 0, "fit: expected limits of gradients of 0 or more, got ", o.clip_norm, " and ",
           o.clip_value);
     check(o.patience >= 0, "fit: expected a patience of 0 epochs or more, got ", o.patience);
@@ -55,15 +40,15 @@ void describe_images(nn::Module& module, const data::Dataset& train) {
 // One call of fit.
 class Run {
 public:
-    Run(nn::Module& module, Optimizer& optimizer, const data::Dataset& train, const data::Dataset& test, const FitOptions& options,
+    Run(nn::Module& module, Optimizer& optimizer, const data::Dataset& train, const data::Dataset& validation, const FitOptions& options,
         const std::atomic<bool>& stop)
         : module_(module),
           optimizer_(optimizer),
           options_(options),
           stop_(stop),
-          test_set_(test),
+          validation_(validation),
           loader_(train, {.batch = options.batch, .shuffle = true, .seed = options.seed, .workers = options.workers}),
-          images_(train.size()) {
+          loss_(options.loss ? options.loss : options.task.loss) {
         if (options.ema != 0) ema_.emplace(module, options.ema);
     }
 
@@ -73,6 +58,7 @@ public:
         history.end = epochs();
         history.epochs = progress_.epochs;
         history.candidates = candidates();
+        history.best_epoch = best_epoch();
         if (ema_) ema_->swap();
         return history;
     }
@@ -96,11 +82,24 @@ private:
         return epoch;
     }
 
+    // The last one while none may be the best.
+    size_t best_epoch() const {
+        const std::vector<EpochReport>& epochs = progress_.epochs;
+        const size_t first = candidates();
+        if (epochs.empty() || first >= epochs.size()) return epochs.empty() ? 0 : epochs.size() - 1;
+        size_t best = first;
+        for (size_t i = first + 1; i < epochs.size(); ++i)
+            if (options_.task.better(epochs[i].validation, epochs[best].validation)) best = i;
+        return best;
+    }
+
     RunSettings settings() const {
-        RunSettings settings{{"optimizer", optimizer_.name()},
+        RunSettings settings{{"task", options_.task.name},
+                             {"optimizer", optimizer_.name()},
                              {"seed", std::to_string(options_.seed)},
                              {"batch", std::to_string(options_.batch)},
-                             {"training images", std::to_string(images_)},
+                             {"training examples", std::to_string(loader_.dataset().size())},
+                             {"validation examples", std::to_string(validation_.size())},
                              {"ema", detail::concat(options_.ema)}};
         for (const StepHook* hook : options_.hooks) settings.merge(hook->settings());
         return settings;
@@ -122,10 +121,8 @@ private:
 
     History::End epochs() {
         while (epoch() < options_.epochs) {
-            if (options_.patience > 0 && epoch() > 0) {
-                const auto best = static_cast<int64_t>(best_epoch(progress_.epochs, candidates()));
-                if (epoch() - 1 - best >= options_.patience) return History::End::early;
-            }
+            const int64_t since_best = epoch() - 1 - static_cast<int64_t>(best_epoch());
+            if (options_.patience > 0 && since_best >= options_.patience) return History::End::early;
             if (!train() || !finish_epoch()) {
                 save();
                 return History::End::stopped;
@@ -150,49 +147,37 @@ private:
         return true;
     }
 
-    Variable forward(const Tensor& x) {
-        if (!options_.recompute_activations) return module_(x);
-        if (!recomputed_) recomputed_.emplace(module_, x);
-        return (*recomputed_)(x);
+    Variable forward(const data::Batch& batch) {
+        if (!options_.recompute_activations) return module_(std::vector<Variable>(batch.inputs.begin(), batch.inputs.end()));
+        if (!recomputed_) recomputed_.emplace(module_, batch.input());
+        return (*recomputed_)(batch.input());
     }
 
     void step(const data::Batch& batch) {
         seed(mix(options_.seed, static_cast<uint64_t>(steps()), kSteps));
         for (StepHook* hook : options_.hooks) hook->before_step(at(steps()));
-        const Variable output = forward(batch.x);
-        const Variable loss = options_.loss ? options_.loss(output, batch)
-                                            : ops::cross_entropy(output, batch.labels, {.label_smoothing = options_.label_smoothing});
-        const double value = loss.value().item();
-        check(std::isfinite(value), "training: the loss is ", value, " at epoch ", epoch() + 1, ", step ", progress_.batches + 1, " of ",
-              loader_.batches(), last_good());
-        backward(loss);
+        const StepResult result = options_.step([this](const data::Batch& some) { return forward(some); }, loss_, batch);
+        check(std::isfinite(result.loss), "training: the loss is ", result.loss, " at epoch ", epoch() + 1, ", step ",
+              progress_.batches + 1, " of ", loader_.batches(), last_good());
         for (StepHook* hook : options_.hooks) hook->before_update(at(steps()));
         if (options_.clip_value > 0) clip_gradient_value(module_, options_.clip_value);
         if (options_.clip_norm > 0) clip_gradient_norm(module_, options_.clip_norm);
         optimizer_.step(module_, rate(steps()));
         module_.zero_grad();
         if (ema_) ema_->update(steps());
-        count(output.value(), batch.labels, value);
-    }
-
-    void count(const Tensor& output, const Tensor& labels, double loss) {
-        const std::vector<int64_t> predicted = predictions(output);
-        const int32_t* label = labels.data<int32_t>();
-        for (size_t i = 0; i < predicted.size(); ++i) progress_.correct += predicted[i] == label[i];
-        progress_.images += static_cast<int64_t>(predicted.size());
-        progress_.loss += loss * static_cast<double>(predicted.size());
+        options_.task.add(progress_.train, result.output, batch, result.loss);
         ++progress_.batches;
     }
 
-    // The test and all that ends an epoch; false when it was stopped, and then resuming repeats the test.
+    // The validation and all that ends an epoch; false when it was stopped, and then resuming repeats the validation.
     bool finish_epoch() {
         {
             const EmaScope averaged(ema());
-            const Evaluation result = evaluate(module_, test_set_, testing());
-            if (result.total < test_set_.size()) return false;
-            check(std::isfinite(result.loss), "training: the test loss is ", result.loss, " after epoch ", epoch() + 1, last_good());
+            const Evaluation result = evaluate(module_, validation_, validating());
+            if (result.tally.examples < validation_.size()) return false;
+            check(std::isfinite(result.loss), "training: the validation loss is ", result.loss, " after epoch ", epoch() + 1, last_good());
             add(result);
-            const bool best = best_epoch(progress_.epochs, candidates()) + 1 == progress_.epochs.size();
+            const bool best = best_epoch() + 1 == progress_.epochs.size();
             if (best && !options_.out.empty()) save_weights(file("best.safetensors"), module_);
         }
         save();
@@ -200,49 +185,45 @@ private:
         return true;
     }
 
-    EvaluateOptions testing() {
+    EvaluateOptions validating() {
         const auto go_on = [this](int64_t done, int64_t total) {
             report((done + options_.batch - 1) / options_.batch, (total + options_.batch - 1) / options_.batch, true);
             return !stop_;
         };
-        return {.batch = options_.batch, .workers = options_.workers, .go_on = go_on};
+        return {.task = options_.task, .batch = options_.batch, .workers = options_.workers, .go_on = go_on};
     }
 
     // Closes the books of the epoch.
-    void add(const Evaluation& result) {
+    void add(const Result& validation) {
         const EpochReport report{
             .epoch = epoch() + 1,
-            .train_loss = mean(progress_.loss),
-            .train_accuracy = 100 * mean(static_cast<double>(progress_.correct)),
-            .test_loss = result.loss,
-            .test_accuracy = result.top1(),
+            .train = options_.task.result(progress_.train),
+            .validation = validation,
             .lr = optimizer_.lr * rate(steps() - 1),
             .seconds = progress_.seconds,
-            .images_per_second = static_cast<double>(progress_.images) / progress_.seconds,
+            .examples_per_second = static_cast<double>(progress_.train.examples) / progress_.seconds,
             .wait = progress_.waited / progress_.seconds,
         };
-        std::vector<EpochReport> epochs = std::move(progress_.epochs);
-        epochs.push_back(report);
-        progress_ = {.epochs = std::move(epochs)};
+        Progress next;
+        next.epochs = std::move(progress_.epochs);
+        next.epochs.push_back(report);
+        progress_ = std::move(next);
     }
 
-    void report(int64_t batch, int64_t batches, bool testing) const {
+    void report(int64_t batch, int64_t batches, bool validating) const {
         if (!options_.on_batch) return;
         options_.on_batch({
             .epoch = epoch() + 1,
             .epochs = options_.epochs,
             .batch = batch,
             .batches = batches,
-            .loss = mean(progress_.loss),
-            .accuracy = 100 * mean(static_cast<double>(progress_.correct)),
+            .train = options_.task.result(progress_.train),
             .lr = optimizer_.lr * rate(steps() - 1),
-            .images_per_second = static_cast<double>(progress_.images) / progress_.seconds,
+            .examples_per_second = static_cast<double>(progress_.train.examples) / progress_.seconds,
             .wait = progress_.waited / progress_.seconds,
-            .testing = testing,
+            .validating = validating,
         });
     }
-
-    double mean(double sum) const { return sum / static_cast<double>(progress_.images); }
 
     // The checkpoint comes last: what the other files say beyond it is written again, the same, after resuming.
     void save() {
@@ -259,9 +240,9 @@ private:
     Optimizer& optimizer_;
     const FitOptions& options_;
     const std::atomic<bool>& stop_;
-    const data::Dataset& test_set_;
+    const data::Dataset& validation_;
     data::Loader loader_;
-    int64_t images_;
+    const Loss loss_;
     std::optional<nn::Recomputed> recomputed_;
     std::optional<Ema> ema_;
     Progress progress_;
@@ -271,18 +252,17 @@ private:
 
 const EpochReport& History::best() const {
     check(!epochs.empty(), "history: no epoch is finished");
-    return epochs[best_epoch(epochs, candidates)];
+    return epochs[best_epoch];
 }
 
 Trainer::Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer) : module_(module), optimizer_(std::move(optimizer)) {}
 
-History Trainer::fit(const data::Dataset& train, const data::Dataset& test, const FitOptions& options) {
+History Trainer::fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options) {
     check_options(options);
-    if (options.lr > 0) optimizer_->lr = options.lr;
     const KeepGlobalRandom keep_random;
     const nn::ModeScope mode(module_, true);
     describe_images(module_, train);
-    History history = Run(module_, *optimizer_, train, test, options, stop_).go();
+    History history = Run(module_, *optimizer_, train, validation, options, stop_).go();
     stop_ = false;
     return history;
 }

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "lathe/compress/budget/size.h"
 #include "lathe/core/parallel.h"
@@ -14,6 +15,7 @@
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
+#include "lathe/tools/task.h"
 
 namespace lathe::tools {
 
@@ -29,7 +31,7 @@ struct CompareOptions {
 struct Row {
     std::string file;
     std::unique_ptr<nn::Model> model;
-    double accuracy = -1;
+    std::optional<optim::Result> test;  // with --data
     compress::SizeReport::Entry size;
     int64_t file_bytes = 0, macs = 0, effective_macs = 0, peak_bytes = 0;
     std::vector<double> seconds_1, seconds_32;  // of every run
@@ -76,12 +78,15 @@ void time_rows(std::vector<Row>& rows, int runs) {
     }
 }
 
-double accuracy(Row& row, const CompareOptions& o) {
-    nn::Model& model = *row.model;
-    const data::Dataset test = o.data.open(data::Split::test, o.data.is_folder() ? model.input_shape() : Shape{}, &model.scaling);
-    const auto classes = static_cast<int64_t>(test.classes().size());
-    check(model.classes() == classes, row.file, ": the model tells ", model.classes(), " classes apart, ", o.data.data, " has ", classes);
-    return optim::evaluate(model, test, {.workers = o.data.workers}).top1();
+optim::Result measure(nn::Model& model, const CompareOptions& o) {
+    const data::Dataset test = o.data.open(data::Split::test, model);
+    return optim::evaluate(model, test, {.task = task_of(model, test), .workers = o.data.workers});
+}
+
+// "97.20%" of a classifier; the loss and what else there is of another network.
+std::string told(const optim::Result& result) {
+    const bool classifies = result.metrics.size() == 1 && result.metrics[0].name == "accuracy";
+    return classifies ? format("%.2f%%", result["accuracy"]) : result.str();
 }
 
 void compare(CompareOptions& o) {
@@ -89,20 +94,25 @@ void compare(CompareOptions& o) {
     std::vector<Row> rows;
     for (const std::string& file : o.models) rows.push_back(make_row(file));
     if (!o.data.data.empty())
-        for (Row& row : rows) row.accuracy = accuracy(row, o);
+        for (Row& row : rows) {
+            const PathScope scope(row.file);
+            row.test = measure(*row.model, o);
+        }
     time_rows(rows, o.runs);
 
     TextTable table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation", "batch 1", "batch 32"});
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);
-        table.add({row.file, row.accuracy < 0 ? "" : format("%.2f%%", row.accuracy), with_commas(row.size.elements), with_commas(row.size.nonzeros),
+        table.add({row.file, row.test ? told(*row.test) : "", with_commas(row.size.elements), with_commas(row.size.nonzeros),
                    human_bytes(row.file_bytes), with_commas(row.macs), with_commas(row.effective_macs), human_bytes(row.peak_bytes),
                    format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
         list.push_back({{"model", row.file}, {"accuracy", nullptr}, {"params", row.size.elements}, {"nonzeros", row.size.nonzeros},
                         {"file_bytes", row.file_bytes}, {"macs", row.macs}, {"effective_macs", row.effective_macs},
                         {"peak_activation_bytes", row.peak_bytes}, {"seconds_batch_1", one}, {"seconds_batch_32", many}});
-        if (row.accuracy >= 0) list.back()["accuracy"] = row.accuracy;
+        if (!row.test) continue;
+        list.back()["loss"] = row.test->loss;
+        for (const optim::Metric& metric : row.test->metrics) list.back()[metric.name] = metric.value;
     }
     if (o.json) std::printf("%s", json_line(list).c_str());
     else std::printf("%s%d thread%s; times are medians of %d runs, the models in turns\n", table.str().c_str(), threads(), threads() == 1 ? "" : "s", o.runs);

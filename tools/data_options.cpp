@@ -1,5 +1,6 @@
 #include "lathe/tools/data_options.h"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "lathe/data/open.h"
@@ -15,9 +16,9 @@ void DataOptions::add_to(CLI::App& command) {
     command.add_option("--workers", workers, "Threads that decode and augment")->check(CLI::Range(0, 256))->capture_default_str();
 }
 
-data::Dataset DataOptions::open(data::Split split, const Shape& size, const nn::InputScaling* scaling,
-                                const std::string& augment) const {
+data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const std::string& augment) const {
     data::OpenOptions options{.augment = augment == "auto" ? "usual" : augment};
+    const Shape& size = form.size;
     if (size.rank()) {
         check(!is_folder() || size[0] == size[1], "--input: expected a square size for a folder of images, got ", size);
         options.size = size[0];
@@ -26,11 +27,37 @@ data::Dataset DataOptions::open(data::Split split, const Shape& size, const nn::
     const data::Dataset dataset = data::open(data, root, split, options);
     check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ", dataset.image_shape());
     data::Normalization normalization = dataset.normalization();
-    if (scaling) normalization = {scaling->mean, scaling->std};
+    if (form.scaling) normalization = {form.scaling->mean, form.scaling->std};
     const data::Normalization named = data::parse_normalization(mean == "auto" ? "none" : mean, std == "auto" ? "none" : std);
     if (mean != "auto") normalization.mean = named.mean;
     if (std != "auto") normalization.std = named.std;
-    return dataset.with_normalization(normalization);
+    const data::Dataset normalised = dataset.with_normalization(normalization);
+    return form.flat ? normalised.flattened() : normalised;
+}
+
+data::Dataset DataOptions::open(data::Split split, const nn::Model& model, const std::string& augment) const {
+    return open(split, form(model, true), augment);
+}
+
+ImageForm DataOptions::form(const nn::Model& network, bool saved, const std::string& input) const {
+    static const nn::InputScaling as_they_are;
+    const Shape& wanted = network.input_shape();
+    ImageForm form{.flat = wanted.rank() == 1, .reconstructs = network.classes() == 0};
+    if (saved) form.scaling = &network.scaling;
+    else if (form.reconstructs) form.scaling = &as_they_are;
+    if (input != "auto") {
+        form.size = parse_input(input);
+        check(form.size.rank() == 3, "--input: expected HEIGHTxWIDTHxCHANNELS for images, got '", input, "'");
+    } else if (is_folder()) {
+        form.size = wanted;
+        if (form.flat) {  // colour, square
+            const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(wanted[0]) / 3)));
+            check(!saved || 3 * side * side == wanted[0], "--input: expected HEIGHTxWIDTHxCHANNELS, since ", wanted[0],
+                  " features are no square image of three channels");
+            form.size = saved ? Shape{side, side, 3} : Shape{32, 32, 3};
+        }
+    }
+    return form;
 }
 
 Shape parse_input(const std::string& text) {

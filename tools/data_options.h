@@ -7,6 +7,14 @@
 
 namespace lathe::tools {
 
+// How a network wants its images.
+struct ImageForm {
+    Shape size{};                               // {height, width, channels}; none: as the data has them
+    bool flat = false;                          // as rows of features
+    bool reconstructs = false;                  // it has no classes: the output is to be like the input
+    const nn::InputScaling* scaling = nullptr;  // none: the data's usual one
+};
+
 // The options by which every command names its images: --data, --data-root, --mean, --std, --workers.
 struct DataOptions {
     std::string data;
@@ -17,10 +25,14 @@ struct DataOptions {
     void add_to(CLI::App& command);
     bool is_folder() const { return data.rfind("folder:", 0) == 0; }
 
-    // One split, augmented as in "crop:4,flip"; the images of folders are brought to the height and width of `size`.
-    // Normalised as the options say, else by `scaling` when a model brings one, else by the data set's usual statistics.
-    data::Dataset open(data::Split split, const Shape& size, const nn::InputScaling* scaling = nullptr,
-                       const std::string& augment = "none") const;
+    // One split, augmented as in "crop:4,flip". Normalised as the options say, else as the form does.
+    data::Dataset open(data::Split split, const ImageForm& form, const std::string& augment = "none") const;
+    // As a saved network wants them.
+    data::Dataset open(data::Split split, const nn::Model& model, const std::string& augment = "none") const;
+
+    // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the data's, or the
+    // network's for folders. A saved network has a scaling of its own.
+    ImageForm form(const nn::Model& network, bool saved, const std::string& input = "auto") const;
 };
 
 // "32x32x3" -> {32, 32, 3}, "640" -> {640}. Error: neither form.

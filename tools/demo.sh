@@ -11,7 +11,7 @@ run() {
     printf '\n'
     "$lathe" "$@"
 }
-run train --model resnet8 --data shapes --epochs "$epochs" --batch 64 --lr 0.1 --schedule one-cycle --force --out "$out"
+run train --model resnet8 --data shapes --epochs "$epochs" --batch 64 --lr 0.1 --lr-schedule one-cycle --force --out "$out"
 run eval --model "$out/best.safetensors" --data shapes
 run profile --model "$out/best.safetensors"
 printf '\nThe trained model is %s/best.safetensors; its log is %s/log.csv.\n' "$out" "$out"

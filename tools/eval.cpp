@@ -11,6 +11,7 @@
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/model_options.h"
 #include "lathe/tools/progress.h"
+#include "lathe/tools/task.h"
 
 namespace lathe::tools {
 
@@ -25,23 +26,40 @@ struct EvalOptions {
     bool json = false;
 };
 
+optim::Evaluation::Count all(const std::vector<optim::Evaluation::Count>& classes) {
+    optim::Evaluation::Count sum;
+    for (const auto& [correct, total] : classes) sum.correct += correct, sum.total += total;
+    return sum;
+}
+
 void print_json(const optim::Evaluation& result, const data::Dataset& dataset) {
-    nlohmann::ordered_json out{{"correct", result.correct}, {"total", result.total}, {"top1", result.top1()}, {"loss", result.loss}};
-    for (size_t i = 0; i < result.classes.size(); ++i)
-        out["classes"].push_back({{"name", dataset.classes()[i]}, {"correct", result.classes[i].correct}, {"total", result.classes[i].total}});
+    const auto classes = result.classes();
+    const auto [found, images] = all(classes);
+    nlohmann::ordered_json out{{"correct", found}, {"total", images}, {"top1", result["accuracy"]}, {"loss", result.loss}};
+    for (size_t i = 0; i < classes.size(); ++i)
+        out["classes"].push_back({{"name", dataset.classes()[i]}, {"correct", classes[i].correct}, {"total", classes[i].total}});
     std::printf("%s", json_line(out).c_str());
 }
 
 void print_table(const optim::Evaluation& result, const data::Dataset& dataset) {
     TextTable table({"class", "correct", "of", "accuracy"});
-    for (size_t i = 0; i < result.classes.size(); ++i) {
-        const auto& [correct, total] = result.classes[i];
+    const auto classes = result.classes();
+    for (size_t i = 0; i < classes.size(); ++i) {
+        const auto& [correct, total] = classes[i];
         table.add({dataset.classes()[i], with_commas(correct), with_commas(total),
                    total ? format("%.2f%%", 100.0 * static_cast<double>(correct) / static_cast<double>(total)) : ""});
     }
     table.add_rule();
-    table.add({"all", with_commas(result.correct), with_commas(result.total), format("%.2f%%", result.top1())});
-    std::printf("%s\n%stop-1 %.2f%%, loss %.4f\n", dataset.describe().c_str(), table.str().c_str(), result.top1(), result.loss);
+    const auto [found, images] = all(classes);
+    table.add({"all", with_commas(found), with_commas(images), format("%.2f%%", result["accuracy"])});
+    std::printf("%s\n%stop-1 %.2f%%, loss %.4f\n", dataset.describe().c_str(), table.str().c_str(), result["accuracy"], result.loss);
+}
+
+void print_reconstruction(const optim::Evaluation& result, const data::Dataset& dataset, const nn::Model& model, bool json) {
+    nlohmann::ordered_json out{{"total", result.tally.examples}, {"loss", result.loss}};
+    for (const optim::Metric& metric : result.metrics) out[metric.name] = metric.value;
+    if (json) std::printf("%s", json_line(out).c_str());
+    else std::printf("%s\n%sreconstruction: %s\n", dataset.describe().c_str(), say_normal(model, dataset).c_str(), result.str().c_str());
 }
 
 void eval(EvalOptions& o) {
@@ -49,22 +67,19 @@ void eval(EvalOptions& o) {
     const data::Split split = o.split == "train" ? data::Split::train : data::Split::test;
     std::unique_ptr<nn::Model> model;
     if (o.model.is_file()) model = o.model.make();
-    Shape size;
-    if (o.input != "auto") size = parse_input(o.input);
-    else if (o.data.is_folder()) size = model ? model->input_shape() : nn::make_model(o.model.model)->input_shape();
-
-    const data::Dataset dataset = o.data.open(split, size, model ? &model->scaling : nullptr);
+    const ImageForm form = o.data.form(model ? *model : *nn::make_model(o.model.model), model != nullptr, o.input);
+    const data::Dataset dataset = o.data.open(split, form);
     const auto classes = static_cast<int64_t>(dataset.classes().size());
-    if (!model) model = o.model.make({.classes = classes, .input = dataset.image_shape()});
-    check(model->classes() == classes, "eval: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
+    if (!model) model = o.model.make({.classes = form.reconstructs ? 0 : classes, .input = dataset.input_shape()});
+    const optim::Task task = task_of(*model, dataset);
 
     Progress progress("eval", dataset.size(), !o.json);
-    const Shape image = dataset.image_shape();
-    const nn::Inference inference(*model, Tensor::zeros({std::min(o.batch, dataset.size()), image[0], image[1], image[2]}));
-    const optim::Evaluation result = optim::evaluate(inference, dataset, {.batch = o.batch, .workers = o.data.workers,
+    const nn::Inference inference(*model, model->example(std::min(o.batch, dataset.size())));
+    const optim::Evaluation result = optim::evaluate(inference, dataset, {.task = task, .batch = o.batch, .workers = o.data.workers,
         .go_on = [&](int64_t done, int64_t) { return progress.update(done), true; }});
     progress.clear();
-    o.json ? print_json(result, dataset) : print_table(result, dataset);
+    if (form.reconstructs) print_reconstruction(result, dataset, *model, o.json);
+    else o.json ? print_json(result, dataset) : print_table(result, dataset);
 }
 
 }  // namespace

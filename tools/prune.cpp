@@ -11,9 +11,9 @@
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
-#include "lathe/tools/data_options.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/run_folder.h"
+#include "lathe/tools/training_data.h"
 #include "lathe/tools/training_options.h"
 
 namespace lathe::tools {
@@ -22,9 +22,7 @@ namespace {
 
 struct PruneOptions {
     std::string model;
-    DataOptions data;
-    std::string augment = "auto";
-    int64_t limit = 0;
+    TrainingDataOptions data;
 
     std::string method = "magnitude", pattern = "auto", importance = "auto", scope = "uniform", macs = "pure";
     double sparsity = 0, target_size = 0, target_macs = 0, target_latency = 0, max_ratio = 1;
@@ -71,7 +69,7 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
         .pattern = pattern_of(o),
         .ties = o.exact_ties ? compress::Ties::exact : compress::Ties::prune_all,
         .skip = o.skip,
-        .importance = {.kind = compress::weight_importance_of(o.importance == "auto" ? "magnitude" : o.importance), .seed = o.training.seed, .data = &images},
+        .importance = {.kind = compress::weight_importance_of(o.importance == "auto" ? "magnitude" : o.importance), .seed = o.training.fit.seed, .data = &images},
     };
     for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
     const bool nothing = options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
@@ -92,7 +90,7 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
     options.global = o.scope == "global";
     options.max_ratio = o.max_ratio;
     options.round_to = o.round_to;
-    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance), .seed = o.training.seed, .data = &images};
+    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance), .seed = o.training.fit.seed, .data = &images};
     options.macs = o.macs == "lab" ? MacsCount::lab : MacsCount::pure;
     check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size, --target-macs or --target-latency");
     check(o.when.kind == compress::PruneSchedule::oneshot, "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
@@ -126,12 +124,13 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     return chosen.sparsities();
 }
 
-double accuracy(nn::Module& model, const data::Dataset& test, const PruneOptions& o) {
-    return optim::evaluate(model, test, {.workers = o.data.workers}).top1();
+double accuracy(nn::Module& model, const data::Dataset& images, const PruneOptions& o) {
+    return optim::evaluate(model, images, {.workers = o.data.workers})["accuracy"];
 }
 
 // Trains the pruned model; false when it was stopped.
-bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& test, compress::PruneHook* hook) {
+bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& validation,
+              compress::PruneHook* hook) {
     optim::Trainer trainer(model, o.training.make_optimizer());
     optim::FitOptions fit = o.training.fit;
     fit.epochs = o.finetune;
@@ -140,89 +139,87 @@ bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& trai
     fit.resume = o.out.resumes_training();
     if (hook) fit.hooks = {hook};
     std::unique_ptr<nn::Model> teacher;
+    fit.loss = o.training.cross_entropy();
     if (o.distill > 0) {
         teacher = nn::load(o.model);
-        fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .label_smoothing = fit.label_smoothing});
+        fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .labels = fit.loss});
     }
     std::printf("%s, %s\n", trainer.optimizer().describe().c_str(), o.distill > 0 ? "taught by the dense model" : "labels alone");
     std::fflush(stdout);
     TrainingOptions training = o.training;
     if (o.when.kind == compress::PruneSchedule::iterative)  // every round is a run of its own
         training.schedule += "+restart:" + std::to_string(std::max<int64_t>(1, o.finetune / o.when.rounds));
-    return training.run(trainer, train, test, fit).end != optim::History::End::stopped;
+    return training.run(trainer, train, validation, fit).end != optim::History::End::stopped;
 }
 
-// The model before it was pruned.
-struct Dense {
-    double accuracy;
+// What pruning starts from, and came to without training (negative: it prunes while it trains), on the validation images.
+struct Before {
+    double dense, pruned;
     compress::SizeReport::Entry size;
 };
 
-// What became of the model, in one table.
-void summarise(const PruneOptions& o, const Dense& dense, double pruned, double tuned, nn::Model& model, const std::string& file) {
-    const compress::SizeReport size = compress::measure_size(model);
-    const compress::SizeReport::Entry total = size.total();
-    TextTable table({"", "accuracy", "parameters", "not zero", "parameter bytes", "file"});
-    table.add({"dense", format("%.2f%%", dense.accuracy), with_commas(dense.size.elements), "", with_commas(dense.size.dense_bytes),
+// What became of the model, in one table. The test images are looked at here, once.
+void summarise(const PruneOptions& o, const TrainingData& data, const Before& before, nn::Model& model, const std::string& file) {
+    const compress::SizeReport::Entry total = compress::measure_size(model).total();
+    const auto percent = [](double value) { return format("%.2f%%", value); };
+    const auto test = [&](nn::Model& which) { return data.test ? percent(accuracy(which, *data.test, o)) : ""; };
+    TextTable table({"", "validation", "test", "parameters", "not zero", "parameter bytes", "file"});
+    table.add({"dense", percent(before.dense), test(*nn::load(o.model)), with_commas(before.size.elements), "", with_commas(before.size.dense_bytes),
                with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
-    if (pruned >= 0) table.add({"pruned", format("%.2f%%", pruned), "", "", "", ""});
-    table.add({o.finetune ? "fine-tuned" : "saved", format("%.2f%%", tuned), with_commas(total.elements), with_commas(total.nonzeros),
-               with_commas(total.packed_bytes), with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
+    if (before.pruned >= 0) table.add({"pruned", percent(before.pruned), "", "", "", "", ""});
+    table.add({o.finetune ? "fine-tuned" : "saved", percent(accuracy(model, data.validation, o)), test(model), with_commas(total.elements),
+               with_commas(total.nonzeros), with_commas(total.packed_bytes), with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
     std::printf("\n%s%.1f%% of the parameters and %.1f%% of their bytes are left, in %s\n", table.str().c_str(),
-                100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(dense.size.elements),
-                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(dense.size.dense_bytes), file.c_str());
+                100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(before.size.elements),
+                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(before.size.dense_bytes), file.c_str());
 }
 
 // Trains what was pruned, unless it was stopped in that, writes it and says what became of it.
-void finish(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& test, const Dense& dense, double pruned,
-            compress::PruneHook* hook) {
+void finish(const PruneOptions& o, nn::Model& model, const TrainingData& data, const Before& before, compress::PruneHook* hook) {
+    if (before.pruned >= 0) std::printf("validation accuracy: dense %.2f%%, pruned %.2f%%\n", before.dense, before.pruned);
     std::fflush(stdout);
     if (o.finetune > 0) {
-        if (!finetune(o, model, train, test, hook)) return say_stopped("lathe prune --out " + shell_quoted(o.out.path) + " --resume");
+        if (!finetune(o, model, data.train, data.validation, hook))
+            return say_stopped("lathe prune --out " + shell_quoted(o.out.path) + " --resume");
         nn::load_weights(model, o.out / "best.safetensors");
     }
     const std::string file = o.out / "pruned.safetensors";
     nn::save(model, file, nn::Weights::encoded);
-    summarise(o, dense, pruned, accuracy(model, test, o), model, file);
+    summarise(o, data, before, model, file);
 }
 
-void say_accuracy(double dense, double pruned) { std::printf("accuracy: dense %.2f%%, pruned %.2f%%\n", dense, pruned); }
-
 // Cuts whole channels: method channel.
-void prune_channels(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
-    compress::ChannelPruneOptions options = channel_options(o, plain);
+void prune_channels(const PruneOptions& o, nn::Model& model, const TrainingData& data) {
+    compress::ChannelPruneOptions options = channel_options(o, data.plain);
     compress::LatencyTable latency(o.out / kLatencyFile);
     if (o.target_latency > 0) options.cost = [&](const Graph& graph) { return latency.seconds(graph); };
-    const Dense dense{accuracy(model, test, o), compress::measure_size(model).total()};
+    Before before{accuracy(model, data.validation, o), -1, compress::measure_size(model).total()};
     print(compress::prune_channels(model, model.example(), options));
-    const double pruned = accuracy(model, test, o);
-    say_accuracy(dense.accuracy, pruned);
-    finish(o, model, train, test, dense, pruned, nullptr);
+    before.pruned = accuracy(model, data.validation, o);
+    finish(o, model, data, before, nullptr);
 }
 
 // Masks single weights: methods magnitude, nm and block.
-void prune_weights(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& plain, const data::Dataset& test) {
-    compress::WeightPruneOptions options = weight_options(o, plain);
-    data::Dataset rest = train;
+void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
+    compress::WeightPruneOptions options = weight_options(o, data.plain);
     if (has_target(o)) {
-        rest = train.without_sample(o.scan_images, o.training.seed);
-        options.layers = choose_sparsities(o, model, plain.sample(o.scan_images, o.training.seed), options);
+        const uint64_t seed = o.training.fit.seed;
+        options.layers = choose_sparsities(o, model, data.plain.sample(o.scan_images, seed), options);
+        data.train = data.train.without_sample(o.scan_images, seed);
     }
-    const Dense dense{accuracy(model, test, o), compress::measure_size(model).total()};
-    double pruned = -1;
+    Before before{accuracy(model, data.validation, o), -1, compress::measure_size(model).total()};
     std::unique_ptr<compress::PruneHook> hook;
     if (o.when.kind == compress::PruneSchedule::oneshot) {
         print(compress::prune_weights(model, options));
         if (!o.rewind.empty()) compress::rewind(model, nn::Snapshot(*nn::load(o.rewind)));
-        pruned = accuracy(model, test, o);
-        say_accuracy(dense.accuracy, pruned);
+        before.pruned = accuracy(model, data.validation, o);
     } else {
         check(o.finetune > 0, "prune: the schedule ", o.schedule, " prunes while it trains; expected --finetune EPOCHS");
         std::optional<nn::Snapshot> early;
         if (!o.rewind.empty()) early.emplace(*nn::load(o.rewind));
         hook = std::make_unique<compress::PruneHook>(model, options, o.when, early);
     }
-    finish(o, model, rest, test, dense, pruned, hook.get());
+    finish(o, model, data, before, hook.get());
 }
 
 void prune(CLI::App& command, PruneOptions& o) {
@@ -236,18 +233,13 @@ void prune(CLI::App& command, PruneOptions& o) {
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
     const auto model = nn::load(o.model);
-    const Shape size = o.data.is_folder() ? model->input_shape() : Shape{};
-    data::Dataset train = o.data.open(data::Split::train, size, &model->scaling, o.augment);
-    data::Dataset plain = o.data.open(data::Split::train, size, &model->scaling);
-    const data::Dataset test = o.data.open(data::Split::test, size, &model->scaling);
-    if (o.limit) {
-        train = train.take(0, std::min(o.limit, train.size()));
-        plain = plain.take(0, train.size());
-    }
-    const auto classes = static_cast<int64_t>(train.classes().size());
+    const TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
+    const auto classes = static_cast<int64_t>(data.train.classes().size());
     check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
     o.out.claim(command);
-    (o.method == "channel" ? prune_channels : prune_weights)(o, *model, train, plain, test);
+    std::printf("%s", data.describe().c_str());
+    if (o.method == "channel") prune_channels(o, *model, data);
+    else prune_weights(o, *model, data);
 }
 
 }  // namespace
@@ -257,9 +249,6 @@ void add_prune(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("prune", "Zero weights or cut channels of a trained model, and train what is left");
     c.add_option("--model", o->model, "A saved .safetensors file");
     o->data.add_to(c);
-    c.get_option("--data")->required(false);
-    c.add_option("--augment", o->augment, "Of the training images: crop:4,flip, …, none, or auto (what suits the data)")->capture_default_str();
-    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(NonNegativeNumber)->capture_default_str();
 
     c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels; channel: whole channels, for a smaller network")
         ->check(CLI::IsMember({"magnitude", "nm", "block", "channel"}))->capture_default_str();
@@ -286,7 +275,7 @@ void add_prune(CLI::App& app) {
     c.add_option("--finetune", o->finetune, "Epochs of training")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--temperature", o->temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
-    o->training.add_to(c, 0.01, "--lr-schedule");
+    o->training.add_to(c, 0.01);
     o->out.add_to(c, "pruned.safetensors, and for what training leaves there");
     c.callback([&c, o] { prune(c, *o); });
 }

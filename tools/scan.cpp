@@ -28,8 +28,7 @@ struct ScanCommand {
 void scan(ScanCommand& o) {
     if (o.threads > 0) set_threads(o.threads);
     const auto model = nn::load(o.model);
-    const Shape size = o.data.is_folder() ? model->input_shape() : Shape{};
-    const data::Dataset images = o.data.open(o.split == "train" ? data::Split::train : data::Split::test, size, &model->scaling);
+    const data::Dataset images = o.data.open(o.split == "train" ? data::Split::train : data::Split::test, *model);
     o.scan.pattern = compress::parse_pattern(o.pattern);
     o.scan.importance.kind = compress::weight_importance_of(o.importance);
     o.scan.importance.data = &images;

@@ -1,7 +1,6 @@
 #include <cstdio>
 
 #include "lathe/compress/channels/batch_norm_sparsity.h"
-#include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
@@ -9,9 +8,10 @@
 #include "lathe/optim/trainer.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
-#include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
 #include "lathe/tools/run_folder.h"
+#include "lathe/tools/task.h"
+#include "lathe/tools/training_data.h"
 #include "lathe/tools/training_options.h"
 
 namespace lathe::tools {
@@ -26,21 +26,11 @@ struct TrainOptions {
     double dropout = -1;
     std::vector<std::string> freeze;
 
-    DataOptions data;
-    std::string augment = "auto";
-    int64_t limit = 0;
-
+    TrainingDataOptions data;
     TrainingOptions training;
     double norm_sparsity = 0;
     RunFolder out;
 };
-
-// Images of a folder take the size that the network wants; the other data sets have their own.
-Shape image_size(const TrainOptions& o, const nn::Model* init) {
-    if (o.input != "auto") return parse_input(o.input);
-    if (!o.data.is_folder()) return {};
-    return init ? init->input_shape() : nn::make_model(o.model)->input_shape();
-}
 
 std::unique_ptr<nn::Model> load_init(const TrainOptions& o) {
     if (o.init.empty()) return nullptr;
@@ -53,13 +43,14 @@ std::unique_ptr<nn::Model> load_init(const TrainOptions& o) {
 }
 
 // The model to train: `init` fitted to images and classes, or a new one.
-std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<nn::Model> init, const data::Dataset& train) {
-    const auto classes = static_cast<int64_t>(train.classes().size());
-    if (init && init->input_shape() != train.image_shape()) init->set_input_shape(train.image_shape());
+std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<nn::Model> init, const data::Dataset& train, bool reconstructs) {
+    const auto classes = reconstructs ? 0 : static_cast<int64_t>(train.classes().size());
+    if (init && init->input_shape() != train.input_shape()) init->set_input_shape(train.input_shape());
     auto model = init ? std::move(init)
                       : nn::make_model(o.model, {.classes = classes, .width = o.width, .widths = o.widths,
-                                                 .input = train.image_shape(), .dropout = o.dropout});
+                                                 .input = train.input_shape(), .dropout = o.dropout});
     if (model->classes() != classes) model->replace_classifier(classes);
+    if (reconstructs) keep_normal_classes(*model, train.classes());
     for (const std::string& pattern : o.freeze) model->freeze(pattern);
     return model;
 }
@@ -71,17 +62,17 @@ void train_network(CLI::App& command, TrainOptions& o) {
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
-    const Shape size = image_size(o, init.get());
-    const nn::InputScaling* scaling = init ? &init->scaling : nullptr;
-    data::Dataset train = o.data.open(data::Split::train, size, scaling, o.augment);
-    const data::Dataset test = o.data.open(data::Split::test, size, scaling);
-    if (o.limit) train = train.take(0, std::min(o.limit, train.size()));
-    const auto model = make_network(o, std::move(init), train);
+    const ImageForm form = o.data.form(init ? *init : *nn::make_model(o.model), init != nullptr, o.input);
+    const TrainingData data = o.data.open(form, o.training.fit.seed);
+    const auto model = make_network(o, std::move(init), data.train, form.reconstructs);
+    const optim::Task final_task = task_of(*model, data.final());
+    check(data.test || say_normal(*model, data.validation).empty(),
+          "train: anomalous images must not choose the best epoch; expected --validation above 0");
     optim::Trainer trainer(*model, o.training.make_optimizer());
 
     o.out.claim(command);
 
-    std::printf("%s\n%s\n%s: %s parameters, input %s, %s, %d thread%s, into %s\n", train.describe().c_str(), test.describe().c_str(),
+    std::printf("%s%s%s: %s parameters, input %s, %s, %d thread%s, into %s\n", data.describe().c_str(), say_normal(*model, data.final()).c_str(),
                 model->architecture().c_str(), with_commas(model->parameter_count()).c_str(), model->input_shape().str().c_str(),
                 trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.path.c_str());
     std::fflush(stdout);
@@ -90,23 +81,25 @@ void train_network(CLI::App& command, TrainOptions& o) {
     fit.workers = o.data.workers;
     fit.out = o.out.path;
     fit.resume = o.out.resumes_training();
-    if (o.norm_sparsity > 0) {
-        const double smoothing = fit.label_smoothing;
-        fit.loss = compress::with_batch_norm_sparsity(*model, o.norm_sparsity, [=](const Variable& output, const data::Batch& batch) {
-            return ops::cross_entropy(output, batch.labels, {.label_smoothing = smoothing});
-        });
-    }
-    const optim::History history = o.training.run(trainer, train, test, fit);
+    if (form.reconstructs) fit.task = optim::reconstruction();
+    else fit.loss = o.training.cross_entropy();
+    if (o.norm_sparsity > 0)
+        fit.loss = compress::with_batch_norm_sparsity(*model, o.norm_sparsity, fit.loss ? fit.loss : fit.task.loss);
+    const optim::History history = o.training.run(trainer, data.train, data.validation, fit);
     if (history.end == optim::History::End::stopped) {
         say_stopped("lathe train --out " + shell_quoted(o.out.path) + " --resume");
         return;
     }
     if (history.end == optim::History::End::early)
-        std::printf("stopped early: %lld epochs without a better test result\n", static_cast<long long>(fit.patience));
+        std::printf("stopped early: %lld epochs without a better validation result\n", static_cast<long long>(fit.patience));
     if (history.epochs.empty()) return;
     const optim::EpochReport& best = history.best();
-    std::printf("best: epoch %lld, test accuracy %.2f%%, loss %.4f, in %s/best.safetensors\n", static_cast<long long>(best.epoch),
-                best.test_accuracy, best.test_loss, o.out.path.c_str());
+    std::printf("best: epoch %lld, validation %s, in %s/best.safetensors\n", static_cast<long long>(best.epoch),
+                best.validation.str().c_str(), o.out.path.c_str());
+    if (!data.test) return;
+    const auto chosen = nn::load(o.out / "best.safetensors");
+    const optim::Evaluation result = optim::evaluate(*chosen, *data.test, {.task = final_task, .batch = fit.batch, .workers = fit.workers});
+    std::printf("test: %s\n", result.str().c_str());
 }
 
 }  // namespace
@@ -124,10 +117,6 @@ void add_train(CLI::App& app) {
     c.add_option("--freeze", o->freeze, "Do not train parameters of this name or below it; * stands for anything")->expected(1, 1000);
 
     o->data.add_to(c);
-    c.get_option("--data")->required(false);
-    c.add_option("--augment", o->augment, "crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.25, none, or auto (what suits the data)")->capture_default_str();
-    c.add_option("--limit", o->limit, "Train on the first N images only; 0: all")->check(NonNegativeNumber)->capture_default_str();
-
     c.add_option("--epochs", o->training.fit.epochs, "Times through the training images")->check(PositiveNumber)->capture_default_str();
     o->training.add_to(c, 0.05);
     c.add_option("--norm-sparsity", o->norm_sparsity, "Adds so much x (sum of |scale| over all batch norms) to the loss, for pruning by --importance batch-norm; often 1e-4")

@@ -44,16 +44,16 @@ private:
 };
 
 void print_epoch(const optim::EpochReport& e, int64_t epochs) {
-    std::printf("epoch %*lld/%lld  loss %.4f  acc %5.2f%%  test loss %.4f  acc %5.2f%%  lr %.4g  %.0f img/s  data %.0f%%  %s\n",
+    std::printf("epoch %*lld/%lld  %s  validation %s  lr %.4g  %.0f img/s  data %.0f%%  %s\n",
                 epochs > 99 ? 3 : epochs > 9 ? 2 : 1, static_cast<long long>(e.epoch), static_cast<long long>(epochs),
-                e.train_loss, e.train_accuracy, e.test_loss, e.test_accuracy, e.lr, e.images_per_second, 100 * e.wait,
+                e.train.str().c_str(), e.validation.str().c_str(), e.lr, e.examples_per_second, 100 * e.wait,
                 human_time(e.seconds).c_str());
     std::fflush(stdout);
 }
 
 }  // namespace
 
-void TrainingOptions::add_to(CLI::App& c, double usual_lr, const std::string& lr_schedule) {
+void TrainingOptions::add_to(CLI::App& c, double usual_lr) {
     usual_lr_ = usual_lr;
     c.add_option("--batch", fit.batch, "Images per step")->check(PositiveNumber)->capture_default_str();
     c.add_option("--optimizer", optimizer, "sgd, adam or adamw")->check(CLI::IsMember({"sgd", "adam", "adamw"}))->capture_default_str();
@@ -62,19 +62,19 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr, const std::string& lr
     c.add_flag("--nesterov", nesterov, "Nesterov's momentum");
     c.add_option("--weight-decay", weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")->check(NonNegativeOrUsual)->capture_default_str();
     c.add_flag("--decay-all", decay_all, "Decay biases and norms, too");
-    c.add_option(lr_schedule, schedule, "Learning rate: constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; +warmup:EPOCHS, +restart:EPOCHS behind it")->capture_default_str();
-    c.add_option("--label-smoothing", fit.label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--lr-schedule", schedule, "Learning rate over the run: constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; +warmup:EPOCHS, +restart:EPOCHS behind it")->capture_default_str();
+    c.add_option("--label-smoothing", label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_option("--clip", fit.clip_norm, "Greatest norm of all gradients together; 0: any")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--ema", fit.ema, "Decay of the moving average of the weights; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_flag("--recompute-activations", fit.recompute_activations, "Less memory for about a third more compute, the same result");
-    c.add_option("--patience", fit.patience, "Stop after so many epochs without a better test result; 0: never")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--seed", seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
+    c.add_option("--patience", fit.patience, "Stop after so many epochs without a better validation result; 0: never")->check(NonNegativeNumber)->capture_default_str();
+    c.add_option("--seed", fit.seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
     c.add_option("--threads", threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
 }
 
 void TrainingOptions::begin() const {
     if (threads > 0) set_threads(threads);
-    lathe::seed(seed);
+    seed(fit.seed);
 }
 
 std::unique_ptr<optim::Optimizer> TrainingOptions::make_optimizer() const {
@@ -87,12 +87,11 @@ std::unique_ptr<optim::Optimizer> TrainingOptions::make_optimizer() const {
     return optim::adamw({.lr = or_usual(lr, usual_lr_ / 50, 0), .weight_decay = or_usual(weight_decay, 0.01, -1), .decay_biases = decay_all});
 }
 
-optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& test,
+optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
                                     optim::FitOptions fit) const {
     std::unique_ptr<Progress> progress;
     int64_t epoch = -1;
     fit.schedule = optim::parse_schedule(schedule);
-    fit.seed = seed;
     fit.on_batch = [&](const optim::BatchReport& r) {
         const int64_t total = r.batches;
         if (r.epoch != epoch) {
@@ -100,9 +99,9 @@ optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset
             progress = std::make_unique<Progress>(format("epoch %lld/%lld", static_cast<long long>(r.epoch),
                                                          static_cast<long long>(r.epochs)), train.size());
         }
-        if (r.testing) return progress->update(train.size(), "testing");
+        if (r.validating) return progress->update(train.size(), "validating");
         progress->update(std::min(train.size(), train.size() * r.batch / std::max<int64_t>(total, 1)),
-                         format("loss %.4f  acc %.2f%%  data %.0f%%", r.loss, r.accuracy, 100 * r.wait));
+                         r.train.str() + format("  data %.0f%%", 100 * r.wait));
     };
     fit.on_epoch = [&](const optim::EpochReport& report) {
         progress.reset();
@@ -110,7 +109,7 @@ optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset
         print_epoch(report, fit.epochs);
     };
     const HandleSignals handle(trainer);
-    return trainer.fit(train, test, fit);
+    return trainer.fit(train, validation, fit);
 }
 
 void say_stopped(const std::string& how_to_go_on) {

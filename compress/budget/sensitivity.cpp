@@ -68,7 +68,7 @@ std::string fingerprint(nn::Module& module, const data::Dataset& images, const S
     for (const auto& [name, tensor] : module.state())
         hash = hash_of(tensor.raw(), tensor.bytes(), hash_of(name.data(), name.size(), hash));
     const data::Batch first = images.batch({0, images.size() / 2, images.size() - 1});
-    hash = hash_of(first.x.raw(), first.x.bytes(), hash_of(first.labels.raw(), first.labels.bytes(), hash));
+    hash = hash_of(first.input().raw(), first.input().bytes(), hash_of(first.target().raw(), first.target().bytes(), hash));
     std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind), " ",
                                       o.importance.seed, " ", o.importance.images, " ", o.seed);
     for (double sparsity : o.sparsities) text += detail::concat(" ", sparsity);
@@ -104,13 +104,13 @@ Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOpti
     int64_t done = 0;
     const int64_t total = loader.batches() * static_cast<int64_t>(subjects.size() * o.sparsities.size());
     while (loader.next(batch)) {
-        nn::GraphRunner runner(graph, batch.x);
-        add(result.dense, runner.output(), batch.labels, images.size());
+        nn::GraphRunner runner(graph, batch.input());
+        add(result.dense, runner.output(), batch.target(), images.size());
         for (size_t i : order) {
             for (size_t k = 0; k < o.sparsities.size(); ++k) {
                 mask_of(subjects[i]).set_mask(subjects[i].masks[k]);
                 const Tensor logits = runner.output_with(subjects[i].name, subjects[i].parameter->effective().value());
-                add(result.layers[i].points[k], logits, batch.labels, images.size());
+                add(result.layers[i].points[k], logits, batch.target(), images.size());
                 check(!o.go_on || o.go_on(++done, total), "scan: stopped");
             }
             mask_of(subjects[i]).set_mask(subjects[i].before);

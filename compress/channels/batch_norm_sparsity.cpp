@@ -3,7 +3,6 @@
 #include <set>
 
 #include "lathe/core/ops/add.h"
-#include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/l1.h"
 #include "lathe/core/ops/scale.h"
 
@@ -20,7 +19,6 @@ optim::Loss with_batch_norm_sparsity(nn::Module& module, double strength, optim:
         if (const std::string suffix = "weight"; name.ends_with(suffix) && with_variance.count(name.substr(0, name.size() - suffix.size())))
             scales.push_back(parameter);
     check(!scales.empty(), "batch norm sparsity: expected a network with batch norms, got none");
-    if (!loss) loss = [](const Variable& output, const data::Batch& batch) { return ops::cross_entropy(output, batch.labels); };
     return [=](const Variable& output, const data::Batch& batch) {
         Variable total = loss(output, batch);
         for (nn::Parameter* weight : scales) {

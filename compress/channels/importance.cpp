@@ -112,7 +112,7 @@ std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module&
     data::Batch batch;
     while (loader.next(batch)) {
         module.zero_grad();
-        backward(ops::cross_entropy(module(batch.x), batch.labels));
+        backward(ops::cross_entropy(module(batch.input()), batch.target()));
         for (size_t g = 0; g < total.size(); ++g)
             for (const ChannelMember& member : groups.groups()[g].members) {
                 if (!member.parameter || !member.parameter->grad()) continue;

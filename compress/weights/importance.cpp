@@ -47,7 +47,7 @@ std::vector<Tensor> scores_from_images(nn::Module& module, const NamedParameters
     data::Batch batch;
     while (loader.next(batch)) {
         module.zero_grad();
-        backward(ops::cross_entropy(module(batch.x), batch.labels));
+        backward(ops::cross_entropy(module(batch.input()), batch.target()));
         for (size_t i = 0; i < scores.size(); ++i)
             if (parameters[i].second->grad()) add_score(*parameters[i].second, scores[i], o.kind, 1);
     }

@@ -58,7 +58,7 @@ TEST_CASE("dataset: take, sample and both together name the right images") {
     CHECK(*seen.rbegin() == 59);
     CHECK(all.sample(1000).size() == 100);
     CHECK(contains(error_of([&] { all.take(90, 11); }), "small: expected a range inside [0, 100), got 11 from 90"));
-    CHECK(contains(error_of([&] { all.label(100); }), "expected an image index below 100, got 100"));
+    CHECK(contains(error_of([&] { all.label(100); }), "expected an index below 100, got 100"));
     CHECK(contains(error_of([&] { all.batch({-1}); }), "got -1"));
 }
 
@@ -66,7 +66,7 @@ TEST_CASE("dataset: normalisation per channel, one for all, none") {
     const Dataset all = small(10);
     const auto first = [](const Dataset& d) {
         const Batch batch = d.batch({5});
-        return std::vector<double>{batch.x.at(0), batch.x.at(1), batch.x.at(2)};
+        return std::vector<double>{batch.input().at(0), batch.input().at(1), batch.input().at(2)};
     };
     CHECK(first(all)[1] == doctest::Approx(100 / 255.0));
     const auto normal = first(all.with_normalization(parse_normalization("0.1,0.2,0.3", "0.5")));
@@ -95,11 +95,64 @@ TEST_CASE("dataset: augmentation follows from the seed and the index, and sets t
     const Dataset augmented = small(50).augmented(resize(6, 6), random_crop(4), color_jitter(0.5, 0));
     CHECK(augmented.image_shape() == Shape{4, 4, 3});
     const Batch one = augmented.batch({3, 4}, 9), two = augmented.batch({4, 3}, 9);
-    CHECK(one.x.shape() == Shape{2, 4, 4, 3});
-    CHECK(one.x.at(0) == two.x.at(48));
-    CHECK(one.x.at(48) == two.x.at(0));
-    CHECK(augmented.batch({3}, 10).x.at(0) != one.x.at(0));
+    CHECK(one.input().shape() == Shape{2, 4, 4, 3});
+    CHECK(one.input().at(0) == two.input().at(48));
+    CHECK(one.input().at(48) == two.input().at(0));
+    CHECK(augmented.batch({3}, 10).input().at(0) != one.input().at(0));
     CHECK(contains(error_of([] { small(1).augmented(random_crop(5)); }), "random_crop: expected images of at least 5 pixels"));
+}
+
+TEST_CASE("dataset: tensors of any types and shapes are examples, too") {
+    const Tensor x = Tensor::of<float>({4, 2}, {0, 1, 2, 3, 4, 5, 6, 7}), y = Tensor::of<int32_t>({4}, {0, 10, 20, 30});
+    const Dataset all({.name = "rows"}, {.inputs = {x, y}, .targets = {y}});
+    CHECK(all.describe() == "rows: 4 examples, 2 inputs, 1 target");
+    CHECK(all.example_bytes() == 16);
+    const Batch batch = all.take(1, 3).batch({2, 0});
+    CHECK(batch.size() == 2);
+    CHECK(batch.inputs[0].shape() == Shape{2, 2});
+    CHECK(batch.inputs[0].at(0) == 6);
+    CHECK(batch.inputs[0].at(3) == 3);
+    CHECK(batch.target().dtype() == DType::i32);
+    CHECK(batch.target().at(1) == 10);
+    CHECK(batch.rows(1, 1).target().at(0) == 10);
+    CHECK(contains(error_of([&] { batch.input(); }), "batch: expected one input, got 2"));
+    CHECK(contains(error_of([&] { all.label(0); }), "rows: label is for images, these are tensors"));
+    CHECK(contains(error_of([&] { all.augmented(random_flip()); }), "augmentation is for images"));
+    CHECK(contains(error_of([&] { all.batch({4}); }), "expected an index below 4, got 4"));
+    CHECK(contains(error_of([&] { Dataset({.name = "rows"}, {.inputs = {x}, .targets = {Tensor::zeros({3})}}); }),
+                   "rows: expected 4 examples along axis 0 of every tensor, got [3]"));
+    CHECK(contains(error_of([&] { Dataset({.name = "rows"}, {}); }), "rows: expected an input, got none"));
+}
+
+TEST_CASE("dataset: the side of a held-out image follows from its key and the seed alone") {
+    const auto reds = [](const Dataset& dataset) {
+        std::set<int64_t> found;
+        for (int64_t i = 0; i < dataset.size(); ++i) found.insert(red_of(dataset, i));
+        return found;
+    };
+    const auto [train, validation] = small(200).hold_out(0.1, 3);
+    const std::set<int64_t> held_out = reds(validation);
+    CHECK(held_out.size() == static_cast<size_t>(validation.size()));
+    CHECK(validation.size() >= 10);
+    CHECK(validation.size() <= 30);
+    CHECK(train.size() + validation.size() == 200);
+    for (int64_t red : reds(train)) CHECK(held_out.count(red) == 0);
+    for (int64_t i = 1; i < train.size(); ++i) CHECK(red_of(train, i) > red_of(train, i - 1));
+
+    // More images, or fewer, in another place of the list: those of before stay where they were.
+    for (const Dataset& other : {small(250), small(200).sample(120, 1), small(200).take(50, 100)}) {
+        const std::set<int64_t> all = reds(other), again = reds(other.hold_out(0.1, 3).second);
+        for (int64_t red : all)
+            if (red < 200) CHECK(again.count(red) == held_out.count(red));
+    }
+    CHECK(reds(small(200).hold_out(0.1, 4).second) != held_out);
+    const std::set<int64_t> more = reds(small(200).hold_out(0.3, 3).second);
+    for (int64_t red : held_out) CHECK(more.count(red) == 1);
+
+    const Dataset rows({.name = "rows"}, {.inputs = {Tensor::zeros({50, 1})}});
+    CHECK(rows.hold_out(0.5).first.size() + rows.hold_out(0.5).second.size() == 50);
+    CHECK(contains(error_of([] { small(3).hold_out(0.01); }), "small: of 3 examples, a share of 0.01 held out leaves 3 and 0"));
+    CHECK(contains(error_of([] { small(3).hold_out(1); }), "expected a share between 0 and 1 to hold out, got 1"));
 }
 
 TEST_CASE("packed: pixels and labels must fit together") {
@@ -117,7 +170,7 @@ TEST_CASE("open: datasets by name") {
     const Dataset dataset = data::open("folder:" + folder / "set", "", Split::train, {.size = 16, .augment = "usual"});
     CHECK(dataset.image_shape() == Shape{16, 16, 3});
     CHECK(dataset.size() == 2);
-    CHECK(dataset.batch({0, 1}).x.shape() == Shape{2, 16, 16, 3});
+    CHECK(dataset.batch({0, 1}).input().shape() == Shape{2, 16, 16, 3});
 
     const auto error = [](const std::string& name, const std::string& root) {
         return error_of([&] { data::open(name, root, Split::train); });

@@ -58,7 +58,7 @@ TEST_CASE("image_folder: train/ and val/ are the splits, sorted folders the clas
         CHECK(first_pixels(train) == std::vector<int>{30, 10, 20});
         CHECK(train.label(0) == 0);
         CHECK(train.label(2) == 1);
-        CHECK(train.batch({0, 1, 2}).x.shape() == Shape{3, 8, 8, 3});
+        CHECK(train.batch({0, 1, 2}).input().shape() == Shape{3, 8, 8, 3});
         const Dataset test = image_folder(path, Split::test, {.size = 8, .channels = 1});
         CHECK(first_pixels(test) == std::vector<int>{40});
         CHECK(test.label(0) == 1);

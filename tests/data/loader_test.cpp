@@ -39,9 +39,9 @@ std::vector<float> drain(Loader& loader) {
     std::vector<float> values;
     Batch batch;
     while (loader.next(batch)) {
-        const float* x = batch.x.data<float>();
-        values.insert(values.end(), x, x + batch.x.numel());
-        for (int64_t i = 0; i < batch.labels.numel(); ++i) values.push_back(static_cast<float>(batch.labels.at(i)));
+        const float* x = batch.input().data<float>();
+        values.insert(values.end(), x, x + batch.input().numel());
+        for (int64_t i = 0; i < batch.target().numel(); ++i) values.push_back(static_cast<float>(batch.target().at(i)));
         values.push_back(-1);
     }
     return values;
@@ -89,11 +89,11 @@ TEST_CASE("loader: every image once, the last batch short or left out") {
         Batch batch;
         int64_t images = 0;
         while (loader.next(batch)) {
-            images += batch.labels.numel();
-            for (int64_t i = 0; i < batch.labels.numel(); ++i) {
-                const auto number = std::lround(batch.x.at(16 * i) * 255);
+            images += batch.target().numel();
+            for (int64_t i = 0; i < batch.target().numel(); ++i) {
+                const auto number = std::lround(batch.input().at(16 * i) * 255);
                 ++seen[number];
-                CHECK(batch.labels.at(i) == number % 2);
+                CHECK(batch.target().at(i) == number % 2);
             }
         }
         CHECK(images == (drop_last ? 16 : 20));
@@ -127,9 +127,9 @@ TEST_CASE("loader: dropped at any moment, it neither hangs nor crashes") {
 }
 
 TEST_CASE("loader: settings that make no sense") {
-    CHECK(contains(error_of([] { Loader(numbered(0)); }), "expected enough images for a batch of 1, got 0"));
-    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 0}); }), "expected batches of at least 1 image, got 0"));
-    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 8, .drop_last = true}); }), "expected enough images for a batch of 8, got 5"));
+    CHECK(contains(error_of([] { Loader(numbered(0)); }), "expected enough examples for a batch of 1, got 0"));
+    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 0}); }), "expected batches of at least 1 example, got 0"));
+    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 8, .drop_last = true}); }), "expected enough examples for a batch of 8, got 5"));
     CHECK(contains(error_of([] { Loader(numbered(5), {.workers = -1}); }), "expected at least 0 workers, got -1"));
     Loader loader(numbered(5));
     Batch batch;

@@ -55,8 +55,8 @@ TEST_CASE("cifar10: reads the batch files that are there, plain or packed") {
     CHECK(int{image.at(0, 1)[1]} == 8);
     CHECK(int{image.at(31, 31)[2]} == 9);
     const Batch batch = train.batch({10007});
-    CHECK(batch.labels.at(0) == 7);
-    CHECK(batch.x.at(5) == doctest::Approx((9 / 255.0 - 0.4465) / 0.2616));
+    CHECK(batch.target().at(0) == 7);
+    CHECK(batch.input().at(5) == doctest::Approx((9 / 255.0 - 0.4465) / 0.2616));
 
     CHECK(contains(error_of([&] { cifar10(root.path, Split::test); }), "expected test_batch.bin (plain or .gz), found none"));
     CHECK(contains(error_of([&] { cifar10(root / "nowhere", Split::train); }), "data_batch_1.bin to data_batch_5.bin"));
@@ -98,7 +98,7 @@ TEST_CASE("mnist: reads images and labels, refuses what does not fit together") 
     const Dataset test = fashion_mnist(root.path, Split::test);
     CHECK(test.describe() == "fashion-mnist test: 3 images 28x28x1, 10 classes");
     CHECK(test.label(2) == 9);
-    CHECK(test.batch({2}).x.at(783) == doctest::Approx((128 / 255.0 - 0.2860) / 0.3530));
+    CHECK(test.batch({2}).input().at(783) == doctest::Approx((128 / 255.0 - 0.2860) / 0.3530));
 
     write(idx_file({3, 28, 28}, three), idx_file({2}, "\x01\x02"));
     CHECK(contains(error(), "expected 3 labels, one per image, got 2"));

@@ -72,12 +72,12 @@ TEST_CASE("shapes: each picture follows from seed, split and index, for any numb
 
 TEST_CASE("shapes: normalised to about mean 0 and standard deviation 1") {
     const Batch batch = all_of(shapes(Split::test, {.count = 500}));
-    const float* x = batch.x.data<float>();
+    const float* x = batch.input().data<float>();
     double sum = 0, squares = 0;
-    for (int64_t i = 0; i < batch.x.numel(); ++i) sum += x[i], squares += x[i] * x[i];
-    const double mean = sum / batch.x.numel();
+    for (int64_t i = 0; i < batch.input().numel(); ++i) sum += x[i], squares += x[i] * x[i];
+    const double mean = sum / batch.input().numel();
     CHECK(std::abs(mean) < 0.1);
-    CHECK(squares / batch.x.numel() - mean * mean == doctest::Approx(1).epsilon(0.1));
+    CHECK(squares / batch.input().numel() - mean * mean == doctest::Approx(1).epsilon(0.1));
 }
 
 TEST_CASE("shapes: too hard for a linear classifier") {
@@ -85,12 +85,12 @@ TEST_CASE("shapes: too hard for a linear classifier") {
     LinearClassifier classifier;
     for (int epoch = 0; epoch < 2; ++epoch)
         for (int64_t i = 0; i < 3000; ++i)
-            classifier.learn(train.x.data<float>() + i * kInputs, train.labels.data<int32_t>()[i], 1e-4f);
+            classifier.learn(train.input().data<float>() + i * kInputs, train.target().data<int32_t>()[i], 1e-4f);
     const auto accuracy = [&](const Batch& batch) {
         int64_t correct = 0;
-        for (int64_t i = 0; i < batch.labels.numel(); ++i)
-            correct += classifier.predict(batch.x.data<float>() + i * kInputs) == batch.labels.data<int32_t>()[i];
-        return static_cast<double>(correct) / static_cast<double>(batch.labels.numel());
+        for (int64_t i = 0; i < batch.target().numel(); ++i)
+            correct += classifier.predict(batch.input().data<float>() + i * kInputs) == batch.target().data<int32_t>()[i];
+        return static_cast<double>(correct) / static_cast<double>(batch.target().numel());
     };
     CHECK(accuracy(train) > 0.2);  // it does learn what it sees
     CHECK(accuracy(test) < 0.6);

@@ -91,8 +91,8 @@ def train_along(options, out):
         if seen["images"] == header["images"]:
             correct, test_loss = evaluate(model, *test)
             epochs.append(dict(train_loss=seen["loss"] / seen["images"], train_accuracy=100 * seen["correct"] / seen["images"],
-                               test_loss=test_loss, test_accuracy=100 * correct / len(test[1])))
-            print(f"epoch {len(epochs)}: PyTorch's loss {epochs[-1]['train_loss']:.4f}, test {epochs[-1]['test_accuracy']:.2f}%", flush=True)
+                               validation_loss=test_loss, validation_accuracy=100 * correct / len(test[1])))
+            print(f"epoch {len(epochs)}: PyTorch's loss {epochs[-1]['train_loss']:.4f}, test {epochs[-1]['validation_accuracy']:.2f}%", flush=True)
             seen = dict(images=0, loss=0.0, correct=0)
     if lathe.wait() != 0:
         sys.exit(f"parity: {' '.join(command)} failed")
@@ -110,7 +110,7 @@ def write_csv(path, names, rows):
 
 
 def compare_curves(options, torch_epochs, steps):
-    names, rows = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"], []
+    names, rows = ["train_loss", "train_accuracy", "validation_loss", "validation_accuracy"], []
     print("\nepoch " + "".join(f"{name:>30}" for name in names) + "\n      " + f"{'Lathe':>14}{'PyTorch':>8}{'seed':>8}" * 4)
     for epoch, (ours, other, theirs) in enumerate(zip(log_of(options.out), log_of(f"{options.out}/seed"), torch_epochs), 1):
         values = [float(value) for name in names for value in (ours[name], theirs[name], other[name])]

@@ -1,5 +1,5 @@
 // Trains resnet20 on CIFAR-10 as `lathe train --model resnet20 --data cifar10 --lr 0.1 --momentum 0.9 --weight-decay 5e-4
-// --schedule cosine` does, and writes every step to stdout for parity.py, which has PyTorch take the same one:
+// --lr-schedule cosine --validation 0` does, and writes every step to stdout for parity.py, which has PyTorch take the same one:
 //   build/train-stream DATA_ROOT OUT EPOCHS FIRST SEED     (a run of EPOCHS, ended after the FIRST of them)
 // OUT gets init.safetensors (the weights before the first step), log.csv and the checkpoints. The stream: one line of
 // JSON, then for each step i32 N, f32 x [N, 32, 32, 3], i32 labels [N], f32 loss, f32 learning rate, in native byte order.
@@ -49,15 +49,15 @@ void run(const std::string& root, const std::string& out, int64_t epochs, int64_
 
     optim::Trainer trainer(*model, optim::sgd({.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4}));
     options.loss = [](const Variable& logits, const data::Batch& batch) {
-        const Variable loss = ops::cross_entropy(logits, batch.labels);
-        write(static_cast<int32_t>(batch.labels.numel()));
-        write(batch.x.raw(), batch.x.bytes());
-        write(batch.labels.raw(), batch.labels.bytes());
+        const Variable loss = ops::cross_entropy(logits, batch.target());
+        write(static_cast<int32_t>(batch.target().numel()));
+        write(batch.input().raw(), batch.input().bytes());
+        write(batch.target().raw(), batch.target().bytes());
         write(static_cast<float>(loss.value().item()));
         return loss;
     };
     options.on_batch = [](const optim::BatchReport& report) {
-        if (!report.testing) write(static_cast<float>(report.lr));
+        if (!report.validating) write(static_cast<float>(report.lr));
     };
     options.on_epoch = [&](const optim::EpochReport& report) {
         if (report.epoch == first && first < epochs) trainer.request_stop();

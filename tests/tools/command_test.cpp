@@ -58,7 +58,7 @@ TEST_CASE("bad input is one line and exit code 1") {
     check_fails(lathe("train --model resnet20 --data cifar11 --out " + (folder / "a")), 1, "cifar10");
     check_fails(lathe("train --model lenet5 --data mnist --data-root " + (folder / "none") + " --out " + (folder / "a")), 1, "none");
     check_fails(lathe("train --model lenet5 --data folder:" + (folder / "none") + " --out " + (folder / "a")), 1, "none");
-    check_fails(lathe("train --model lenet5 --data shapes --schedule linear --out " + (folder / "a")), 1, "linear");
+    check_fails(lathe("train --model lenet5 --data shapes --lr-schedule linear --out " + (folder / "a")), 1, "linear");
     check_fails(lathe("train --model lenet5 --data shapes --augment crop:x --out " + (folder / "a")), 1, "crop");
     check_fails(lathe("train --model lenet5 --data shapes --freeze fc9 --out " + (folder / "a")), 1, "fc");
     check_fails(lathe("train --model lenet5 --data shapes --out /proc/no/such/folder"), 1, "/proc/no/such/folder");
@@ -68,7 +68,8 @@ TEST_CASE("bad input is one line and exit code 1") {
     check_fails(lathe("profile --model vgg-cifar --input 32x32"), 1, "32x32x3");
     check_fails(lathe("profile --model vgg-cifar --input 32x32x3x1"), 1, "32x32x3");
     check_fails(lathe("profile --model vgg-cifar --input 32"), 1, "[32, 32, 3]");
-    check_fails(lathe("train --model autoencoder --data shapes --out " + (folder / "a")), 1, "autoencoder");
+    check_fails(lathe("train --model autoencoder --input 640 --data shapes --out " + (folder / "a")), 1, "HEIGHTxWIDTHxCHANNELS");
+    check_fails(lathe("train --model lenet5 --data shapes --limit 3 --validation 0.01 --out " + (folder / "a")), 1, "leaves 3 and 0");
     check_fails(lathe("eval --model " + (folder / "none.safetensors") + " --data shapes"), 1, "none.safetensors");
     std::ofstream(folder / "short.safetensors") << "abc";
     check_fails(lathe("eval --model " + (folder / "short.safetensors") + " --data shapes"), 1, "short.safetensors");
@@ -83,7 +84,11 @@ TEST_CASE("train, eval, predict and profile work on one saved file") {
     for (const char* name : {"last.safetensors", "best.safetensors", "log.csv", "config.json"}) CHECK(fs::exists(run + "/" + name));
     const std::string log = text_of(run + "/log.csv");
     CHECK(std::count(log.begin(), log.end(), '\n') == 3);  // names, two epochs
+    CHECK(log.starts_with("epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"));
+    CHECK(trained.out.find("images, 10% of the training images, held out\n") != std::string::npos);
+    CHECK(trained.out.find("\ntest: loss ") != std::string::npos);
     const Json settings = Json::parse(text_of(run + "/config.json"));
+    CHECK(settings["validation"] == 0.1);
     CHECK(settings["epochs"] == 2);
     CHECK(settings["model"] == "lenet5");
     CHECK(settings["momentum"] == 0.9);
@@ -110,6 +115,38 @@ TEST_CASE("train, eval, predict and profile work on one saved file") {
 
     fs::resize_file(model, fs::file_size(model) - 1);
     check_fails(lathe("eval --data shapes --model " + model), 1, "best.safetensors");
+}
+
+TEST_CASE("train: with --validation 0 the test images choose the best epoch, and nothing is held out") {
+    const Folder folder;
+    const Result trained = lathe(train(folder / "run", "--validation 0"));
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    CHECK(trained.out.starts_with("shapes train: 512 images 32x32x3, 10 classes\nvalidation: 4,000 images, the test images (--validation 0)\n"));
+    CHECK(trained.out.find("\ntest: ") == std::string::npos);
+    const Json result = Json::parse(lathe("eval --json --data shapes --model " + (folder / "run/best.safetensors")).out);
+    char accuracy[32];
+    std::snprintf(accuracy, sizeof accuracy, "accuracy %.2f%%, in ", result["top1"].get<double>());
+    CHECK(trained.out.find(accuracy) != std::string::npos);
+}
+
+TEST_CASE("an autoencoder trains on images, and eval and compare tell its reconstruction error") {
+    const Folder folder;
+    const Result trained = lathe("train --model autoencoder --data shapes --limit 256 --epochs 2 --batch 32 --optimizer adam --out " + (folder / "run"));
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    CHECK(trained.out.find("autoencoder: ") != std::string::npos);
+    CHECK(trained.out.find("input [3072]") != std::string::npos);
+    const std::string model = folder / "run/best.safetensors";
+    const Json result = Json::parse(lathe("eval --json --data shapes --model " + model).out);
+    CHECK(result["total"] == 4000);
+    CHECK(result["loss"].get<double>() > 0);
+    CHECK(result["loss"].get<double>() < 0.1);  // of pixels in [0, 1]
+    CHECK_FALSE(result.contains("auc"));        // every class is normal
+    const Json rows = Json::parse(lathe("compare --json --runs 1 --data shapes " + model).out);
+    CHECK(rows[0]["accuracy"].is_null());
+    CHECK(rows[0]["loss"].get<double>() == doctest::Approx(result["loss"].get<double>()).epsilon(1e-4));
+    CHECK(lathe("train --help").out.find("mobilenetv1-025, ds-cnn, autoencoder") != std::string::npos);
 }
 
 TEST_CASE("profile shows the kernel chosen, the share of the peak and, when asked, backward") {
@@ -210,7 +247,7 @@ TEST_CASE("fine-tuning replaces the classifier when the classes differ, and free
             for (int i = 0; i < 4; ++i) write_bmp((at / (std::to_string(i) + ".bmp")).string());
         }
     const Result tuned = lathe("train --init " + (folder / "base/best.safetensors") + " --data folder:" + (folder / "images") +
-                               " --freeze conv1 --epochs 1 --batch 4 --out " + (folder / "tuned"));
+                               " --validation 0 --freeze conv1 --epochs 1 --batch 4 --out " + (folder / "tuned"));
     INFO(tuned.err);
     CHECK(tuned.code == 0);
     const Result result = lathe("eval --json --model " + (folder / "tuned/best.safetensors") + " --data folder:" + (folder / "images"));
@@ -226,7 +263,7 @@ TEST_CASE("fine-tuning on images of another size makes a network for that size")
         for (int i = 0; i < 8; ++i) write_bmp(folder / ("images/" + std::string(name) + "/" + std::to_string(i) + ".bmp"));
     }
     const std::string init = "train --init " + (folder / "base/last.safetensors") + " --data folder:" + (folder / "images") +
-                             " --epochs 1 --batch 4 --out " + (folder / "tuned");
+                             " --validation 0 --epochs 1 --batch 4 --out " + (folder / "tuned");
     const Result tuned = lathe(init + " --input 48x48x3");
     INFO(tuned.err);
     REQUIRE(tuned.code == 0);

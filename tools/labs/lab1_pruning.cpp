@@ -31,7 +31,7 @@ struct Lab {
     data::Dataset train, held_out, test;  // fine-tuning; the scan, taken out of the training images; the result
 };
 
-double accuracy(nn::Module& model, const Lab& lab) { return optim::evaluate(model, lab.test).top1(); }
+double accuracy(nn::Module& model, const Lab& lab) { return optim::evaluate(model, lab.test)["accuracy"]; }
 
 void draw(const Lab& lab, const char* name, const std::string& commands, int height = 540) {
     const bool drawn = tools::plot_svg(lab.out + "/" + name, commands, 900, height);
@@ -124,7 +124,7 @@ void question_4(const Lab& lab, nn::Module& model) {
 optim::History fine_tune(const Lab& lab, nn::Model& model) {
     optim::Trainer trainer(model, optim::sgd({.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4}));
     return trainer.fit(lab.train, lab.test, {.epochs = lab.epochs, .schedule = optim::cosine(), .on_epoch = [](const optim::EpochReport& e) {
-                           std::printf("epoch %lld: accuracy %.2f%%\n", static_cast<long long>(e.epoch), e.test_accuracy);
+                           std::printf("epoch %lld: accuracy %.2f%%\n", static_cast<long long>(e.epoch), e.validation["accuracy"]);
                            std::fflush(stdout);
                        }});
 }
@@ -193,9 +193,8 @@ void question_8(const Lab& lab, std::vector<std::pair<const char*, nn::Model*>> 
 void walk(const Options& o) {
     std::filesystem::create_directories(o.out);
     const auto dense = nn::load(o.model);
-    const Shape size = o.data.is_folder() ? dense->input_shape() : Shape{};
     const auto open = [&](data::Split split, const char* augment) {
-        const data::Dataset all = o.data.open(split, size, &dense->scaling, augment);
+        const data::Dataset all = o.data.open(split, *dense, augment);
         return o.limit && split == data::Split::train ? all.take(0, std::min(o.limit, all.size())) : all;
     };
     const Lab lab{o.model, o.out, o.epochs, open(data::Split::train, "auto").without_sample(o.scan_images),

@@ -45,7 +45,7 @@ TEST_CASE("scan: every point is the accuracy and loss of the model with that lay
 
     REQUIRE(scan.layers.size() == 10);
     CHECK(scan.images == 45);
-    CHECK(scan.dense.accuracy == doctest::Approx(optim::evaluate(model, images).top1()));
+    CHECK(scan.dense.accuracy == doctest::Approx(optim::evaluate(model, images)["accuracy"]));
     for (const Sensitivity::Layer& layer : scan.layers)
         for (const Sensitivity::Point& point : layer.points) {
             CAPTURE(layer.name);
@@ -54,7 +54,7 @@ TEST_CASE("scan: every point is the accuracy and loss of the model with that lay
             pruned.load_state(before);
             prune_magnitude(pruned, {.layers = {{layer.name, point.sparsity}}, .only = {layer.name}});
             const optim::Evaluation expected = optim::evaluate(pruned, images, {.batch = 16});
-            CHECK(point.accuracy == doctest::Approx(expected.top1()));
+            CHECK(point.accuracy == doctest::Approx(expected["accuracy"]));
             CHECK(point.loss == doctest::Approx(expected.loss).epsilon(1e-6));
         }
 }

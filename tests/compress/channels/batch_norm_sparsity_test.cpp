@@ -16,12 +16,12 @@ TEST_CASE("the loss grows by the scales' magnitudes, their gradients by their si
     nn::Sequential net;
     auto& norm = net.add<nn::BatchNorm>("norm", {.channels = 3});
     norm.weight.set_value(Tensor::of<float>({3}, {2, -1, 0}));
-    const data::Batch batch{random_tensor({4, 3}), Tensor::of<int32_t>({4}, {0, 1, 2, 0})};
-    const Variable plain = ops::cross_entropy(net(batch.x), batch.labels);
+    const data::Batch batch{{random_tensor({4, 3})}, {Tensor::of<int32_t>({4}, {0, 1, 2, 0})}};
+    const Variable plain = ops::cross_entropy(net(batch.input()), batch.target());
     backward(plain);
     const Tensor gradient = norm.weight.grad().clone();
     net.zero_grad();
-    const Variable sparse = with_batch_norm_sparsity(net, 0.5)(net(batch.x), batch);
+    const Variable sparse = with_batch_norm_sparsity(net, 0.5)(net(batch.input()), batch);
     CHECK(sparse.value().item() == doctest::Approx(plain.value().item() + 1.5));
     backward(sparse);
     CHECK(norm.weight.grad().at(0) == doctest::Approx(gradient.at(0) + 0.5));

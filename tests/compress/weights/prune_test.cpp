@@ -158,7 +158,7 @@ TEST_CASE("importance: Taylor's is the mean of |g w|, movement's the sum of -g w
     net->eval();
     std::vector<int64_t> all = data::permutation(40, Random(0));
     const data::Batch batch = images.batch(all);
-    backward(ops::cross_entropy((*net)(batch.x), batch.labels));
+    backward(ops::cross_entropy((*net)(batch.input()), batch.target()));
     const nn::Parameter& fc = *parameters.front().second;
     for (int64_t i = 0; i < 768; i += 37) {
         const double product = fc.grad().at(i) * fc.value().at(i);

@@ -1,0 +1,45 @@
+#include "lathe/tools/task.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace lathe::tools {
+
+namespace {
+
+constexpr const char* kNormal = "normal_classes";
+
+bool is_normal(const nn::Model& model, const std::string& name) {
+    const auto found = model.metadata.find(kNormal);
+    if (found == model.metadata.end()) return false;
+    const nlohmann::json names = nlohmann::json::parse(found->second, nullptr, false);
+    return names.is_array() && std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names) { model.metadata[kNormal] = nlohmann::json(names).dump(); }
+
+optim::Task task_of(const nn::Model& model, const data::Dataset& images) {
+    const auto classes = static_cast<int64_t>(images.classes().size());
+    if (model.classes() != 0) {
+        check(model.classes() == classes, "the model tells ", model.classes(), " classes apart, ", images.info().name, " has ", classes);
+        return optim::classification();
+    }
+    optim::ReconstructionOptions options;
+    for (int64_t label = 0; label < classes; ++label)
+        if (is_normal(model, images.classes()[static_cast<size_t>(label)])) options.normal.push_back(label);
+    return optim::reconstruction(options);
+}
+
+std::string say_normal(const nn::Model& model, const data::Dataset& images) {
+    if (model.classes() != 0) return "";
+    std::string normal, anomalous;
+    for (const std::string& name : images.classes()) {
+        std::string& names = is_normal(model, name) ? normal : anomalous;
+        names += (names.empty() ? "" : ", ") + name;
+    }
+    return normal.empty() || anomalous.empty() ? "" : "normal: " + normal + "; anomalous: " + anomalous + "\n";
+}
+
+}  // namespace lathe::tools

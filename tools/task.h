@@ -1,0 +1,18 @@
+#pragma once
+#include "lathe/nn/model.h"
+#include "lathe/optim/evaluate.h"
+
+namespace lathe::tools {
+
+// What a network is for, as the commands train and measure it: classification, or reconstruction where it has no classes.
+// Images of its normal classes (keep_normal_classes) are normal, all others anomalous.
+// Error: it tells another number of classes apart than the images have.
+optim::Task task_of(const nn::Model& model, const data::Dataset& images);
+
+// The classes that a network without classes was trained on, kept in its file.
+void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names);
+
+// "normal: good; anomalous: cracked, dirty\n" of images, or "" where the model has classes or no image can be anomalous.
+std::string say_normal(const nn::Model& model, const data::Dataset& images);
+
+}  // namespace lathe::tools
