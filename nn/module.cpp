@@ -285,7 +285,7 @@ TraceNames names_of(Module& module) {
 Graph trace(Module& module, const std::vector<Tensor>& inputs) {
     const ModeScope eval(module, false);
     const NoGrad no_grad;
-    const Forward run = [&](const std::vector<Variable>& x) { return module(x); };
+    const TraceFn run = [&](const std::vector<Variable>& x) { return module(x); };
     Graph graph = lathe::trace(run, inputs, names_of(module));
     std::map<std::string, Parameter*> parameters;
     for (const auto& [name, parameter] : module.named_parameters()) parameters[name] = parameter;
@@ -302,7 +302,7 @@ Graph trace(Module& module, const std::vector<Tensor>& inputs) {
 Graph trace_backward(Module& module, const std::vector<Tensor>& inputs) {
     const ModeScope training(module, true);
     module.zero_grad();
-    const Forward run = [&](const std::vector<Variable>& x) { return module(x); };
+    const TraceFn run = [&](const std::vector<Variable>& x) { return module(x); };
     Graph graph = lathe::trace_backward(run, inputs, names_of(module));
     module.zero_grad();
     return graph;

@@ -68,7 +68,7 @@ private:
                 .correction = number(std::sqrt(1 - std::pow(options_.beta2, count))),
                 .epsilon = number(options_.epsilon),
             };
-            T* w = parameter.value().template mutable_data<T>();
+            T* w = parameter.mutable_value().template mutable_data<T>();
             const T* grad = parameter.grad().template data<T>();
             T *mean = slot<T>(parameter, "exp_avg"), *square = slot<T>(parameter, "exp_avg_sq");
             parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {

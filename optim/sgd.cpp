@@ -45,7 +45,7 @@ private:
             using T = decltype(zero);
             const T rate = static_cast<T>(lr), mu = static_cast<T>(options_.momentum);
             const T decay = static_cast<T>(decay_of(parameter, options_.weight_decay, options_.decay_biases));
-            T* w = parameter.value().template mutable_data<T>();
+            T* w = parameter.mutable_value().template mutable_data<T>();
             const T* grad = parameter.grad().template data<T>();
             T* momentum = options_.momentum > 0 ? slot<T>(parameter, "momentum") : nullptr;
             parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {

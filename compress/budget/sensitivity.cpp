@@ -96,7 +96,7 @@ Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOpti
         for (double sparsity : o.sparsities) result.layers.back().points.push_back({.sparsity = sparsity});
     }
     const NoGrad no_grad;
-    const Graph graph = nn::trace(module, images.batch({0}).x);
+    const Graph graph = nn::trace(module, images.batch({0}).input());
     const std::vector<size_t> order = in_order_of_reading(graph, subjects);
     data::Loader loader(images, {.batch = o.batch, .workers = o.workers});
     loader.start(0);

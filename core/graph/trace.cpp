@@ -84,7 +84,7 @@ namespace {
 
 // Runs f(inputs) with every op recorded in the trace, then `finish` on what came out.
 template <class Finish>
-Graph run_traced(const Forward& f, const std::vector<Tensor>& inputs, const TraceNames& names, Finish&& finish) {
+Graph run_traced(const TraceFn& f, const std::vector<Tensor>& inputs, const TraceNames& names, Finish&& finish) {
     Trace trace;
     trace.names = &names;
     for (const Tensor& input : inputs)
@@ -102,12 +102,12 @@ Graph run_traced(const Forward& f, const std::vector<Tensor>& inputs, const Trac
 
 }  // namespace
 
-Graph trace(const Forward& f, const std::vector<Tensor>& inputs, const TraceNames& names) {
+Graph trace(const TraceFn& f, const std::vector<Tensor>& inputs, const TraceNames& names) {
     NoGrad no_grad;
     return run_traced(f, inputs, names, [](Trace&, const Variable&) {});
 }
 
-Graph trace_backward(const Forward& f, const std::vector<Tensor>& inputs, const TraceNames& names) {
+Graph trace_backward(const TraceFn& f, const std::vector<Tensor>& inputs, const TraceNames& names) {
     return run_traced(f, inputs, names, [](Trace& trace, const Variable& output) {
         trace.alive.clear();
         Tensor ones = Tensor::full(output.shape(), 1.0, output.dtype());

@@ -142,7 +142,7 @@ TEST_CASE("image_folder: grey networks get grey images, and links are followed, 
     Files files;
     for (int i = 0; i < 40; ++i) files.push_back({std::string(i % 2 ? "a/" : "b/") + std::to_string(i) + ".png", encode_png(plain_image(9, 9, {255, 0, 0}))});
     const Both both(files);
-    CHECK(image_folder(both.paths[0], Split::train, {.channels = 1}).batch({0}).x.shape() == Shape{1, 64, 64, 1});
+    CHECK(image_folder(both.paths[0], Split::train, {.channels = 1}).batch({0}).input().shape() == Shape{1, 64, 64, 1});
     CHECK(first_pixels(image_folder(both.paths[0], Split::train, {.channels = 1})).front() == 76);  // 0.299 red
     const Dataset opened = open("folder:" + both.paths[1], "", Split::train, {.size = 32, .channels = 1});
     CHECK(opened.image_shape() == Shape{32, 32, 1});

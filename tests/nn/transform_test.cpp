@@ -221,7 +221,7 @@ TEST_CASE("a run with transforms that learn resumes with the same bits") {
         auto o = options(folder.path);
         int64_t steps = 0;
         o.on_batch = [&](const optim::BatchReport& report) {
-            if (!report.testing && ++steps == stop) trainer.request_stop();
+            if (!report.validating && ++steps == stop) trainer.request_stop();
         };
         CHECK(trainer.fit(train, test, o).end == optim::History::End::stopped);
         const auto net = transformed_net(99);
