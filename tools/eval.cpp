@@ -67,7 +67,7 @@ void eval(EvalOptions& o) {
     const data::Split split = o.split == "train" ? data::Split::train : data::Split::test;
     std::unique_ptr<nn::Model> model;
     if (o.model.is_file()) model = o.model.make();
-    const ImageForm form = o.data.form(model ? *model : *nn::make_model(o.model.model), model != nullptr, o.input);
+    const ImageForm form = o.data.form(model ? *model : *sample_of(o.model.model), model != nullptr, o.input);
     const data::Dataset dataset = o.data.open(split, form);
     const auto classes = static_cast<int64_t>(dataset.classes().size());
     if (!model) model = o.model.make({.classes = form.reconstructs ? 0 : classes, .input = dataset.input_shape()});

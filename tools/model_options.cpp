@@ -10,6 +10,10 @@
 
 namespace lathe::tools {
 
+std::unique_ptr<nn::Model> sample_of(const std::string& name) {
+    return nn::make_model(name, {.classes = name.ends_with(".json") ? 2 : 0});
+}
+
 std::string model_help() {
     std::string names;
     for (const std::string& name : nn::model_names()) names += name + ", ";

@@ -10,6 +10,8 @@ namespace lathe::tools {
 // The options by which commands name a network: a saved file, or a network of the zoo with weights of its own or none.
 // How a network is described in a .json file, for the end of a command's help.
 const char* description_help();
+// The network of a name, to learn what it takes and gives; a described one that leaves its classes open gets two.
+std::unique_ptr<nn::Model> sample_of(const std::string& name);
 std::string model_help();  // of an option that names a new network
 
 struct ModelOptions {

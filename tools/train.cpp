@@ -62,7 +62,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
-    const ImageForm form = o.data.form(init ? *init : *nn::make_model(o.model), init != nullptr, o.input);
+    const ImageForm form = o.data.form(init ? *init : *sample_of(o.model), init != nullptr, o.input);
     const TrainingData data = o.data.open(form, o.training.fit.seed);
     const auto model = make_network(o, std::move(init), data.train, form.reconstructs);
     const optim::Task final_task = task_of(*model, data.final());

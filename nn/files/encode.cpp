@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "lathe/core/graph/attributes_json.h"
-#include "lathe/nn/files/json.h"
+#include "lathe/nn/files/json.inc"
 
 namespace lathe::nn {
 

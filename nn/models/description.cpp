@@ -9,7 +9,7 @@
 #include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/files/graph_json.h"
-#include "lathe/nn/files/json.h"
+#include "lathe/nn/files/json.inc"
 #include "lathe/nn/graph_module.h"
 #include "lathe/nn/layers/batch_norm.h"
 #include "lathe/nn/layers/conv2d.h"
@@ -31,11 +31,13 @@ constexpr size_t kMostLayers = 4096;
 class Options {
 public:
     Options(const json& entry, int64_t classes) : entry_(entry), classes_(classes) {}
+    bool uses_classes() const { return uses_classes_; }
 
     int64_t count(const char* name, std::optional<int64_t> otherwise = {}) {
         if (!take(name)) return required(name, otherwise);
         const json& value = entry_[name];
         if (value == "classes") {
+            uses_classes_ = true;
             check(classes_ > 0, "'", name, "': expected a number of classes from the description or the data, got none");
             return classes_;
         }
@@ -103,6 +105,7 @@ private:
 
     const json& entry_;
     int64_t classes_;
+    bool uses_classes_ = false;
     std::vector<std::string> taken_{"name", "op", "inputs"};
 };
 
@@ -204,6 +207,8 @@ public:
         index_[name] = graph_.output;
     }
 
+    bool uses_classes() const { return uses_classes_; }
+
     Graph finish() {
         check(graph_[graph_.output].is_op(), "expected at least one layer");
         Graph kept = pruned(std::move(graph_));
@@ -236,6 +241,7 @@ private:
         Options options(entry, classes_);
         const std::unique_ptr<Module> layer = make(options, {.input = from.shape, .pixels = pixels(inputs[0])});
         options.finish();
+        uses_classes_ |= options.uses_classes();
         Graph part = trace(*layer, Tensor::zeros(from.shape, from.dtype));
         std::vector<int> place(part.nodes.size(), -1);
         for (int i = 0; i < part.size(); ++i) {
@@ -266,6 +272,7 @@ private:
     Graph graph_;
     std::map<std::string, int> index_;
     int64_t classes_;
+    bool uses_classes_ = false;
 };
 
 Shape input_of(const json& file) {
@@ -305,7 +312,10 @@ std::unique_ptr<Model> model_from_description(const std::string& text, const std
     for (const json& layer : layers) builder.add(layer);
     Graph graph = builder.finish();
     const Shape output = graph[graph.output].shape;
-    if (options.classes == 0 && output.rank() == 2) options.classes = output[1];
+    if (!builder.uses_classes()) {  // what it gives is a class each, unless it gives back what it takes
+        const bool reconstructs = output == graph[graph.input()].shape;
+        options.classes = output.rank() == 2 && !reconstructs ? output[1] : 0;
+    }
     return std::make_unique<Model>(name, options, std::make_unique<GraphModule>(std::move(graph)));
 }
 

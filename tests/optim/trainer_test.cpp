@@ -321,7 +321,7 @@ TEST_CASE("trainer: a checkpoint of another run or network is refused") {
         return resume({.epochs = 1, .batch = 16});
     };
     CHECK(contains(damaged([](TensorFile& f) { f.metadata.clear(); }), "without the state of a training run"));
-    CHECK(contains(damaged([](TensorFile& f) { f.metadata["lathe.training"] = "{]"; }), "'lathe.training'"));
+    CHECK(contains(damaged([](TensorFile& f) { f.metadata["lathe.training"] = "{]"; }), "lathe.training"));
     CHECK(contains(damaged([](TensorFile& f) { f.metadata["lathe.training"] = "{\"settings\": 3}"; }), "'lathe.training'"));
     CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.state.fc.bias.exp_avg"] = Tensor::zeros({4}); }), "expected shape [3], got [4]"));
     CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.state.x.y"] = Tensor::zeros({4}); }), "1 tensors more"));

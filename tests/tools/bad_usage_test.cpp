@@ -79,16 +79,16 @@ const std::vector<Row> kRows = {
     {"TRAIN --input 48x48x3", 1, "--input"},
     {"TRAIN --input 32x32x3x", 1, "--input"},
     {"TRAIN --freeze fc9", 1, "fc9"},
-    {"TRAIN --schedule linear", 1, "linear"},
-    {"TRAIN --schedule multi-step:-5", 1, "rising epochs of 1 or more, got -5"},
-    {"TRAIN --schedule multi-step:5,3", 1, "rising epochs of 1 or more, got 3"},
-    {"TRAIN --schedule step:0", 1, "step"},
-    {"TRAIN --schedule step:30:nan", 1, "factor above 0"},
-    {"TRAIN --schedule cosine:2", 1, "floor"},
-    {"TRAIN --schedule cosine+warmup:-1", 1, "warm-up"},
-    {"TRAIN --schedule cosine+warmup:nan", 1, "warm-up"},
-    {"TRAIN --schedule cosine+restart:0", 1, "restart"},
-    {"TRAIN --schedule ''", 2, "--schedule: expected a word"},
+    {"TRAIN --lr-schedule linear", 1, "linear"},
+    {"TRAIN --lr-schedule multi-step:-5", 1, "rising epochs of 1 or more, got -5"},
+    {"TRAIN --lr-schedule multi-step:5,3", 1, "rising epochs of 1 or more, got 3"},
+    {"TRAIN --lr-schedule step:0", 1, "step"},
+    {"TRAIN --lr-schedule step:30:nan", 1, "factor above 0"},
+    {"TRAIN --lr-schedule cosine:2", 1, "floor"},
+    {"TRAIN --lr-schedule cosine+warmup:-1", 1, "warm-up"},
+    {"TRAIN --lr-schedule cosine+warmup:nan", 1, "warm-up"},
+    {"TRAIN --lr-schedule cosine+restart:0", 1, "restart"},
+    {"TRAIN --lr-schedule ''", 2, "--lr-schedule: expected a word"},
     // What to train, and on what.
     {"train --data shapes --out OUT", 1, "--model or --init"},
     {"train --model lenet5 --out OUT", 1, "--data"},
@@ -99,7 +99,6 @@ const std::vector<Row> kRows = {
     {"train --model lenet5 --data folder:TEXT --out OUT", 1, "TEXT: truncated, or not a tar archive"},
     {"train --model lenet5 --data mnist --data-root NONE --out OUT", 1, "NONE"},
     {"train --model lenet5 --data folder:SET --input 32x48x3 --out OUT", 1, "square"},
-    {"train --model autoencoder --data shapes --out OUT", 1, "autoencoder"},
     {"train --init NONE --data shapes --out OUT", 1, "NONE"},
     {"train --init TEXT --data shapes --out OUT", 1, "TEXT"},
     {"train --init MODEL --model resnet8 --data shapes --out OUT", 1, "--model is resnet8"},
@@ -143,7 +142,7 @@ const std::vector<Row> kRows = {
     {"PRUNE --method channel --layer fc3=0.5", 1, "it is the network's output"},
     {"prune --model NONE --data shapes --sparsity 0.5 --out OUT", 1, "NONE"},
     {"prune --model lenet5 --data shapes --sparsity 0.5 --out OUT", 1, "lenet5"},
-    {"prune --model MODEL --data folder:SET --sparsity 0.5 --out OUT", 1, "classes"},
+    {"prune --model MODEL --data folder:SET --validation 0 --sparsity 0.5 --out OUT", 1, "classes"},
     // scan
     {"scan --data shapes", 2, "--model is required"},
     {"scan --model MODEL", 2, "--data is required"},
@@ -197,7 +196,7 @@ const std::vector<Row> kRows = {
     // tune
     {"TUNE --seconds 0", 2, "--seconds"},
     {"TUNE --threads -1", 2, "--threads"},
-    {"TUNE --seconds 0.01 --out /proc/no/table", 1, "/proc/no"},
+    {"tune --threads 1 --seconds 0.01 --out /proc/no/table", 1, "/proc/no"},
 };
 
 // One set of files for all rows.

@@ -132,7 +132,7 @@ TEST_CASE("train: with --validation 0 the test images choose the best epoch, and
 
 TEST_CASE("an autoencoder trains on images, and eval and compare tell its reconstruction error") {
     const Folder folder;
-    const Result trained = lathe("train --model autoencoder --data shapes --limit 256 --epochs 2 --batch 32 --optimizer adam --out " + (folder / "run"));
+    const Result trained = lathe("train --model autoencoder --data shapes --limit 512 --epochs 3 --batch 16 --optimizer adam --out " + (folder / "run"));
     INFO(trained.err);
     REQUIRE(trained.code == 0);
     CHECK(trained.out.find("autoencoder: ") != std::string::npos);

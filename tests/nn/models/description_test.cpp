@@ -134,5 +134,5 @@ TEST_CASE("a description that does not hold is refused with the layer and the re
     CHECK(message_of([] { model_from_description(kText, "net", {.width = 2}); }) ==
           "net: expected a described network to say its own widths and dropout, got options for them");
     CHECK(message_of([] { model_from_description(std::string(100000, '['), "net"); }) ==
-          "net: description: expected at most 32 nested levels, got more");
+          "net: description: expected at most 16 nested levels, got more");
 }
