@@ -4,21 +4,70 @@
 
 #include "lathe/core/ops/mul.h"
 #include "lathe/core/text_table.h"
+#include "lathe/nn/files/encode.h"
+#include "lathe/nn/parameter.h"
 
 namespace lathe::nn {
 
-Variable Mask::apply(const Variable& weight) {
-    check(weight.shape() == mask_.shape(), "mask: expected a weight of shape ", mask_.shape(), ", got ", weight.shape());
-    if (!factor_ || factor_.dtype() != weight.dtype()) factor_ = mask_.to(weight.dtype());
+namespace {
+
+// Zeroes the optimizer's slots where `keep` is 0 and `before`, when there was a mask, was 1.
+void forget(Parameter& parameter, const Tensor& keep, const Tensor& before) {
+    const uint8_t *now = keep.data<uint8_t>(), *then = before ? before.data<uint8_t>() : nullptr;
+    for (auto& [name, slot] : parameter.slots()) {
+        if (name.starts_with(Parameter::kKept)) continue;
+        with_float(slot, [&](auto zero) {
+            auto* values = slot.template mutable_data<decltype(zero)>();
+            for (int64_t i = 0; i < keep.numel(); ++i)
+                if (!now[i] && (!then || then[i])) values[i] = 0;
+        });
+    }
+}
+
+}  // namespace
+
+TransformPtr Mask::make(const Attributes& config, const Tensor&) {
+    std::unique_ptr<Mask> mask(new Mask);
+    if (config.has("pattern")) mask->pattern_ = kernels::parse_pattern(config.text("pattern"));
+    return mask;
+}
+
+Attributes Mask::config() const {
+    if (pattern_ == kernels::Pattern{}) return {};
+    return {{"pattern", pattern_.str()}};
+}
+
+Variable Mask::apply(const Variable& weight, Box& box) {
+    if (!factor_ || factor_.dtype() != weight.dtype() || part_ != box) {
+        factor_ = Along::weight().cut(mask_, box).to(weight.dtype());
+        part_ = box;
+    }
     return ops::mul(weight, factor_);
 }
 
-void Mask::set_mask(Tensor mask) {
-    check(mask.dtype() == DType::u8, "mask: expected elements of type u8, got ", name_of(mask.dtype()));
-    mask_ = std::move(mask);
+void Mask::set_mask(Tensor keep, const kernels::Pattern& pattern) {
+    check(keep.dtype() == DType::u8, "mask: expected elements of type u8, got ", name_of(keep.dtype()));
+    check(has_pattern(keep, pattern), "mask: expected the pattern ", pattern.str(), ", got a mask without it");
+    mask_ = std::move(keep);
+    pattern_ = pattern;
     factor_ = {};
     ++version_;
 }
+
+void Mask::select_(int axis, const std::vector<int64_t>& indices) {
+    Tensor keep = mask_.select(axis, indices);
+    const kernels::Pattern pattern = has_pattern(keep, pattern_) ? pattern_ : kernels::Pattern{};
+    set_mask(std::move(keep), pattern);
+}
+
+Lowered Mask::lower(Lowered before, const Tensor&, const Box& box) const {
+    before.mask = Along::weight().cut(mask_, box);
+    if (has_pattern(before.mask, pattern_)) before.pattern = pattern_;
+    return before;
+}
+
+void Mask::encode(Encoded& weight) const { encode_sparse(weight, "mask"); }
+void Mask::decode(Encoded& weight, const Attributes&) { decode_sparse(weight, "mask"); }
 
 double Mask::sparsity() const {
     if (mask_.numel() == 0) return 0;
@@ -28,6 +77,22 @@ double Mask::sparsity() const {
 
 std::string Mask::describe() const {
     return format("mask, %.1f%% zero", 100 * sparsity());
+}
+
+bool has_pattern(const Tensor& keep, const kernels::Pattern& pattern) {
+    const int64_t rows = keep.rank() > 1 ? keep.dim(0) : 1, columns = keep.rank() > 0 ? keep.dim(-1) : 1;
+    if (keep.numel() == 0) return true;
+    return pattern.holds(keep.data<uint8_t>(), rows, keep.numel() / rows / columns, columns);
+}
+
+Mask& set_mask(Parameter& parameter, Tensor keep, const kernels::Pattern& pattern) {
+    check(keep.shape() == parameter.shape(), "mask: expected shape ", parameter.shape(), ", got ", keep.shape());
+    auto* mask = parameter.find_transform<Mask>();
+    const Tensor before = mask ? mask->mask() : Tensor{};
+    if (mask) mask->set_mask(keep, pattern);
+    else mask = static_cast<Mask*>(&parameter.add_transform(std::make_unique<Mask>(keep, pattern)));
+    forget(parameter, keep, before);
+    return *mask;
 }
 
 }  // namespace lathe::nn

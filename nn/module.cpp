@@ -1,5 +1,6 @@
 #include "lathe/nn/module.h"
 
+#include <algorithm>
 #include <set>
 
 #include "lathe/nn/graph_module.h"
@@ -23,13 +24,34 @@ bool name_matches(const std::string& pattern, const std::string& name) {
     return wildcard_match(pattern.c_str(), name.c_str()) || wildcard_match((pattern + ".*").c_str(), name.c_str());
 }
 
-// The names of parameters and of all that is above them: "layer1.0.conv1.weight", "layer1.0.conv1", "layer1.0", "layer1".
+// The names of parameters and of all that is above them: "layer1.0.conv1.weight", "layer1.0.conv1", "layer1.0",
+// "layer1".
 std::vector<std::string> layer_names(const std::vector<std::pair<std::string, Parameter*>>& parameters) {
     std::vector<std::string> names;
     for (auto [name, parameter] : parameters)
         for (size_t end = name.size(); end != std::string::npos; end = name.rfind('.'))
             names.push_back(name = name.substr(0, end));
     return names;
+}
+
+// Each thing under its first name.
+template <class T>
+std::vector<std::pair<std::string, T*>> without_aliases(std::vector<std::pair<std::string, T*>> named) {
+    std::unordered_set<const T*> seen;
+    std::erase_if(named, [&](const auto& item) { return !seen.insert(item.second).second; });
+    return named;
+}
+
+// The first name of each thing's other names.
+template <class T>
+void find_aliases(const std::vector<std::pair<std::string, T*>>& named, std::map<std::string, std::string>& aliases) {
+    std::map<const T*, std::string> first;
+    for (const auto& [name, item] : named)
+        if (const auto [known, is_new] = first.try_emplace(item, name); !is_new) aliases[name] = known->second;
+}
+
+bool same_elements(const Tensor& a, const Tensor& b) {
+    return a.shape() == b.shape() && a.dtype() == b.dtype() && std::equal(a.raw(), a.raw() + a.bytes(), b.raw());
 }
 
 }  // namespace
@@ -56,31 +78,44 @@ void Module::visit(const std::string& prefix, const std::function<void(const std
     for (const auto& [name, child] : children_) child->visit(joined(prefix, name), f);
 }
 
-std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
+std::vector<std::pair<std::string, Parameter*>> Module::registered_parameters() {
     std::vector<std::pair<std::string, Parameter*>> found;
     visit("", [&](const std::string& prefix, Module& module) {
-        for (const auto& [name, parameter] : module.parameters_)
-            if (*parameter) found.emplace_back(joined(prefix, name), parameter);
+        for (const auto& [name, parameter] : module.parameters_) {
+            const auto add = [&, path = joined(prefix, name)](const std::string& suffix, Parameter& each) {
+                found.emplace_back(path + suffix, &each);
+            };
+            if (*parameter) parameter->for_each(add);
+        }
     });
     return found;
 }
 
-std::vector<std::pair<std::string, Parameter*>> Module::named_parameters(const std::string& pattern) {
-    const auto all = named_parameters();
-    auto found = all;
-    std::erase_if(found, [&](const auto& item) { return !name_matches(pattern, item.first); });
-    if (found.empty()) {
-        const std::string hint = nearest_name(pattern, layer_names(all));
-        fail("no parameter matches '", pattern, "'", hint.empty() ? "" : "; ", hint);
-    }
-    return found;
-}
-
-std::vector<std::pair<std::string, Tensor*>> Module::named_buffers() {
+std::vector<std::pair<std::string, Tensor*>> Module::registered_buffers() {
     std::vector<std::pair<std::string, Tensor*>> found;
     visit("", [&](const std::string& prefix, Module& module) {
         for (const auto& [name, buffer] : module.buffers_) found.emplace_back(joined(prefix, name), buffer);
     });
+    return found;
+}
+
+std::vector<std::pair<std::string, Parameter*>> Module::named_parameters() {
+    return without_aliases(registered_parameters());
+}
+
+std::vector<std::pair<std::string, Tensor*>> Module::named_buffers() { return without_aliases(registered_buffers()); }
+
+std::vector<std::pair<std::string, Parameter*>> Module::named_parameters(const std::string& pattern) {
+    const auto all = registered_parameters();
+    std::set<const Parameter*> matched;
+    for (const auto& [name, parameter] : all)
+        if (name_matches(pattern, name)) matched.insert(parameter);
+    if (matched.empty()) {
+        const std::string hint = nearest_name(pattern, layer_names(all));
+        fail("no parameter matches '", pattern, "'", hint.empty() ? "" : "; ", hint);
+    }
+    auto found = without_aliases(all);
+    std::erase_if(found, [&](const auto& item) { return !matched.count(item.second); });
     return found;
 }
 
@@ -117,22 +152,34 @@ std::map<std::string, Tensor> Module::state() {
     for (const auto& [name, parameter] : named_parameters()) {
         state[name] = parameter->layout().to_file(parameter->value());
         for (const auto& transform : parameter->transforms())
-            for (const auto& [suffix, tensor] : transform->state())
-                state[name + "." + suffix] = tensor.shape() == parameter->shape() ? parameter->layout().to_file(tensor) : tensor;
+            for (const StateEntry& entry : transform->state())
+                state[name + "." + entry.suffix] = parameter->layout().beside(entry.along).to_file(entry.tensor);
     }
     for (const auto& [name, buffer] : named_buffers()) state[name] = *buffer;
     return state;
 }
 
+std::map<std::string, Tensor> Module::under_first_names(const std::map<std::string, Tensor>& state) {
+    std::map<std::string, std::string> aliases;
+    find_aliases(registered_parameters(), aliases);
+    find_aliases(registered_buffers(), aliases);
+    std::map<std::string, Tensor> named;
+    for (const auto& [name, tensor] : state) {
+        if (name.ends_with("num_batches_tracked")) continue;
+        const auto alias = aliases.find(name);
+        const std::string& first = alias == aliases.end() ? name : alias->second;
+        const auto [known, is_new] = named.try_emplace(first, tensor);
+        check(is_new || same_elements(known->second, tensor), "load: the names of '", first, "' have different tensors");
+    }
+    return named;
+}
+
 void Module::load_state(const std::map<std::string, Tensor>& state) {
-    std::set<std::string> left;
-    for (const auto& [name, tensor] : state)
-        if (!name.ends_with("num_batches_tracked")) left.insert(name);
-    auto take = [&](const std::string& name) -> const Tensor& {
-        const auto found = state.find(name);
-        check(found != state.end(), "load: '", name, "' is missing");
-        left.erase(name);
-        return found->second;
+    std::map<std::string, Tensor> left = under_first_names(state);
+    auto take = [&](const std::string& name) {
+        const auto found = left.find(name);
+        check(found != left.end(), "load: '", name, "' is missing");
+        return left.extract(found).mapped();
     };
     auto fit = [&](const std::string& name, const Tensor& stored, const Tensor& now) {
         check(stored.shape() == now.shape() && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ", name_of(now.dtype()), " and shape ",
@@ -140,26 +187,36 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
         return stored.clone();
     };
     // Everything is checked before anything is set.
-    std::vector<std::pair<Parameter*, Tensor>> values;
+    std::map<Parameter*, Tensor> values;
     std::vector<std::pair<WeightTransform*, std::map<std::string, Tensor>>> transforms;
     std::vector<std::pair<Tensor*, Tensor>> buffers;
-    for (const auto& [name, parameter] : named_parameters()) {
-        const Tensor& stored = take(name);
-        const FileOrder& layout = parameter->layout();
+    const auto parameters = named_parameters();
+    for (const auto& [name, parameter] : parameters) {
+        const Tensor stored = take(name);
         check(stored.rank() == parameter->value().rank(), "load: expected '", name, "' with ", parameter->value().rank(),
               " dimensions, got shape ", stored.shape());
-        values.emplace_back(parameter, fit(name, layout.from_file(stored), parameter->value()));
+        values[parameter] = fit(name, parameter->layout().from_file(stored), parameter->value());
+    }
+    for (const auto& [name, parameter] : parameters) {
+        const Shape& shape = values.at(parameter).shape();
         for (const auto& transform : parameter->transforms()) {
-            std::map<std::string, Tensor> kept = transform->state();
-            for (auto& [suffix, tensor] : kept) {
-                tensor = take(name + "." + suffix);
-                tensor = (tensor.shape() == stored.shape() ? layout.from_file(tensor) : tensor).clone();
+            const auto check_fits = [&](const std::string& suffix, const Along& along, const Tensor& tensor) {
+                const PathScope of_parameter(name), scope(suffix);
+                along.check_fits(tensor, shape);
+            };
+            std::map<std::string, Tensor> kept;
+            for (const StateEntry& entry : transform->state()) {
+                const Tensor stored = take(name + "." + entry.suffix);
+                kept[entry.suffix] = parameter->layout().beside(entry.along).from_file(stored).clone();
+                check_fits(entry.suffix, entry.along, kept[entry.suffix]);
             }
+            for (const OwnParameter& own : transform->parameters())
+                check_fits(own.suffix, own.along, values.at(own.parameter));
             transforms.emplace_back(transform.get(), std::move(kept));
         }
     }
     for (const auto& [name, buffer] : named_buffers()) buffers.emplace_back(buffer, fit(name, take(name), *buffer));
-    check(left.empty(), "load: '", left.empty() ? "" : *left.begin(), "' is not part of this model");
+    check(left.empty(), "load: '", left.empty() ? "" : left.begin()->first, "' is not part of this model");
 
     for (auto& [parameter, value] : values) parameter->set_value(std::move(value));
     for (auto& [transform, kept] : transforms) transform->load_state(kept);
@@ -167,7 +224,15 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
 }
 
 void Module::convert(DType dtype) {
-    for (const auto& [name, parameter] : named_parameters()) parameter->set_value(parameter->value().to(dtype));
+    for_each_parameter([&](Parameter& parameter) {
+        parameter.set_value(parameter.value().to(dtype));
+        for (const auto& transform : parameter.transforms()) {
+            std::map<std::string, Tensor> state;
+            for (const StateEntry& entry : transform->state())
+                state[entry.suffix] = is_float(entry.tensor.dtype()) ? entry.tensor.to(dtype) : entry.tensor;
+            transform->load_state(state);
+        }
+    });
     for (const auto& [name, buffer] : named_buffers())
         if (is_float(buffer->dtype())) *buffer = buffer->to(dtype);
 }
@@ -215,10 +280,14 @@ Graph trace(Module& module, const std::vector<Tensor>& inputs) {
     const NoGrad no_grad;
     const Forward run = [&](const std::vector<Variable>& x) { return module(x); };
     Graph graph = lathe::trace(run, inputs, names_of(module));
-    std::map<std::string, FileOrder> orders;
-    for (const auto& [name, parameter] : module.named_parameters()) orders[name] = parameter->layout();
-    for (GraphNode& node : graph.nodes)
-        if (node.op == "parameter") node.attributes = order_attributes(orders.at(node.path));
+    std::map<std::string, Parameter*> parameters;
+    for (const auto& [name, parameter] : module.named_parameters()) parameters[name] = parameter;
+    for (GraphNode& node : graph.nodes) {
+        if (node.op != "parameter") continue;
+        Parameter& parameter = *parameters.at(node.path);
+        node.attributes = order_attributes(parameter.layout());
+        if (!parameter.transforms().empty()) node.lowered = std::make_shared<const Lowered>(parameter.lowered());
+    }
     check_pass(graph);
     return graph;
 }

@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -29,10 +30,12 @@ public:
     Variable operator()(const Variable& x);
     Variable operator()(const std::vector<Variable>& inputs);  // of a network with several inputs, or one
 
-    // Of this module and all below, in order of registration, with dotted names. Absent ones (no bias) are left out.
+    // Of this module and all below, in order of registration, with dotted names, each followed by those of its
+    // transforms ("conv1.weight.step"). Absent ones (no bias) are left out. What is registered twice (tied weights) is
+    // one parameter: its first name counts, the others are aliases that patterns and files may use, too.
     std::vector<std::pair<std::string, Parameter*>> named_parameters();
-    // Those whose name matches: `*` stands for any characters, and a pattern also matches every name below it ("layer1").
-    // Error: none does (names the nearest).
+    // Those whose name matches: `*` stands for any characters, and a pattern also matches every name below it
+    // ("layer1"). Error: none does (names the nearest).
     std::vector<std::pair<std::string, Parameter*>> named_parameters(const std::string& pattern);
     std::vector<std::pair<std::string, Tensor*>> named_buffers();
     std::vector<std::pair<std::string, Module*>> named_modules();  // itself first, named ""
@@ -41,9 +44,14 @@ public:
     // Calls f(parameter) for the parameters of named_parameters(), without making their names.
     template <class F>
     void for_each_parameter(F&& f) {
-        for (const auto& [name, parameter] : parameters_)
-            if (*parameter) f(*parameter);
-        for (const auto& [name, child] : children_) child->for_each_parameter(f);
+        std::unordered_set<const Parameter*> seen;
+        const auto walk = [&](auto& self, Module& module) -> void {
+            for (const auto& [name, parameter] : module.parameters_)
+                if (*parameter && seen.insert(parameter).second)
+                    parameter->for_each([&](const std::string&, Parameter& each) { f(each); });
+            for (const auto& [name, child] : module.children_) self(self, *child);
+        };
+        walk(walk, *this);
     }
 
     // The modules that forward applies one after the other, when it does nothing else; by default itself alone.
@@ -54,17 +62,19 @@ public:
     void eval() { train(false); }
     bool training() const { return training_; }
 
-    // Stops (or starts again) training the parameters whose name matches, as for named_parameters(pattern). Returns how many.
+    // Stops (or starts again) training the parameters whose name matches, as for named_parameters(pattern). Returns how
+    // many.
     int freeze(const std::string& pattern, bool frozen = true);
 
     // Everything to be kept, by name and in the arrangement of files: parameters, the state of their transforms
     // ("conv1.weight.mask"), buffers. The tensors are copies where the arrangement differs, shared otherwise.
     std::map<std::string, Tensor> state();
-    // Sets what state() gives. PyTorch's num_batches_tracked is ignored.
+    // Sets what state() gives; aliases may stand for names, or beside them with the same values. PyTorch's
+    // num_batches_tracked is ignored.
     // Error: a name missing or unknown, or another shape or element type than the layer's.
     void load_state(const std::map<std::string, Tensor>& state);
 
-    // Parameters and floating-point buffers become f32, or f64 for gradient checks; transforms stay.
+    // Parameters, floating-point buffers and state of transforms become f32, or f64 for gradient checks.
     void convert(DType dtype);
 
 protected:
@@ -81,6 +91,9 @@ protected:
 private:
     void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
     void check_free(const std::string& name) const;
+    std::vector<std::pair<std::string, Parameter*>> registered_parameters();  // under all names
+    std::vector<std::pair<std::string, Tensor*>> registered_buffers();
+    std::map<std::string, Tensor> under_first_names(const std::map<std::string, Tensor>& state);
 
     std::string name_;  // within the parent
     std::vector<std::pair<std::string, Parameter*>> parameters_;

@@ -6,16 +6,19 @@ namespace lathe::nn {
 
 namespace {
 
-// [out, a * b] with the columns' two factors exchanged, `a` being the outer one before.
-Tensor swap_columns(const Tensor& value, int64_t a) {
-    return value.reshape({value.dim(0), a, value.dim(1) / a}).permute({0, 2, 1}).reshape(value.shape());
+// [.., a * b, ..] with that axis's two factors exchanged, `a` being the outer one before.
+Tensor swap_factors(const Tensor& value, int axis, int64_t a) {
+    int64_t outer = 1;
+    for (int i = 0; i < axis; ++i) outer *= value.dim(i);
+    const int64_t extent = value.dim(axis), inner = value.numel() / std::max<int64_t>(1, outer * extent);
+    return value.reshape({outer, a, extent / a, inner}).permute({0, 2, 1, 3}).reshape(value.shape());
 }
 
 }  // namespace
 
 Tensor FileOrder::to_file(const Tensor& value) const {
     if (kind == conv) return value.permute({0, 3, 1, 2});
-    if (kind == image && pixels > 1) return swap_columns(value, pixels);
+    if (kind == image && pixels > 1) return swap_factors(value, axis, pixels);
     return value;
 }
 
@@ -25,25 +28,58 @@ Tensor FileOrder::from_file(const Tensor& stored) const {
         return stored.permute({0, 2, 3, 1});
     }
     if (kind == image && pixels > 1) {
-        check(stored.rank() == 2 && stored.dim(1) % pixels == 0, "expected shape [out, channels * ", pixels, "], got ",
-              stored.shape());
-        return swap_columns(stored, stored.dim(1) / pixels);
+        check(stored.rank() > axis && stored.dim(axis) % pixels == 0, "expected shape [", axis == 1 ? "out, " : "",
+              "channels * ", pixels, "], got ", stored.shape());
+        return swap_factors(stored, axis, stored.dim(axis) / pixels);
     }
     return stored;
 }
 
+FileOrder FileOrder::beside(const Along& along) const {
+    const bool has_columns = kind == image && along.axis_of(axis) >= 0, is_conv = kind == conv && along.is_weight();
+    if (has_columns) return {.kind = image, .pixels = pixels, .axis = along.axis_of(axis)};
+    return {.kind = is_conv ? conv : plain};
+}
+
+// Everything that the effective weight follows from.
+void Parameter::add_to_key(std::vector<uint64_t>& key) const {
+    key.insert(key.end(), {value().version(), revision_});
+    for (const auto& transform : transforms_) {
+        key.push_back(transform->version());
+        for (const OwnParameter& own : transform->parameters()) own.parameter->add_to_key(key);
+    }
+}
+
 Variable Parameter::effective() {
     if (transforms_.empty()) return dense_;
-    std::vector<uint64_t> key{value().version(), grad_enabled(), detail::tape()};
-    for (const auto& transform : transforms_) key.push_back(transform->version());
+    std::vector<uint64_t> key{grad_enabled(), detail::tape()};
+    add_to_key(key);
     const bool walked = cached_.node() && cached_.node()->used;
     if (!cached_ || walked || key != cached_key_) {
-        Variable weight = dense_;
-        for (const auto& transform : transforms_) weight = transform->apply(weight);
-        cached_ = std::move(weight);
+        cached_ = transformed(nullptr);
         cached_key_ = std::move(key);
     }
     return cached_;
+}
+
+// The dense value through every transform; tells `lowered` what is known of the result.
+Variable Parameter::transformed(Lowered* lowered) const {
+    Variable weight = dense_;
+    Box box(shape());
+    for (const auto& transform : transforms_) {
+        if (lowered) *lowered = transform->lower(std::move(*lowered), weight.value(), box);
+        weight = transform->apply(weight, box);
+        check(weight.shape() == box.shape, transform->kind(), ": expected a weight of the shape of its box ", box.shape,
+              ", got ", weight.shape());
+    }
+    return weight;
+}
+
+Lowered Parameter::lowered() const {
+    const NoGrad no_grad;
+    Lowered lowered;
+    transformed(&lowered);
+    return lowered;
 }
 
 void Parameter::set_grad(Tensor grad) {
@@ -58,6 +94,7 @@ void Parameter::set_value(Tensor value) {
     slots_.clear();
     updates_ = 0;
     cached_ = {};
+    ++revision_;
 }
 
 void Parameter::set_trainable(bool trainable) {
@@ -65,14 +102,30 @@ void Parameter::set_trainable(bool trainable) {
     dense_.node()->requires_grad = trainable;
     if (!trainable) zero_grad();
     cached_ = {};
+    ++revision_;
 }
 
 WeightTransform& Parameter::add_transform(std::unique_ptr<WeightTransform> transform) {
-    for (const auto& present : transforms_)
-        check(present->kind() != transform->kind(), "parameter: expected one '", transform->kind(), "' transform, got a second");
-    transforms_.push_back(std::move(transform));
+    for (const auto& present : transforms_) {
+        const std::string kind = transform->kind();
+        check(present->kind() != kind, "parameter: expected one '", kind, "' transform, got a second");
+        check(present->stage() != transform->stage(), "parameter: expected one transform of the stage '",
+              name_of(transform->stage()), "', got '", kind, "' beside '", present->kind(), "'");
+    }
+    for (const StateEntry& entry : transform->state()) {
+        const PathScope scope(entry.suffix);
+        if (entry.tensor) entry.along.check_fits(entry.tensor, shape());
+    }
+    for (const OwnParameter& own : transform->parameters()) {
+        const PathScope scope(own.suffix);
+        own.along.check_fits(own.parameter->value(), shape());
+        own.parameter->owned_ = true;
+        own.parameter->layout_ = layout_.beside(own.along);
+    }
+    const auto later = [&](const auto& present) { return present->stage() > transform->stage(); };
+    const auto place = std::find_if(transforms_.begin(), transforms_.end(), later);
     cached_ = {};
-    return *transforms_.back();
+    return **transforms_.insert(place, std::move(transform));
 }
 
 void Parameter::remove_transform(const std::string& kind) {

@@ -24,40 +24,50 @@ void for_each_pair(Tensor& values, Tensor& averages, F&& f) {
 
 }  // namespace
 
-Ema::Ema(nn::Module& module, double decay) : decay_(decay) {
+Ema::Ema(nn::Module& module, double decay) : module_(module), decay_(decay) {
     check(decay >= 0 && decay < 1, "ema: expected a decay in [0, 1), got ", decay);
-    for (const auto& [name, parameter] : module.named_parameters())
-        pairs_.push_back({name, &parameter->value(), parameter->value().clone()});
-    for (const auto& [name, buffer] : module.named_buffers())
-        if (is_float(buffer->dtype())) pairs_.push_back({name, buffer, buffer->clone()});
+    for_each([](Tensor&, Tensor&) {});
+}
+
+// Calls f(value, average) for every parameter and floating buffer; the average of one that was not there before starts from it.
+template <class F>
+void Ema::for_each(F&& f) {
+    const auto visit = [&](const std::string& name, Tensor value) {
+        Tensor& average = averages_[name];
+        if (!average) average = value.clone();
+        f(value, average);
+    };
+    for (const auto& [name, parameter] : module_.named_parameters()) visit(name, parameter->mutable_value());
+    for (const auto& [name, buffer] : module_.named_buffers())
+        if (is_float(buffer->dtype())) visit(name, *buffer);
 }
 
 void Ema::update(int64_t t) {
     const double decay = std::min(decay_, static_cast<double>(1 + t) / static_cast<double>(10 + t));
-    for (Pair& pair : pairs_)
-        for_each_pair(*pair.value, pair.average, [=](auto value, auto& average) {
+    for_each([&](Tensor& values, Tensor& averages) {
+        for_each_pair(values, averages, [=](auto value, auto& average) {
             average += static_cast<decltype(value)>(1 - decay) * (value - average);
         });
+    });
 }
 
 void Ema::swap() {
-    for (Pair& pair : pairs_)
-        for_each_pair(*pair.value, pair.average, [](auto& value, auto& average) { std::swap(value, average); });
-}
-
-std::map<std::string, Tensor> Ema::state() const {
-    std::map<std::string, Tensor> state;
-    for (const Pair& pair : pairs_) state[pair.name] = pair.average;
-    return state;
+    for_each([](Tensor& values, Tensor& averages) {
+        for_each_pair(values, averages, [](auto& value, auto& average) { std::swap(value, average); });
+    });
 }
 
 void Ema::load_state(const std::map<std::string, Tensor>& state) {
-    for (Pair& pair : pairs_) {
-        const auto found = state.find(pair.name);
-        check(found != state.end(), "ema: the average of '", pair.name, "' is missing");
-        pair.average.copy_(found->second);
+    std::map<std::string, Tensor> left = state;
+    averages_.clear();
+    for_each([](Tensor&, Tensor&) {});
+    for (auto& [name, average] : averages_) {
+        const auto found = left.find(name);
+        check(found != left.end(), "ema: the average of '", name, "' is missing");
+        average.copy_(found->second);
+        left.erase(found);
     }
-    check(state.size() == pairs_.size(), "ema: expected ", pairs_.size(), " averages, got ", state.size());
+    check(left.empty(), "ema: '", left.empty() ? "" : left.begin()->first, "' is not part of this model");
 }
 
 }  // namespace lathe::optim

@@ -1,7 +1,6 @@
 #pragma once
 #include <map>
 #include <string>
-#include <vector>
 
 #include "lathe/nn/module.h"
 
@@ -19,16 +18,15 @@ public:
     void swap();             // exchanges averages and values, to evaluate or save the averages; call it again to go back
 
     // The averages by the name of the parameter or buffer.
-    std::map<std::string, Tensor> state() const;
+    const std::map<std::string, Tensor>& state() const { return averages_; }
     void load_state(const std::map<std::string, Tensor>& state);  // Error: a name missing or unknown, another shape
 
 private:
-    struct Pair {
-        std::string name;
-        Tensor* value;
-        Tensor average;
-    };
-    std::vector<Pair> pairs_;
+    template <class F>
+    void for_each(F&& f);
+
+    nn::Module& module_;
+    std::map<std::string, Tensor> averages_;
     double decay_;
 };
 

@@ -13,7 +13,7 @@ template <class Body, class... Names>
 void for_ranges(nn::Parameter& parameter, Body&& body, const Names&... slot_names) {
     with_float(parameter.value(), [&](auto zero) {
         using T = decltype(zero);
-        T* weight = parameter.value().template mutable_data<T>();
+        T* weight = parameter.mutable_value().template mutable_data<T>();
         const T* gradient = parameter.grad().template data<T>();
         auto run = [&](auto*... slots) {
             parallel_for(parameter.value().numel(), 1 << 14,

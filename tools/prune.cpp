@@ -182,7 +182,7 @@ void finish(const PruneOptions& o, nn::Model& model, const data::Dataset& train,
         nn::load_weights(model, o.out / "best.safetensors");
     }
     const std::string file = o.out / "pruned.safetensors";
-    nn::save(model, file, nn::Packing::packed);
+    nn::save(model, file, nn::Weights::encoded);
     summarise(o, dense, pruned, accuracy(model, test, o), model, file);
 }
 
@@ -213,13 +213,13 @@ void prune_weights(const PruneOptions& o, nn::Model& model, const data::Dataset&
     std::unique_ptr<compress::PruneHook> hook;
     if (o.when.kind == compress::PruneSchedule::oneshot) {
         print(compress::prune_weights(model, options));
-        if (!o.rewind.empty()) compress::rewind(model, nn::load(o.rewind)->state());
+        if (!o.rewind.empty()) compress::rewind(model, nn::Snapshot(*nn::load(o.rewind)));
         pruned = accuracy(model, test, o);
         say_accuracy(dense.accuracy, pruned);
     } else {
         check(o.finetune > 0, "prune: the schedule ", o.schedule, " prunes while it trains; expected --finetune EPOCHS");
-        std::map<std::string, Tensor> early;
-        if (!o.rewind.empty()) early = nn::load(o.rewind)->state();
+        std::optional<nn::Snapshot> early;
+        if (!o.rewind.empty()) early.emplace(*nn::load(o.rewind));
         hook = std::make_unique<compress::PruneHook>(model, options, o.when, early);
     }
     finish(o, model, rest, test, dense, pruned, hook.get());

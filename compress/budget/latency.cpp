@@ -43,14 +43,6 @@ std::map<std::string, double> read_times(const std::string& file) {
     fail(file, ": expected the times of layers, got something else");
 }
 
-// The kernel that runs masks of a pattern on a layer.
-SparsePattern kernel_pattern(const Pattern& pattern, const Conv2dShape& g) {
-    const std::string name = pattern.str();
-    if (name == "1x4" && g.in_c / g.groups % 4 == 0) return SparsePattern::row_blocks;
-    if (name == "4x1" && g.out_c / g.groups % 4 == 0) return SparsePattern::column_blocks;
-    return SparsePattern::unstructured;
-}
-
 bool is_layer(const GraphNode& node) { return node.op->layer != nullptr; }
 
 }  // namespace
@@ -111,7 +103,8 @@ CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& s
         const double present = mask ? mask->sparsity() : 0;
         costs.layers.push_back({layer.name, [&table, pattern, present, of = shapes[layer.name]](double sparsity) {
             double total = 0;
-            for (const Conv2dShape& shape : of) total += table.seconds(shape, kernel_pattern(pattern, shape), std::max(present, sparsity));
+            for (const Conv2dShape& shape : of) total += table.seconds(shape, kernels::kernel_pattern(pattern, shape.out_c / shape.groups, shape.in_c / shape.groups),
+                              std::max(present, sparsity));
             return kNanoseconds * total;
         }});
     }

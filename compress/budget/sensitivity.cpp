@@ -11,6 +11,7 @@
 #include "lathe/data/loader.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/run/graph_runner.h"
+#include "lathe/nn/snapshot.h"
 #include "lathe/optim/evaluate.h"
 
 namespace lathe::compress {
@@ -28,28 +29,6 @@ struct Subject {
 };
 
 nn::Mask& mask_of(const Subject& subject) { return *subject.parameter->find_transform<nn::Mask>(); }
-
-// Takes away again the masks that a scan has added.
-class MasksBefore {
-public:
-    explicit MasksBefore(nn::Module& module) {
-        for (const auto& [name, parameter] : module.named_parameters())
-            if (const auto* mask = parameter->find_transform<nn::Mask>())
-                masked_.emplace_back(parameter, mask->mask());
-            else
-                free_.push_back(parameter);
-    }
-    ~MasksBefore() {
-        for (nn::Parameter* parameter : free_) parameter->remove_transform("mask");
-        for (const auto& [parameter, mask] : masked_) parameter->find_transform<nn::Mask>()->set_mask(mask);
-    }
-    MasksBefore(const MasksBefore&) = delete;
-    MasksBefore& operator=(const MasksBefore&) = delete;
-
-private:
-    std::vector<nn::Parameter*> free_;
-    std::vector<std::pair<nn::Parameter*, Tensor>> masked_;
-};
 
 std::vector<Subject> make_subjects(nn::Module& module, const ScanOptions& o) {
     // It is asked for masks and importances only; which sparsity it would prune to does not matter.
@@ -107,7 +86,7 @@ std::vector<size_t> in_order_of_reading(const Graph& graph, const std::vector<Su
 }
 
 Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
-    const MasksBefore restore(module);
+    const nn::SnapshotScope restore(module);
     const std::vector<Subject> subjects = make_subjects(module, o);
     Sensitivity result{.dense = {}, .layers = {}, .images = images.size(), .data = images.describe()};
     for (const Subject& subject : subjects) {

@@ -4,7 +4,6 @@
 
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/text_table.h"
-#include "lathe/nn/mask.h"
 
 namespace lathe::compress {
 
@@ -42,7 +41,7 @@ std::string SizeReport::str() const {
         table.add({entry.name, std::to_string(entry.elements), std::to_string(entry.nonzeros), std::to_string(entry.dense_bytes),
                    std::to_string(entry.packed_bytes), encoding});
     };
-    for (const Entry& entry : parameters) add(entry, nn::name_of(entry.encoding));
+    for (const Entry& entry : parameters) add(entry, entry.encoding.c_str());
     table.add_rule();
     add(total(), "");
     return table.str();
@@ -53,11 +52,10 @@ SizeReport measure_size(nn::Module& module) {
     SizeReport report;
     for (const auto& [name, parameter] : module.named_parameters()) {
         SizeReport::Entry entry = dense_entry(name, parameter->effective().value());
-        if (const auto* mask = parameter->find_transform<nn::Mask>()) {
-            const Tensor keep = parameter->layout().to_file(mask->mask());
-            const nn::PackedSize packed = nn::packed_size(keep, size_of(parameter->value().dtype()));
-            entry.packed_bytes = packed.bytes;
-            entry.encoding = packed.encoding;
+        if (!parameter->transforms().empty()) {
+            const nn::Encoded encoded = nn::encode(*parameter);
+            entry.packed_bytes = encoded.bytes();
+            if (encoded.how.has("encoding")) entry.encoding = encoded.how.text("encoding");
         }
         report.parameters.push_back(entry);
     }

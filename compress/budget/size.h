@@ -14,7 +14,7 @@ struct SizeReport {
         std::string name;
         int64_t elements = 0, nonzeros = 0;  // of the effective weight
         int64_t dense_bytes = 0, packed_bytes = 0;
-        nn::Encoding encoding = nn::Encoding::dense;
+        std::string encoding = "dense";  // "bitmap", … (nn/files/encode.h)
 
         // The course lab's count: the values that are not zero, without any index.
         int64_t nonzero_bytes() const { return elements ? dense_bytes / elements * nonzeros : 0; }

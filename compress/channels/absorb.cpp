@@ -209,7 +209,7 @@ private:
 
     bool give(int index, const std::vector<double>& share) const {
         const GraphNode& node = graph_.nodes[static_cast<size_t>(index)];
-        const auto add = [&](Tensor& to, double sign) {
+        const auto add = [&](Tensor to, double sign) {
             with_float(to, [&](auto zero) {
                 auto* values = to.mutable_data<decltype(zero)>();
                 for (size_t k = 0; k < share.size(); ++k) values[k] += static_cast<decltype(zero)>(sign * share[k]);
@@ -222,7 +222,7 @@ private:
         if (std::count_if(graph_.nodes.begin(), graph_.nodes.end(), same_weight) != 1) return false;
         if (const GraphNode* bias = graph_.parameter(node, 2)) {
             nn::Parameter& parameter = *members_.at(bias->path)->parameter;
-            return parameter.transforms().empty() && add(parameter.value(), 1);
+            return parameter.transforms().empty() && add(parameter.mutable_value(), 1);
         }
         const std::vector<int> readers = graph_.consumers(index);
         if (readers.size() != 1 || !graph_[readers[0]].op->affine) return false;

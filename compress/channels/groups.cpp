@@ -4,45 +4,11 @@
 #include <array>
 #include <numeric>
 
+#include "lathe/nn/snapshot.h"
+
 namespace lathe::compress {
 
 namespace {
-
-// A module's parameters and buffers as they are, to be put back. select_ makes new tensors, so handles are enough.
-class Snapshot {
-public:
-    explicit Snapshot(nn::Module& module) {
-        for (const auto& [name, parameter] : module.named_parameters()) {
-            Saved saved{parameter, parameter->value(), parameter->grad(), parameter->slots(), parameter->updates(), {}};
-            for (const auto& transform : parameter->transforms()) saved.transforms.push_back(transform->state());
-            parameters_.push_back(std::move(saved));
-        }
-        for (const auto& [name, buffer] : module.named_buffers()) buffers_.emplace_back(buffer, *buffer);
-    }
-
-    void restore() {
-        for (Saved& saved : parameters_) {
-            nn::Parameter& parameter = *saved.parameter;
-            parameter.set_value(saved.value);
-            parameter.set_grad(saved.grad);
-            parameter.slots() = saved.slots;
-            parameter.updates() = saved.updates;
-            for (size_t i = 0; i < saved.transforms.size(); ++i) parameter.transforms()[i]->load_state(saved.transforms[i]);
-        }
-        for (auto& [buffer, value] : buffers_) *buffer = value;
-    }
-
-private:
-    struct Saved {
-        nn::Parameter* parameter;
-        Tensor value, grad;
-        std::map<std::string, Tensor> slots;
-        int64_t updates;
-        std::vector<std::map<std::string, Tensor>> transforms;
-    };
-    std::vector<Saved> parameters_;
-    std::vector<std::pair<Tensor*, Tensor>> buffers_;
-};
 
 // How often a label appears along an axis of a node: {node, axis, times}. Labels with equal lists and the same reason
 // for being fixed are the channels of one group.
@@ -196,11 +162,11 @@ ChannelChoice ChannelGroups::first_channels(const std::vector<int64_t>& kept) co
 void ChannelGroups::fix_what_does_not_follow() {
     const std::vector<int64_t> all = channels();
     std::vector<int64_t> less = all;
-    Snapshot snapshot(module_);
+    const nn::Snapshot snapshot(module_);
     const auto failure = [&](const std::vector<int64_t>& kept) {
         cut(first_channels(kept));
         std::string found = mismatch(kept);
-        snapshot.restore();
+        snapshot.restore(module_);
         return found;
     };
     for (size_t g = 0; g < groups_.size(); ++g)
@@ -282,11 +248,11 @@ void ChannelGroups::select_(const ChannelChoice& choice) {
     check_choice(choice);
     std::vector<int64_t> kept;
     for (const auto& channels : choice) kept.push_back(static_cast<int64_t>(channels.size()));
-    Snapshot snapshot(module_);
+    const nn::Snapshot snapshot(module_);
     cut(choice);
     const std::string failure = mismatch(kept);
     if (failure.empty()) return;
-    snapshot.restore();
+    snapshot.restore(module_);
     fail("channel groups: nothing was cut: ", failure);
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <numeric>
 
@@ -87,21 +86,6 @@ Tensor n_of_m_mask(const Tensor& importance, int64_t kept, int64_t m) {
 }
 
 }  // namespace
-
-std::string Pattern::str() const {
-    if (kind == unstructured) return "unstructured";
-    return std::to_string(n) + (kind == block ? "x" : ":") + std::to_string(m);
-}
-
-Pattern parse_pattern(const std::string& text) {
-    if (text == "unstructured") return {};
-    long long n = 0, m = 0;
-    char sign = 0, rest = 0;
-    const bool parsed = std::sscanf(text.c_str(), "%6lld%c%6lld%c", &n, &sign, &m, &rest) == 3;
-    if (parsed && sign == ':' && n >= 1 && n < m) return {.kind = Pattern::n_of_m, .n = n, .m = m};
-    if (parsed && sign == 'x' && n >= 1 && m >= 1) return {.kind = Pattern::block, .n = n, .m = m};
-    fail("pattern: expected unstructured, N:M such as 2:4 with N below M, or ROWSxCOLUMNS such as 1x4, got '", text, "'");
-}
 
 int64_t zeros_of(int64_t count, double sparsity) {
     check(sparsity >= 0 && sparsity <= 1, "mask: expected a sparsity in [0, 1], got ", sparsity);

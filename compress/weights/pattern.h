@@ -1,26 +1,13 @@
 #pragma once
-#include <string>
 #include <vector>
 
+#include "lathe/core/kernels/sparse/pattern.h"
 #include "lathe/core/tensor.h"
 
 namespace lathe::compress {
 
-// Which weights are kept or pruned together. A weight is seen as it lies in memory, [out, kh, kw, in / groups] or [out, in]:
-// rows are neighbours along the first axis (output channels), columns along the last one (input channels of a group; behind
-// a flattened image, inputs in the order h, w, c).
-struct Pattern {
-    enum Kind {
-        unstructured,  // each weight by itself
-        n_of_m,        // n of every m neighbouring columns are kept, at one output channel and kernel position
-        block,         // n rows x m columns at one kernel position go or stay as one; those at the end may be smaller
-    } kind = unstructured;
-    int64_t n = 1, m = 1;
-
-    std::string str() const;  // "unstructured", "2:4", "1x4"
-};
-
-Pattern parse_pattern(const std::string& text);  // what str() gives. Error: anything else
+using kernels::Pattern;
+using kernels::parse_pattern;
 
 // How weights whose importance equals the threshold are treated.
 enum class Ties {

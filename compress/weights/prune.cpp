@@ -28,7 +28,7 @@ NamedParameters chosen(nn::Module& module, const WeightPruneOptions& o) {
     NamedParameters found = module.named_parameters();
     std::erase_if(found, [&](const auto& item) {
         const auto& [name, parameter] = item;
-        return skipped.count(parameter) || (o.only.empty() ? parameter->value().rank() < 2 : !wanted.count(parameter));
+        return parameter->owned() || skipped.count(parameter) || (o.only.empty() ? parameter->value().rank() < 2 : !wanted.count(parameter));
     });
     return found;
 }
@@ -160,7 +160,9 @@ WeightReport WeightPruner::prune(const OnTheWay& on_the_way, bool regrow) {
     for (size_t i = 0; i < targets_.size(); ++i) {
         const Target& target = targets_[i];
         const int64_t before = zeros_in(mask_of(*target.parameter)), after = zeros_in(masks[i]);
-        target.parameter->find_transform<nn::Mask>()->set_mask(std::move(masks[i]));
+        // Blocks that an earlier mask has holes in are none.
+        const Pattern pattern = nn::has_pattern(masks[i], options_.pattern) ? options_.pattern : Pattern{};
+        nn::set_mask(*target.parameter, std::move(masks[i]), pattern);
         report.layers.push_back({target.name, target.limit.numel(), before, after});
     }
     return report;

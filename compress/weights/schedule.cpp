@@ -32,23 +32,14 @@ PruneSchedule::Kind prune_schedule_of(const std::string& name) {
     fail("prune schedule: expected oneshot, iterative or gradual, got '", name, "'");
 }
 
-void rewind(nn::Module& module, const std::map<std::string, Tensor>& state) {
+void rewind(nn::Module& module, const nn::Snapshot& earlier) {
     static const std::string name = "rewind";
     const PathScope scope(name);
-    const auto earlier = [&](const std::string& name, const Shape& shape, const nn::FileOrder& layout) {
-        const auto found = state.find(name);
-        check(found != state.end(), "'", name, "' is missing");
-        Tensor value = layout.from_file(found->second).clone();
-        check(value.shape() == shape, "expected '", name, "' of shape ", shape, ", got ", value.shape());
-        return value;
-    };
-    for (const auto& [name, parameter] : module.named_parameters())
-        parameter->set_value(earlier(name, parameter->shape(), parameter->layout()));
-    for (const auto& [name, buffer] : module.named_buffers()) buffer->copy_(earlier(name, buffer->shape(), {}));
+    earlier.restore(module, {.transforms = false, .training = false});
 }
 
 PruneHook::PruneHook(nn::Module& module, const WeightPruneOptions& options, const PruneSchedule& schedule,
-                     std::map<std::string, Tensor> rewind_to)
+                     std::optional<nn::Snapshot> rewind_to)
     : pruner_(module, options), schedule_(schedule), rewind_to_(std::move(rewind_to)) {
     check(schedule.rounds >= 1, "prune schedule: expected at least 1 round, got ", schedule.rounds);
     check(schedule.begin >= 0 && schedule.begin <= schedule.end && schedule.end <= 1,
@@ -85,7 +76,7 @@ void PruneHook::before_step(const optim::Position& at) {
     prune([=](double initial, double final) {
         return initial < 1 ? 1 - (1 - initial) * std::pow((1 - final) / (1 - initial), share) : 1;
     }, false);
-    if (!rewind_to_.empty()) rewind(pruner_.module(), rewind_to_);
+    if (rewind_to_) rewind(pruner_.module(), *rewind_to_);
 }
 
 void PruneHook::before_update(const optim::Position& at) {

@@ -1,9 +1,10 @@
 #pragma once
 #include <functional>
-#include <map>
+#include <optional>
 #include <string>
 
 #include "lathe/compress/weights/prune.h"
+#include "lathe/nn/snapshot.h"
 #include "lathe/optim/trainer.h"
 
 namespace lathe::compress {
@@ -24,9 +25,9 @@ struct PruneSchedule {
 PruneSchedule::Kind prune_schedule_of(const std::string& name);  // "oneshot", "iterative", "gradual". Error: another
 const char* name_of(PruneSchedule::Kind kind);
 
-// Sets parameters and buffers back to an earlier Module::state() and forgets the optimizer's; masks stay. Error: the state is of
+// Sets parameters and buffers back to those of an earlier time and forgets the optimizer's; masks stay. Error: the snapshot is of
 // another module.
-void rewind(nn::Module& module, const std::map<std::string, Tensor>& state);
+void rewind(nn::Module& module, const nn::Snapshot& earlier);
 
 // Prunes while a Trainer trains: FitOptions{.hooks = {&hook}}. A run that is resumed needs a hook made the same, over a module that
 // is pruned like the one the run began with; then it ends with the same bits.
@@ -40,7 +41,7 @@ class PruneHook : public optim::StepHook {
 public:
     // Error: as WeightPruner, or a schedule out of range.
     PruneHook(nn::Module& module, const WeightPruneOptions& options, const PruneSchedule& schedule,
-              std::map<std::string, Tensor> rewind_to = {});
+              std::optional<nn::Snapshot> rewind_to = {});
 
     std::function<void(const WeightReport&)> on_prune{};  // told what each update masked
 
@@ -55,7 +56,7 @@ private:
 
     WeightPruner pruner_;
     PruneSchedule schedule_;
-    std::map<std::string, Tensor> rewind_to_;
+    std::optional<nn::Snapshot> rewind_to_;
 };
 
 }  // namespace lathe::compress

@@ -35,8 +35,9 @@ private:
         return append(std::move(node));
     }
 
-    int constant_of(const Tensor& value, const std::string& path) {
-        return append({.op = "constant", .path = path, .shape = value.shape(), .dtype = value.dtype(), .value = value});
+    int constant_of(const Tensor& value, const std::string& path, std::shared_ptr<const Lowered> lowered = nullptr) {
+        return append({.op = "constant", .path = path, .shape = value.shape(), .dtype = value.dtype(), .value = value,
+                       .lowered = std::move(lowered)});
     }
 
     int moved(int old) const { return old < 0 ? -1 : at_[static_cast<size_t>(old)]; }
@@ -97,7 +98,9 @@ private:
             bias[k] = static_cast<float>(bias[k] * scale + shift);
         }
         folded.attributes.set("activation", std::string(name_of(y.activation)));
-        folded.inputs[1] = constant_of(w, folded.path + ".weight");
+        const auto& lowered = to_[folded.inputs[1]].lowered;
+        folded.inputs[1] = constant_of(w, folded.path + ".weight",
+                                       lowered ? std::make_shared<const Lowered>(lowered->scaled(y.scale)) : nullptr);
         folded.inputs[2] = constant_of(b, folded.path + ".bias");
         return append(std::move(folded));
     }

@@ -1,8 +1,10 @@
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "lathe/core/graph/lowered.h"
 #include "lathe/core/graph/op_table.h"
 
 namespace lathe {
@@ -20,6 +22,7 @@ struct GraphNode {
     DType dtype = DType::f32;
     bool activation = false;   // an input of the network, or what depends on one
     Tensor value{};            // what came out: kept for weights and what was made of them, empty for activations
+    std::shared_ptr<const Lowered> lowered{};  // of a weight that has transforms: what is known of its value
     Layout layout = Layout::nhwc;
     double seconds = 0;        // time from the end of the op before to the end of this one
     double backward_seconds = 0;  // of its backward, when that was traced, too

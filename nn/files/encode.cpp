@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
+
+#include "lathe/core/graph/attributes_json.h"
+#include "lathe/nn/files/json.h"
 
 namespace lathe::nn {
 
 namespace {
 
-using nlohmann::json;
+using json_reader::json;
 
-constexpr const char* kPacked = "lathe.packed";
+constexpr const char *kEncoded = "lathe.encoded", *kTransforms = "lathe.transforms";
 constexpr int64_t kSkip = 255;
 constexpr int64_t kMaxElements = int64_t{1} << 31;
+
+enum class Encoding { bitmap, relative };
+const char* name_of(Encoding encoding) { return encoding == Encoding::bitmap ? "bitmap" : "relative"; }
 
 // The bytes of the relative encoding; `put` gets them one by one.
 template <class F>
@@ -107,77 +112,133 @@ Tensor scatter(const Tensor& values, const Tensor& keep) {
     return dense;
 }
 
-Tensor take(TensorFile& file, const std::string& name) {
-    const auto found = file.tensors.find(name);
-    check(found != file.tensors.end(), kPacked, ": '", name, "' is missing");
+Tensor take(Encoded& weight, const std::string& suffix) {
+    const auto found = weight.tensors.find(suffix);
+    check(found != weight.tensors.end(), "'", suffix, "' is missing");
     Tensor tensor = found->second;
-    file.tensors.erase(found);
+    weight.tensors.erase(found);
     return tensor;
 }
 
-Shape shape_of(const json& entry) {
-    std::vector<int64_t> dims;
+Shape checked_shape(const std::vector<int64_t>& dims) {
     int64_t count = 1;
-    for (const json& dim : entry.at("shape")) {
-        dims.push_back(dim.get<int64_t>());
-        check(dims.back() >= 0 && dims.back() <= kMaxElements, kPacked, ": expected a shape, got ", entry.at("shape").dump());
-        count *= std::max<int64_t>(dims.back(), 1);
-        check(count <= kMaxElements, kPacked, ": expected a shape of at most ", kMaxElements, " elements, got ", entry.at("shape").dump());
+    bool good = dims.size() <= Shape::kMaxRank;
+    for (int64_t dim : dims) {
+        good = good && dim >= 0 && dim <= kMaxElements && (count *= std::max<int64_t>(dim, 1)) <= kMaxElements;
+        check(good, "expected a shape of at most ", Shape::kMaxRank, " dimensions and ", kMaxElements, " elements");
     }
-    check(dims.size() <= Shape::kMaxRank, kPacked, ": expected a shape of at most ", Shape::kMaxRank, " dimensions");
     return Shape(dims);
+}
+
+bool belongs_to(const std::string& name, const std::string& weight) {
+    return name == weight || name.starts_with(weight + ".");
+}
+
+std::string joined(const std::string& weight, const std::string& suffix) {
+    return suffix.empty() ? weight : weight + "." + suffix;
 }
 
 }  // namespace
 
-const char* name_of(Encoding encoding) {
-    return encoding == Encoding::dense ? "dense" : encoding == Encoding::bitmap ? "bitmap" : "relative";
+int64_t Encoded::bytes() const {
+    int64_t total = 0;
+    for (const auto& [suffix, tensor] : tensors) total += static_cast<int64_t>(tensor.bytes());
+    return total;
 }
 
-PackedSize packed_size(const Tensor& keep, size_t element_bytes) {
+void encode_sparse(Encoded& weight, const std::string& mask) {
+    const Tensor keep = take(weight, mask), dense = take(weight, "");
     int64_t relative = 0;
     encode_relative(keep, [&](uint8_t) { ++relative; });
-    const int64_t bitmap = bitmap_bytes(keep.numel()), values = count_kept(keep) * static_cast<int64_t>(element_bytes);
-    if (relative < bitmap) return {.encoding = Encoding::relative, .bytes = relative + values};
-    return {.encoding = Encoding::bitmap, .bytes = bitmap + values};
+    const Encoding encoding = relative < bitmap_bytes(keep.numel()) ? Encoding::relative : Encoding::bitmap;
+    weight.tensors["values"] = gather(dense, keep);
+    weight.tensors["index"] = make_index(keep, encoding);
+    weight.how.add("encoding", std::string(name_of(encoding)));
+    weight.how.add("shape", std::vector<int64_t>(dense.shape().begin(), dense.shape().end()));
 }
 
-TensorFile pack(TensorFile file) {
-    json packed = json::object();
-    std::vector<std::string> names;
-    for (const auto& [name, tensor] : file.tensors)
-        if (file.tensors.count(name + ".mask")) names.push_back(name);
-    for (const std::string& name : names) {
-        const Tensor dense = file.tensors.at(name), mask = file.tensors.at(name + ".mask");
-        const PackedSize size = packed_size(mask, size_of(dense.dtype()));
+void decode_sparse(Encoded& weight, const std::string& mask) {
+    const Tensor values = take(weight, "values"), index = take(weight, "index");
+    const Tensor keep = read_index(index, weight.how.text("encoding"), checked_shape(weight.how.integers("shape")));
+    weight.tensors[""] = scatter(values, keep);
+    weight.tensors[mask] = keep;
+}
+
+Encoded encode(Parameter& parameter) {
+    Encoded weight;
+    weight.tensors[""] = parameter.layout().to_file(parameter.value());
+    const auto& transforms = parameter.transforms();
+    for (const auto& transform : transforms)
+        for (const StateEntry& entry : transform->state())
+            weight.tensors[entry.suffix] = parameter.layout().beside(entry.along).to_file(entry.tensor);
+    for (auto transform = transforms.rbegin(); transform != transforms.rend(); ++transform) (*transform)->encode(weight);
+    return weight;
+}
+
+void encode(Module& module, TensorFile& file) {
+    json encoded = json::object();
+    for (const auto& [name, parameter] : module.named_parameters()) {
+        if (parameter->transforms().empty()) continue;
+        const Encoded weight = encode(*parameter);
         file.tensors.erase(name);
-        file.tensors.erase(name + ".mask");
-        file.tensors[name + ".values"] = gather(dense, mask);
-        file.tensors[name + ".index"] = make_index(mask, size.encoding);
-        const std::vector<int64_t> shape(dense.shape().begin(), dense.shape().end());
-        packed[name] = {{"encoding", name_of(size.encoding)}, {"shape", shape}};
+        for (const auto& transform : parameter->transforms())
+            for (const StateEntry& entry : transform->state()) file.tensors.erase(joined(name, entry.suffix));
+        for (const auto& [suffix, tensor] : weight.tensors) file.tensors[joined(name, suffix)] = tensor;
+        encoded[name] = json::parse(lathe::json_of(weight.how));
     }
-    if (!packed.empty()) file.metadata[kPacked] = packed.dump();
+    if (!encoded.empty()) file.metadata[kEncoded] = encoded.dump();
+}
+
+TensorFile decoded(TensorFile file) {
+    const auto entry = file.metadata.find(kEncoded);
+    if (entry == file.metadata.end()) return file;
+    const json encoded = json_reader::parse(entry->second, kEncoded);
+    check(encoded.is_object(), kEncoded, ": expected an object");
+    const auto listed = listed_transforms(file);
+    for (const auto& [name, how] : encoded.items()) {
+        const auto transforms = listed.find(name);
+        check(transforms != listed.end(), kEncoded, ": '", name, "' has no transforms");
+        const PathScope scope(name);
+        Encoded weight{.tensors = {}, .how = attributes_of(how.dump(), kEncoded)};
+        for (auto at = file.tensors.lower_bound(name); at != file.tensors.end() && at->first.starts_with(name);) {
+            const bool own = belongs_to(at->first, name);
+            if (own) weight.tensors[at->first == name ? "" : at->first.substr(name.size() + 1)] = at->second;
+            at = own ? file.tensors.erase(at) : std::next(at);
+        }
+        for (const ListedTransform& transform : transforms->second)
+            if (const auto& decode = transform_kind(transform.kind).decode) decode(weight, transform.config);
+        for (const auto& [suffix, tensor] : weight.tensors) file.tensors[joined(name, suffix)] = tensor;
+    }
+    file.metadata.erase(kEncoded);
     return file;
 }
 
-TensorFile unpack(TensorFile file) {
-    const auto entry = file.metadata.find(kPacked);
-    if (entry == file.metadata.end()) return file;
-    try {
-        const json packed = json::parse(entry->second);
-        for (const auto& [name, how] : packed.items()) {
-            const Tensor values = take(file, name + ".values"), index = take(file, name + ".index");
-            const PathScope scope(name);
-            const Tensor keep = read_index(index, how.at("encoding").get<std::string>(), shape_of(how));
-            file.tensors[name] = scatter(values, keep);
-            file.tensors[name + ".mask"] = keep;
+std::string json_of(Module& module) {
+    json transforms = json::object();
+    for (const auto& [name, parameter] : module.named_parameters())
+        for (const auto& transform : parameter->transforms()) {
+            json entry = json::parse(lathe::json_of(transform->config()));
+            entry["kind"] = transform->kind();
+            transforms[name].push_back(entry);
         }
-    } catch (const json::exception&) {
-        fail(kPacked, ": expected a JSON object of encodings and shapes");
+    return transforms.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::map<std::string, std::vector<ListedTransform>> listed_transforms(const TensorFile& file) {
+    std::map<std::string, std::vector<ListedTransform>> listed;
+    const auto found = file.metadata.find(kTransforms);
+    if (found == file.metadata.end()) return listed;
+    const json weights = json_reader::parse(found->second, kTransforms);
+    check(weights.is_object(), kTransforms, ": expected an object");
+    for (const auto& [name, transforms] : weights.items()) {
+        check(transforms.is_array(), kTransforms, ": expected a list");
+        for (json entry : transforms) {
+            const std::string kind = json_reader::text(json_reader::member(entry, "kind", kTransforms), kTransforms);
+            entry.erase("kind");
+            listed[name].push_back({kind, attributes_of(entry.dump(), kTransforms)});
+        }
     }
-    file.metadata.erase(kPacked);
-    return file;
+    return listed;
 }
 
 }  // namespace lathe::nn

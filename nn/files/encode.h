@@ -1,33 +1,51 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "lathe/core/files/safetensors.h"
+#include "lathe/core/graph/attributes.h"
+#include "lathe/nn/module.h"
 
 namespace lathe::nn {
 
-// Sparse tensors as files hold them: the values that are kept, in order, and where they stand. In a safetensors file the
-// tensor NAME then becomes
-//   NAME.values   its kept values, of its type
-//   NAME.index    u8, by the encoding
-// and the metadata lathe.packed says {"NAME": {"encoding": …, "shape": […]}} as JSON. Encodings:
+// A weight with what belongs to its transforms, as a file stores it: the tensors by suffix, "" being the weight itself,
+// in the order of files. Each transform takes out tensors (the weight, its own state) and puts in what stands for them,
+// and notes what it needs to know to get them back.
+struct Encoded {
+    std::map<std::string, Tensor> tensors{};
+    Attributes how{};
+
+    int64_t bytes() const;
+};
+// Of a parameter, without the parameters of its transforms, which files store as such.
+Encoded encode(Parameter& parameter);
+
+// The same for all parameters with transforms of a module, on a file of its state() and lathe.transforms. The metadata
+// lathe.encoded says {"NAME": how} as JSON.
+void encode(Module& module, TensorFile& file);
+// The file before it was encoded, less what that has lost. Error: a damaged tensor or description.
+TensorFile decoded(TensorFile file);
+
+// The transforms that lathe.transforms of a file lists for a weight, in order of application.
+struct ListedTransform {
+    std::string kind;
+    Attributes config;
+};
+std::string json_of(Module& module);  // of all weights of a module: {"NAME": [{"kind": …, SETTINGS}]}
+std::map<std::string, std::vector<ListedTransform>> listed_transforms(const TensorFile& file);  // Error: damaged
+
+// For transforms: the tensor "" by a u8 tensor of its shape, 1 where it is kept, as the kept elements, in order, and
+// where they stand. Masked values are lost.
+//   values  the kept elements, of the tensor's type
+//   index   u8, by the encoding
+// and `how` says "encoding" and "shape". Encodings, of which the smaller is taken:
 //   bitmap    a bit for each element, 1 where it is kept; element i is bit i % 8 of byte i / 8
 //   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes: each 255
 //             skips 255 elements and goes on, any other byte skips so many and a kept element follows. Elements skipped
 //             at the end are there in bytes of 255, too, as far as they fill one
-// The smaller of the two is taken for each tensor. Elements are counted in the order of files.
-enum class Encoding { dense, bitmap, relative };
-const char* name_of(Encoding encoding);
-
-struct PackedSize {
-    Encoding encoding = Encoding::dense;
-    int64_t bytes = 0;  // values and index
-};
-// What `keep` (u8, 1: kept) makes of a tensor whose elements have so many bytes.
-PackedSize packed_size(const Tensor& keep, size_t element_bytes);
-
-// Packs every tensor NAME that has a mask NAME.mask, which the index then stands for: masked values are lost, so masks
-// cannot open again. unpack brings both back. Error: a damaged index, values or description.
-TensorFile pack(TensorFile file);
-TensorFile unpack(TensorFile file);
+void encode_sparse(Encoded& weight, const std::string& mask);
+void decode_sparse(Encoded& weight, const std::string& mask);
 
 }  // namespace lathe::nn

@@ -77,25 +77,24 @@ std::vector<std::string> read_class_names(const Metadata& metadata, int64_t clas
     return names;
 }
 
-json transform_kinds(Module& module) {
-    json kinds = json::object();
-    for (const auto& [name, parameter] : module.named_parameters())
-        for (const auto& transform : parameter->transforms()) kinds[name].push_back(transform->kind());
-    return kinds;
+using Listed = std::map<std::string, std::vector<ListedTransform>>;
+
+// Gives the parameter the transforms that the file lists for it, and so on for what is theirs; takes them out of `left`.
+void make_transforms(const std::string& name, Parameter& parameter, Listed& left) {
+    while (!parameter.transforms().empty()) parameter.remove_transform(parameter.transforms().back()->kind());
+    for (const auto& [kind, config] : left[name])
+        parameter.add_transform(make_transform(kind, config, parameter.value()));
+    left.erase(name);
+    for (const auto& transform : parameter.transforms())
+        for (const OwnParameter& own : transform->parameters())
+            make_transforms(name + "." + own.suffix, *own.parameter, left);
 }
 
-// Gives every parameter the (still empty) transforms that the file lists for it.
-void make_transforms(Module& module, const Metadata& metadata) {
-    const std::string what = "lathe.transforms";
-    json left = metadata.contains(what) ? parse(metadata, what) : json::object();
-    check(left.is_object(), what, ": expected an object");
-    for (const auto& [name, parameter] : module.named_parameters()) {
-        while (!parameter->transforms().empty()) parameter->remove_transform(parameter->transforms().back()->kind());
-        if (!left.contains(name)) continue;
-        for (const std::string& kind : list(left[name], what, text)) parameter->add_transform(make_transform(kind));
-        left.erase(name);
-    }
-    check(left.empty(), what, ": '", left.empty() ? "" : left.begin().key(), "' is not part of this model");
+void make_transforms(Module& module, Listed left) {
+    std::vector<std::pair<std::string, Parameter*>> weights = module.named_parameters();
+    std::erase_if(weights, [](const auto& item) { return item.second->owned(); });
+    for (const auto& [name, parameter] : weights) make_transforms(name, *parameter, left);
+    check(left.empty(), "lathe.transforms: '", left.empty() ? "" : left.begin()->first, "' is not part of this model");
 }
 
 // The network's graph, with room for its values. They are set by name afterwards.
@@ -107,7 +106,7 @@ Graph read_graph(const TensorFile& file, const ModelOptions& options) {
           graph[graph.inputs[0]].shape);
     check(options.classes == 0 || graph[graph.output].shape == output, "lathe.graph: expected an output ", output, ", got ",
           graph[graph.output].shape);
-    const json transforms = file.metadata.contains("lathe.transforms") ? parse(file.metadata, "lathe.transforms") : json::object();
+    const Listed transforms = listed_transforms(file);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i) {
         GraphNode& node = graph[i];
@@ -148,8 +147,8 @@ auto reading(const std::string& file, F f) {
     }
 }
 
-// The model's own tensors of a file: without a trainer's, and without the prefix that PyTorch's DataParallel puts before
-// every name.
+// The model's own tensors of a file: without a trainer's, and without the prefix that PyTorch's DataParallel puts
+// before every name.
 std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
     const std::string prefix = "module.";
     const bool wrapped = std::all_of(file.tensors.begin(), file.tensors.end(),
@@ -161,14 +160,14 @@ std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
 }
 
 void set_weights(Module& module, const TensorFile& stored) {
-    const TensorFile file = unpack(stored);
-    make_transforms(module, file.metadata);
+    const TensorFile file = decoded(stored);
+    make_transforms(module, listed_transforms(file));
     module.load_state(model_tensors(file));
 }
 
 }  // namespace
 
-TensorFile to_file(Model& model) {
+TensorFile to_file(Model& model, Weights weights) {
     for (const auto& [key, value] : model.metadata)
         check(!is_reserved(key), "save: the metadata name '", key, "' is reserved");
     check_scaling(model.scaling, model.input_shape().back(), "save: the scaling");
@@ -181,18 +180,19 @@ TensorFile to_file(Model& model) {
     file.metadata["lathe.options"] = to_json(model.options()).dump();
     file.metadata["lathe.class_names"] = json(model.class_names).dump(-1, ' ', false, json::error_handler_t::replace);
     file.metadata["lathe.scaling"] = json{{"mean", model.scaling.mean}, {"std", model.scaling.std}}.dump();
-    file.metadata["lathe.transforms"] = transform_kinds(model).dump();
+    file.metadata["lathe.transforms"] = json_of(model);
     const Graph graph = weights_first(trace(model, model.example(1)), model);
     file.metadata["lathe.graph"] = to_json(graph);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i)  // numbers in the network's code that are no parameter and no buffer
         if (graph[i].op == "constant") file.tensors[names[static_cast<size_t>(i)]] = graph[i].value;
+    if (weights == Weights::encoded) encode(model, file);
     return file;
 }
 
 std::unique_ptr<Model> from_file(const TensorFile& stored, const std::string& name) {
     return reading(name, [&] {
-        const TensorFile file = unpack(stored);
+        const TensorFile file = decoded(stored);
         const Metadata& metadata = file.metadata;
         check(metadata.contains("lathe.version"), "expected a whole model, got a file of weights without 'lathe.version'");
         check(metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
@@ -215,9 +215,7 @@ void load_weights(Module& module, const TensorFile& file, const std::string& nam
     reading(name, [&] { set_weights(module, file); });
 }
 
-void save(Model& model, const std::string& path, Packing packing) {
-    write_safetensors(path, packing == Packing::packed ? pack(to_file(model)) : to_file(model));
-}
+void save(Model& model, const std::string& path, Weights weights) { write_safetensors(path, to_file(model, weights)); }
 std::unique_ptr<Model> load(const std::string& path) { return from_file(read_safetensors(path), path); }
 void load_weights(Module& module, const std::string& path) { load_weights(module, read_safetensors(path), path); }
 

@@ -14,20 +14,20 @@ namespace lathe::nn {
 //   lathe.options       ModelOptions, as JSON
 //   lathe.class_names   JSON list
 //   lathe.scaling       InputScaling, as JSON
-//   lathe.transforms    kinds of the weight transforms by parameter, as JSON
-//   lathe.packed        which weights are stored packed (nn/files/encode.h)
+//   lathe.transforms    lists of weight transforms by parameter, as JSON: kind and settings
+//   lathe.encoded       how weights are encoded (nn/files/encode.h)
 // and Model::metadata. Tensors named "optim.…" are a trainer's own and are passed over.
 
-// Packed, masked weights take the room of what is left of them, and cannot grow back.
+// Encoded, weights take the room of what their transforms leave of them: masked ones cannot grow back.
 // Error: as write_safetensors, or the model has a scaling, class names or metadata that load would refuse.
-enum class Packing { dense, packed };
-void save(Model& model, const std::string& path, Packing packing = Packing::dense);
+enum class Weights { dense, encoded };
+void save(Model& model, const std::string& path, Weights weights = Weights::dense);
 // Error: as read_safetensors, or the file is not a model: no or another version, a graph that does not
 // hold, tensors missing, left over or of another shape or type. One line that names the file.
 std::unique_ptr<Model> load(const std::string& path);
 
 // The same without the disk; `name` stands for the file in errors.
-TensorFile to_file(Model& model);
+TensorFile to_file(Model& model, Weights weights = Weights::dense);
 std::unique_ptr<Model> from_file(const TensorFile& file, const std::string& name);
 
 // Sets parameters, buffers and weight transforms of a module that is there: from a saved model, or from the file of a

@@ -57,16 +57,19 @@ Shape chwn_shape(Shape shape) {
 // A convolution or linear layer, by sparse kernels where enough of its weights are zero.
 Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
     const kernels::Conv2dShape shape = conv2d_shape(graph, node);
+    const kernels::SparsePattern pattern = weight_pattern(graph, node, shape);
     if (is_chwn(node)) {
         const bool pool = node.attributes.has("max_pool") && node.attributes.integer("max_pool") == 2;
-        const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::chwn::prepare(shape, weight.data<float>(), pool);
+        const std::shared_ptr<const kernels::PreparedConv2d> layer =
+            kernels::chwn::prepare(shape, weight.data<float>(), pattern, pool);
         return [layer, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
             Tensor y = result(shape, x[3]);
             layer->forward(kernels::chwn::images(), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
             return y;
         };
     }
-    const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::sparse::prepare_fastest(shape, weight.data<float>());
+    const std::shared_ptr<const kernels::PreparedConv2d> layer =
+        kernels::sparse::prepare_fastest(shape, weight.data<float>(), pattern);
     const int64_t image = shape.in_h * shape.in_w * shape.in_c;
     return [layer, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
         Shape out = shape;

@@ -43,7 +43,9 @@ Cost cost_of(const Graph& graph, const GraphNode& node) {
         if (!weight || !fits(node.inputs[0])) return {0, kNever};
         kernels::Conv2dShape shape = conv2d_shape(graph, node);
         shape.batch = kernels::chwn::images();
-        return {kernels::sparse::fastest_cycles(shape, weight.data<float>()), kernels::chwn::cycles(shape, weight.data<float>())};
+        const kernels::SparsePattern pattern = weight_pattern(graph, node, shape);
+        return {kernels::sparse::fastest_cycles(shape, weight.data<float>(), pattern),
+                kernels::chwn::cycles(shape, weight.data<float>(), pattern)};
     }
     const auto same = [&](int index) {
         return index >= 0 && node_of(graph, index).activation && fits(index) &&
@@ -110,6 +112,12 @@ bool pools_convolution(const Graph& graph, const GraphNode& node, const std::vec
 }
 
 }  // namespace
+
+kernels::SparsePattern weight_pattern(const Graph& graph, const GraphNode& node, const kernels::Conv2dShape& shape) {
+    const auto& lowered = node_of(graph, node.inputs[1]).lowered;
+    const kernels::Pattern pattern = lowered ? lowered->pattern : kernels::Pattern{};
+    return kernels::kernel_pattern(pattern, shape.out_c / shape.groups, shape.in_c / shape.groups);
+}
 
 GraphNode in_chwn(const GraphNode& node) {
     GraphNode copy = node;

@@ -1,5 +1,6 @@
 #pragma once
 #include "lathe/core/graph/graph.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
 
 namespace lathe::nn {
 
@@ -10,6 +11,9 @@ namespace lathe::nn {
 // images than a vector has lanes, stays as it was. A 2x2 maximum of what a convolution in CHWN alone makes becomes its attribute
 // "max_pool", and the convolution's shape is that of the maximum.
 Graph arrange(const Graph& graph);
+
+// The sparse kernels' pattern for the weight of a convolution or linear layer, as its mask has it.
+kernels::SparsePattern weight_pattern(const Graph& graph, const GraphNode& node, const kernels::Conv2dShape& shape);
 
 inline bool is_chwn(const GraphNode& node) { return node.layout == Layout::chwn; }  // its result is
 

@@ -2,7 +2,6 @@
 
 #include "lathe/core/files/safetensors.h"
 #include "lathe/nn/mask.h"
-#include "lathe/nn/files/encode.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/fuzz/fuzz.h"
@@ -13,7 +12,7 @@ namespace lathe::fuzz {
 
 namespace {
 
-TensorFile saved() {
+TensorFile saved(nn::Weights weights) {
     const auto model = nn::make_model("lenet5", {.width = 0.5});
     for (const auto& [name, parameter] : model->named_parameters())
         if (parameter->shape().rank() > 1) {
@@ -22,7 +21,7 @@ TensorFile saved() {
             parameter->add_transform(std::make_unique<nn::Mask>(mask));
         }
     model->class_names = std::vector<std::string>(10, "digit");
-    return nn::to_file(*model);
+    return nn::to_file(*model, weights);
 }
 
 void edit(TensorFile& file, Bytes script) {
@@ -47,9 +46,9 @@ void edit(TensorFile& file, Bytes script) {
 std::vector<std::string> seeds() { return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8)}; }
 
 void read(Bytes bytes) {
-    static const TensorFile dense = saved(), packed = nn::pack(dense);
+    static const TensorFile dense = saved(nn::Weights::dense), encoded = saved(nn::Weights::encoded);
     if (bytes.empty()) return;
-    const TensorFile& from = static_cast<size_t>(bytes[0]) % 2 ? packed : dense;
+    const TensorFile& from = static_cast<size_t>(bytes[0]) % 2 ? encoded : dense;
     TensorFile file{.tensors = {}, .metadata = from.metadata};
     for (const auto& [name, tensor] : from.tensors) file.tensors[name] = tensor.clone();
     edit(file, bytes.subspan(1));

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "lathe/core/tape/gradcheck.h"
+#include "lathe/core/ops/matmul.h"
 #include "lathe/nn/layers/activation.h"
 #include "lathe/nn/blocks/basic_block.h"
 #include "lathe/nn/layers/dropout.h"
@@ -19,6 +20,7 @@
 #include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/registry.h"
+#include "lathe/optim/optimizer.h"
 #include "lathe/tests/nn/random_tensor.h"
 
 using namespace lathe;
@@ -91,7 +93,7 @@ TEST_CASE("layers compute with the sizes that their tensors have after surgery")
         for (const auto& [name, parameter] : block.named_parameters())
             if (name == "conv.1.1.weight" || name == "conv.1.1.bias")
                 for (int64_t i = 0; i < 8; ++i)
-                    if (!kept[static_cast<size_t>(i)]) parameter->value().mutable_data<float>()[i] = 0;
+                    if (!kept[static_cast<size_t>(i)]) parameter->mutable_value().mutable_data<float>()[i] = 0;
         block.eval();
         const Tensor before = block(x).value();
         for (const auto& [name, parameter] : block.named_parameters()) {
@@ -123,10 +125,8 @@ struct Substitute : WeightTransform {
     void set(const Variable& v) { value = v, ++count; }
 
     std::string kind() const override { return "substitute"; }
-    Variable apply(const Variable&) override { return value; }
-    void select_(int, const std::vector<int64_t>&) override {}
-    std::map<std::string, Tensor> state() const override { return {}; }
-    void load_state(const std::map<std::string, Tensor>&) override {}
+    Stage stage() const override { return Stage::quantize; }
+    Variable apply(const Variable&, Box&) override { return value; }
     std::string describe() const override { return "substitute"; }
     uint64_t version() const override { return count; }
 };
@@ -222,4 +222,53 @@ TEST_CASE("layers refuse options that make no sense") {
     Sequential net;
     net.add<ReLU>("relu");
     CHECK(message_of([&] { net.add<ReLU>("relu"); }) == "module: the name 'relu' is taken");
+}
+
+namespace {
+
+// One weight used by two layers, and a layer used twice.
+struct Tied : Module {
+    struct Holder : Module {
+        Parameter own{Tensor::full({2, 2}, 1), {.kind = FileOrder::plain}};
+        Parameter* weight = &own;
+        Holder() = default;
+        explicit Holder(Holder& other) : weight(&other.own) {}
+        void enter() { parameter("weight", *weight); }
+        Variable forward(const Variable& x) override { return ops::matmul(x, weight->effective()); }
+    };
+    Holder encoder, decoder{encoder};
+    BatchNorm norm{{.channels = 2}};
+    Tied() {
+        encoder.enter(), decoder.enter();
+        child("encoder", encoder), child("decoder", decoder);
+        child("norm", norm), child("again", norm);
+    }
+    Variable forward(const Variable& x) override { return norm(decoder(norm(encoder(x)))); }
+};
+
+}  // namespace
+
+TEST_CASE("a tied weight is stepped, counted and saved once, under its first name; files may use the others") {
+    Tied net;
+    CHECK(net.parameter_count() == 4 + 4);
+    std::vector<std::string> names;
+    for (const auto& [name, parameter] : net.named_parameters()) names.push_back(name);
+    CHECK(names == std::vector<std::string>{"encoder.weight", "norm.weight", "norm.bias"});
+    CHECK(net.named_parameters("decoder").front().first == "encoder.weight");
+    net.encoder.own.set_grad(Tensor::full({2, 2}, 1));
+    optim::sgd({.lr = 0.1, .momentum = 0})->step(net);
+    CHECK(net.encoder.own.value().at(0) == doctest::Approx(0.9));
+
+    auto state = net.state();
+    CHECK(state.size() == 5);
+    Tied other;
+    other.load_state(state);
+    CHECK(same(other.encoder.own.value(), net.encoder.own.value()));
+    // PyTorch's state_dict has both names.
+    state["decoder.weight"] = Tensor::full({2, 2}, 3);
+    CHECK(message_of([&] { other.load_state(state); }) == "load: the names of 'encoder.weight' have different tensors");
+    state.erase("encoder.weight");
+    state["again.running_mean"] = state.at("norm.running_mean");
+    other.load_state(state);
+    CHECK(other.encoder.own.value().at(0) == 3);
 }

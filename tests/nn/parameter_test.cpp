@@ -29,7 +29,7 @@ TEST_CASE("the effective weight is computed again when the value or a transform 
     auto& mask = dynamic_cast<Mask&>(weight.add_transform(std::make_unique<Mask>(Tensor::full({2}, 1, DType::u8))));
     const Variable first = weight.effective();
     CHECK(weight.effective().value().shares_storage(first.value()));
-    weight.value().fill_(5);
+    weight.mutable_value().fill_(5);
     CHECK(weight.effective().value().at(0) == 5);
     mask.set_mask(Tensor::of<uint8_t>({2}, {0, 1}));
     CHECK(weight.effective().value().at(0) == 0);
@@ -53,8 +53,13 @@ TEST_CASE("transforms that cannot be added") {
           "parameter: expected one 'mask' transform, got a second");
     CHECK(message_of([] { Mask(Tensor::full({2}, 1)); }) == "mask: expected elements of type u8, got f32");
     Parameter other(Tensor::full({3}, 3));
-    other.add_transform(std::make_unique<Mask>(Tensor::full({2}, 1, DType::u8)));
-    CHECK(message_of([&] { other.effective(); }) == "mask: expected a weight of shape [2], got [3]");
+    CHECK(message_of([&] { other.add_transform(std::make_unique<Mask>(Tensor::full({2}, 1, DType::u8))); }) ==
+          "mask: weight transform: expected a tensor that lies along its weight of shape [3], got [2]");
+    other.add_transform(std::make_unique<Mask>(Tensor::full({3}, 1, DType::u8)));
+    other.set_value(Tensor::full({2}, 3));
+    CHECK(message_of([&] { other.effective(); }) == "weight transform: expected a tensor that lies along its weight of shape [2], got [3]");
+    CHECK(message_of([] { Mask(Tensor::of<uint8_t>({4}, {1, 1, 1, 0}), kernels::parse_pattern("2:4")); }) ==
+          "mask: expected the pattern 2:4, got a mask without it");
 }
 
 TEST_CASE("selection moves value, gradient, slots and mask together") {

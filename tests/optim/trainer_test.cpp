@@ -254,7 +254,7 @@ TEST_CASE("trainer: weights that are not finite are not saved") {
     optim::FitOptions options{.epochs = 3, .batch = 16, .out = folder.path};
     options.on_batch = [&](const optim::BatchReport& report) {
         if (report.epoch < 2 || report.batch < 2) return;
-        net->named_parameters()[0].second->value().fill_(std::numeric_limits<double>::infinity());
+        net->named_parameters()[0].second->mutable_value().fill_(std::numeric_limits<double>::infinity());
         trainer.request_stop();
     };
     CHECK(contains(error_of([&] { trainer.fit(stripes(64), stripes(30, 2), options); }), "36 elements of 'conv.weight' are not finite"));
@@ -370,12 +370,12 @@ TEST_CASE("trainer: after the first epoch no step asks the system for memory") {
 TEST_CASE("ema: averages with a ramp, swaps and goes back") {
     auto net = toy_net();
     nn::Parameter& bias = *net->named_parameters().back().second;
-    bias.value().fill_(1);
+    bias.mutable_value().fill_(1);
     optim::Ema ema(*net, 0.99);
-    bias.value().fill_(2);
+    bias.mutable_value().fill_(2);
     ema.update(0);  // d = 0.1
     CHECK(ema.state().at("fc.bias").at(0) == doctest::Approx(1.9));
-    bias.value().fill_(3);
+    bias.mutable_value().fill_(3);
     ema.update(1);  // d = 2 / 11
     const double average = 3 - (3 - 1.9) * 2 / 11;
     {

@@ -143,7 +143,7 @@ std::unique_ptr<nn::Model> question_5(const Lab& lab, const compress::Sensitivit
                 100.0 * static_cast<double>(size.packed_bytes) / static_cast<double>(size.dense_bytes), accuracy(*model, lab));
     histograms(lab, *model, "weights_pruned");
     fine_tune(lab, *model);  // masks hold: they are part of the weight
-    nn::save(*model, lab.out + "/sparse.safetensors", nn::Packing::packed);
+    nn::save(*model, lab.out + "/sparse.safetensors", nn::Weights::encoded);
     histograms(lab, *model, "weights_finetuned");
     return model;
 }

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <optional>
 #include <string>
 
 #include "lathe/core/kernels/conv2d/conv2d.h"
@@ -8,41 +7,6 @@
 #include "lathe/core/kernels/sparse/prepared.h"
 
 namespace lathe::kernels::sparse {
-namespace {
-
-// Values that a pattern stores for weights [K, taps, C] of one group after another, or -1 if it cannot hold them.
-int64_t stored_in_blocks(const Conv2dShape& g, const float* weight, int64_t height, int64_t width) {
-    const int64_t row = g.kernel_h * g.kernel_w * (g.in_c / g.groups);
-    if (g.out_c / g.groups % height != 0 || g.in_c / g.groups % width != 0) return -1;
-    int64_t stored = 0;
-    for (int64_t k = 0; k < g.out_c; k += height)
-        for (int64_t i = 0; i < row; i += width) {
-            bool any = false;
-            for (int64_t j = 0; j < height * width; ++j) any |= weight[(k + j % height) * row + i + j / height] != 0;
-            stored += any ? height * width : 0;
-        }
-    return stored;
-}
-
-int64_t stored_of_four(const Conv2dShape& g, const float* weight, int64_t kept) {
-    const int64_t count = g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
-    if (g.in_c / g.groups % 4 != 0) return -1;
-    for (int64_t i = 0; i < count; i += 4)
-        if (4 - std::count(weight + i, weight + i + 4, 0.0f) > kept) return -1;
-    return count / 4 * kept;
-}
-
-}  // namespace
-
-SparsePattern pattern_of(const Conv2dShape& g, const float* weight) {
-    const int64_t kept = nonzeros(g, weight);
-    const auto fits = [&](int64_t stored) { return stored >= 0 && stored * 100 <= kept * 105; };
-    if (fits(stored_in_blocks(g, weight, 4, 1))) return SparsePattern::column_blocks;
-    if (fits(stored_in_blocks(g, weight, 1, 4))) return SparsePattern::row_blocks;
-    if (fits(stored_of_four(g, weight, 1))) return SparsePattern::one_of_four;
-    if (fits(stored_of_four(g, weight, 2))) return SparsePattern::two_of_four;
-    return SparsePattern::unstructured;
-}
 
 bool faster(const Conv2dShape& g, SparsePattern pattern, double sparsity) {
     constexpr int64_t kPixels = 16;
@@ -54,18 +18,14 @@ bool faster(const Conv2dShape& g, SparsePattern pattern, double sparsity) {
     return false;
 }
 
-// The weights' own pattern where that is faster than dense.
-std::optional<SparsePattern> chosen(const Conv2dShape& g, const float* weight) {
+static bool faster(const Conv2dShape& g, const float* weight, SparsePattern pattern) {
     const int64_t count = g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
     const double sparsity = 1 - static_cast<double>(nonzeros(g, weight)) / static_cast<double>(count);
-    if (sparsity < 0.25) return {};  // no pattern gains
-    const SparsePattern pattern = pattern_of(g, weight);
-    return faster(g, pattern, sparsity) ? std::optional(pattern) : std::nullopt;
+    return sparsity >= 0.25 && faster(g, pattern, sparsity);  // below, no pattern gains
 }
 
-std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& g, const float* weight) {
-    const std::optional<SparsePattern> pattern = chosen(g, weight);
-    return pattern ? prepare(g, weight, *pattern) : conv2d_prepare(g, weight);
+std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& g, const float* weight, SparsePattern pattern) {
+    return faster(g, weight, pattern) ? prepare(g, weight, pattern) : conv2d_prepare(g, weight);
 }
 
 // Multiply-adds that the kernels make of each lane and cycle (measured on a Zen 5 with AVX-512, at batches of 32).
@@ -75,11 +35,10 @@ double dense_cycles(const Conv2dShape& g) {
     return static_cast<double>(g.macs()) / (rate * table().sparse.lanes);
 }
 
-double fastest_cycles(const Conv2dShape& g, const float* weight) {
-    const std::optional<SparsePattern> pattern = chosen(g, weight);
-    if (!pattern) return dense_cycles(g);
+double fastest_cycles(const Conv2dShape& g, const float* weight, SparsePattern pattern) {
+    if (!faster(g, weight, pattern)) return dense_cycles(g);
     const int64_t count = nonzeros(g, weight);
-    return best_tiling(lined_up(g), *pattern, count, kTransposing).cycles(*pattern, count, kTransposing);
+    return best_tiling(lined_up(g), pattern, count, kTransposing).cycles(pattern, count, kTransposing);
 }
 
 }  // namespace lathe::kernels::sparse

@@ -24,15 +24,14 @@ Conv2dShape batched(const Conv2dShape& g, bool pool = false) {
 }
 
 // Any weights are unstructured ones, too.
-SparsePattern pattern_for(const Conv2dShape& g, const float* weight, bool pool) {
-    const SparsePattern pattern = sparse::pattern_of(g, weight);
+SparsePattern pattern_for(SparsePattern pattern, bool pool) {
     return pool && !sparse::has_even_tile(pattern) ? SparsePattern::unstructured : pattern;
 }
 
 class ChwnConv2d final : public PreparedConv2d {
 public:
-    ChwnConv2d(const Conv2dShape& g, const float* weight, bool pool)
-        : pool_(pool), weights_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::kCopying, pool) {
+    ChwnConv2d(const Conv2dShape& g, const float* weight, SparsePattern pattern, bool pool)
+        : pool_(pool), weights_(batched(g, pool), weight, pattern_for(pattern, pool), sparse::kCopying, pool) {
         const Conv2dShape& s = weights_.tiling.shape;
         for (int64_t row = 0; row < s.out_h; row += weights_.tiling.tile.height)
             for (int64_t column = 0; column < s.out_w; column += weights_.tiling.tile.width)
@@ -152,14 +151,13 @@ void leave(int64_t pixels, int64_t channels, const float* x, float* y) {
     });
 }
 
-std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight, bool pool) {
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight, SparsePattern pattern, bool pool) {
     if (!pool && ChwnDepthwiseConv2d::suits(shape)) return std::make_unique<ChwnDepthwiseConv2d>(shape, weight);
-    return std::make_unique<ChwnConv2d>(shape, weight, pool);
+    return std::make_unique<ChwnConv2d>(shape, weight, pattern, pool);
 }
 
-double cycles(const Conv2dShape& g, const float* weight) {
+double cycles(const Conv2dShape& g, const float* weight, SparsePattern pattern) {
     if (ChwnDepthwiseConv2d::suits(g)) return sparse::dense_cycles(batched(g));
-    const SparsePattern pattern = sparse::pattern_of(g, weight);
     const int64_t count = sparse::nonzeros(g, weight);
     return sparse::best_tiling(batched(g), pattern, count, sparse::kCopying).cycles(pattern, count, sparse::kCopying);
 }

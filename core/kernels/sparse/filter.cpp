@@ -15,17 +15,6 @@ int64_t kept_of_four(SparsePattern pattern) {
 
 }  // namespace
 
-const char* name_of(SparsePattern pattern) {
-    switch (pattern) {
-        case SparsePattern::unstructured: return "unstructured";
-        case SparsePattern::one_of_four: return "1:4";
-        case SparsePattern::two_of_four: return "2:4";
-        case SparsePattern::row_blocks: return "1x4";
-        case SparsePattern::column_blocks: return "4x1";
-    }
-    return "?";
-}
-
 SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups,
                            const float* weight, int64_t chunk)
     : pattern_(pattern), out_c_(out_c), taps_(taps), in_per_group_(in_per_group), groups_(groups), chunk_(chunk) {

@@ -3,18 +3,9 @@
 #include <vector>
 
 #include "lathe/core/kernels/dispatch/sparse_table.h"
+#include "lathe/core/kernels/sparse/pattern.h"
 
 namespace lathe::kernels {
-
-// Where weights [K, R, S, C/G] may be other than zero.
-enum class SparsePattern {
-    unstructured,
-    one_of_four,    // one of every 4 neighbouring input channels
-    two_of_four,    // two of them
-    row_blocks,     // 1x4: 4 neighbouring input channels together
-    column_blocks,  // 4x1: 4 neighbouring output channels together
-};
-const char* name_of(SparsePattern pattern);  // "unstructured", "1:4", "2:4", "1x4", "4x1"
 
 // The weights of a convolution or, with one tap, of a linear layer that are not zero, in the order that the sparse kernels
 // read them: a chunk of input channels, 16 output channels, one of these. A weight takes 4 bytes and its index 4

@@ -73,7 +73,7 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
     options.seed = 1;
     scan_sensitivity(model, stripes(30), options);
     CHECK(points == 4);
-    model.named_parameters("fc.weight").front().second->value().fill_(1);
+    model.named_parameters("fc.weight").front().second->mutable_value().fill_(1);
     scan_sensitivity(model, stripes(30), options);
     CHECK(points == 6);
     write_file_atomically(options.cache, "{broken");

@@ -59,7 +59,7 @@ struct Composed : nn::Module {
 void silence(const ChannelGroup& group, int64_t channel, const std::map<std::string, nn::Parameter*>& parameters) {
     for (const ChannelMember& member : group.members) {
         if (member.use == ChannelUse::reader || !member.parameter) continue;
-        Tensor& value = parameters.at(member.name)->value();
+        Tensor value = parameters.at(member.name)->mutable_value();
         int64_t inner = 1;
         for (int axis = member.axis + 1; axis < value.rank(); ++axis) inner *= value.dim(axis);
         REQUIRE(member.axis == 0);

@@ -189,9 +189,9 @@ TEST_CASE("importance of single channels, by hand") {
 
 TEST_CASE("a channel that the loss does not feel has no importance by Taylor's formula") {
     const auto model = nn::make_model("resnet8", {.width = 0.5});
-    for (const char* name : {"layer1.bn1.weight", "layer1.bn1.bias"}) parameter(*model, name).value().mutable_data<float>()[2] = 0;
+    for (const char* name : {"layer1.bn1.weight", "layer1.bn1.bias"}) parameter(*model, name).mutable_value().mutable_data<float>()[2] = 0;
     nn::Parameter& next = parameter(*model, "layer1.conv2.weight");  // [8, 3, 3, 8]
-    for (int64_t i = 2; i < next.value().numel(); i += 8) next.value().mutable_data<float>()[i] = 0;
+    for (int64_t i = 2; i < next.value().numel(); i += 8) next.mutable_value().mutable_data<float>()[i] = 0;
     const auto images = data::shapes(data::Split::train, {.count = 128});
     ChannelGroups groups(*model, input_of(*model));
     const auto scores = channel_importance(groups, *model, {.kind = ChannelImportance::taylor, .data = &images, .images = 64});
@@ -246,7 +246,7 @@ TEST_CASE("ratios of single layers, and layers to be skipped") {
 TEST_CASE("ranked together, the channels with small scales go, but never a whole group") {
     const auto model = nn::make_model("vgg-cifar", {.width = 0.125});
     for (const auto& [name, p] : model->named_parameters())
-        if (name.ends_with("bn3.weight")) p->value().fill_(0.01);
+        if (name.ends_with("bn3.weight")) p->mutable_value().fill_(0.01);
     const auto report = prune_channels(*model, input_of(*model),
                                        {.ratio = 0.12, .global = true, .max_ratio = 0.75, .importance = {.kind = ChannelImportance::batch_norm}});
     CHECK(report.groups[3].before == 32);

@@ -123,9 +123,3 @@ TEST_CASE("mask: importance -infinity is never kept, NaN is an error") {
     CHECK_THROWS_AS(make_mask(Tensor::of<float>({2}, {1, std::nanf("")}), 0.5), Error);
     CHECK_THROWS_AS(make_mask(importance, 1.1), Error);
 }
-
-TEST_CASE("pattern: spelled as printed, everything else is refused") {
-    for (const char* text : {"unstructured", "2:4", "1:4", "1x4", "4x1", "8x8"}) CHECK(parse_pattern(text).str() == text);
-    for (const char* text : {"", "4:2", "4:4", "0:4", "2:", "2x", "x4", "0x4", "2:4:8", "1x4 ", "-1x4", "block"})
-        CHECK_THROWS_AS(parse_pattern(text), Error);
-}

@@ -86,7 +86,7 @@ TEST_CASE("prune: sparsities by layer, the last pattern wins, some are skipped")
 
 TEST_CASE("prune: globally, one threshold for all layers but those with a sparsity of their own") {
     auto net = two_convs();
-    parameter(*net, "conv1.weight").value().fill_(10);
+    parameter(*net, "conv1.weight").mutable_value().fill_(10);
     const WeightReport report = prune_magnitude(*net, {.sparsity = 0.5, .layers = {{"fc", 0.25}}, .global = true});
     CHECK(report.layers[0].zeros == 0);
     CHECK(report.layers[1].zeros == 324);  // half of conv1 and conv2 together
@@ -113,7 +113,7 @@ TEST_CASE("prune: a pruned model is pruned on from its masks") {
     prune_magnitude(*net, {.sparsity = 0.5});
     const Tensor first = parameter(*net, "fc.weight").find_transform<nn::Mask>()->mask();
     // The masked weights would be worth the most, were they not masked.
-    Tensor& dense = parameter(*net, "fc.weight").value();
+    Tensor dense = parameter(*net, "fc.weight").mutable_value();
     for (int64_t i = 0; i < dense.numel(); ++i)
         if (!first.at(i)) dense.mutable_data<float>()[i] = 100;
     const WeightReport report = prune_magnitude(*net, {.sparsity = 0.75});
@@ -133,7 +133,7 @@ TEST_CASE("prune: regrowth lets the masks of one pruner open again, never those 
     const Tensor before = parameter(*net, "fc.weight").find_transform<nn::Mask>()->mask();
     WeightPruner pruner(*net, {.sparsity = 0.5});
     pruner.prune();
-    Tensor& dense = parameter(*net, "fc.weight").value();
+    Tensor dense = parameter(*net, "fc.weight").mutable_value();
     dense.fill_(0);
     float* w = dense.mutable_data<float>();
     for (int64_t i = 0; i < dense.numel(); ++i) w[i] = static_cast<float>(dense.numel() - i);  // the first are the greatest now

@@ -61,7 +61,7 @@ const Case kCases[] = {
 };
 
 PruneHook make_hook(nn::Module& net, const Case& c) {
-    return {net, {.sparsity = 0.8, .importance = {.kind = c.importance}}, c.schedule, c.rewinds ? toy_net(7)->state() : std::map<std::string, Tensor>{}};
+    return {net, {.sparsity = 0.8, .importance = {.kind = c.importance}}, c.schedule, c.rewinds ? std::optional<nn::Snapshot>(*toy_net(7)) : std::nullopt};
 }
 
 }  // namespace
@@ -197,8 +197,8 @@ TEST_CASE("masks survive: momentum, weight decay, averaging, checkpoints and fil
     check_masked(resumed);
     optim::Trainer(resumed, optim::adamw({.lr = 0.1, .weight_decay = 0.5})).fit(training_set(), stripes(30, 2), {.epochs = 1, .batch = 16});
     check_masked(resumed);
-    for (nn::Packing packing : {nn::Packing::dense, nn::Packing::packed}) {
-        nn::save(resumed, folder / "saved.safetensors", packing);
+    for (nn::Weights weights : {nn::Weights::dense, nn::Weights::encoded}) {
+        nn::save(resumed, folder / "saved.safetensors", weights);
         check_masked(*nn::load(folder / "saved.safetensors"));
     }
     check_masked(*nn::load(folder / "best.safetensors"));
@@ -206,19 +206,21 @@ TEST_CASE("masks survive: momentum, weight decay, averaging, checkpoints and fil
 
 TEST_CASE("rewind: weights and statistics of before, masks of now, no momentum") {
     auto net = toy_net();
-    const auto early = net->state();
+    const nn::Snapshot early(*net);
     std::map<std::string, Tensor> kept;
-    for (const auto& [name, tensor] : early) kept[name] = tensor.clone();
+    for (const auto& [name, tensor] : net->state()) kept[name] = tensor.clone();
     make_trainer(*net).fit(training_set(), stripes(30, 2), {.epochs = 1, .batch = 16});
     prune_magnitude(*net, {.sparsity = 0.5});
     const Tensor mask = mask_of(*net, "fc.weight").mask();
-    rewind(*net, kept);
+    rewind(*net, early);
     CHECK(same(mask_of(*net, "fc.weight").mask(), mask));
     for (const auto& [name, tensor] : net->state())
         if (!name.ends_with(".mask")) CHECK(same_bits(tensor, kept.at(name)));
     for (const auto& [name, parameter] : net->named_parameters()) CHECK(parameter->slots().empty());
-    kept.erase("fc.bias");
-    CHECK(message_of([&] { rewind(*net, kept); }) == "rewind: 'fc.bias' is missing");
+    nn::Sequential other;
+    other.add<nn::Linear>("head", {.in = 4, .out = 3});
+    CHECK(message_of([&] { rewind(other, early); }) == "rewind: 'head.weight' is missing");
+    CHECK(message_of([&] { rewind(*toy_net(1, 8), early); }) == "rewind: expected 'conv.weight' of shape [8, 3, 3, 1], got [4, 3, 3, 1]");
 }
 
 TEST_CASE("distill: the loss is Hinton's, and its student learns from the teacher alone") {

@@ -29,7 +29,23 @@ int64_t ones(const Tensor& mask) {
     return count;
 }
 
-TensorFile file_of(const Tensor& weight, const Tensor& mask) { return {.tensors = {{"w", weight}, {"w.mask", mask}}, .metadata = {}}; }
+// A module of one masked weight.
+struct Masked : nn::Module {
+    nn::Parameter w;
+    Masked(const Tensor& weight, const Tensor& mask) : w(weight.clone()) {
+        parameter("w", w);
+        nn::set_mask(w, mask);
+    }
+    Variable forward(const Variable& x) override { return x; }
+
+    TensorFile encoded() {
+        TensorFile file{.tensors = state(), .metadata = {{"lathe.transforms", nn::json_of(*this)}}};
+        nn::encode(*this, file);
+        return file;
+    }
+};
+
+TensorFile encoded(const Tensor& weight, const Tensor& mask) { return Masked(weight, mask).encoded(); }
 
 Tensor product(const Tensor& weight, const Tensor& mask) {
     Tensor y = weight.clone();
@@ -40,41 +56,44 @@ Tensor product(const Tensor& weight, const Tensor& mask) {
 
 }  // namespace
 
-TEST_CASE("pack: the smaller of bitmap and relative indices, byte for byte") {
+TEST_CASE("encode: the smaller of bitmap and relative indices, byte for byte") {
     const Tensor mask = Tensor::of<uint8_t>({9}, {1, 0, 0, 1, 0, 0, 0, 0, 1});
-    const TensorFile packed = nn::pack(file_of(Tensor::of<float>({9}, {1, 2, 3, 4, 5, 6, 7, 8, 9}), mask));
+    const TensorFile packed = encoded(Tensor::of<float>({9}, {1, 2, 3, 4, 5, 6, 7, 8, 9}), mask);
     CHECK(same(packed.tensors.at("w.values"), Tensor::of<float>({3}, {1, 4, 9})));
     CHECK(same(packed.tensors.at("w.index"), Tensor::of<uint8_t>({2}, {0b00001001, 1})));
-    CHECK(packed.metadata.at("lathe.packed") == R"({"w":{"encoding":"bitmap","shape":[9]}})");
+    CHECK(packed.metadata.at("lathe.encoded") == R"({"w":{"encoding":"bitmap","shape":[9]}})");
     CHECK(packed.tensors.size() == 2);
 
     Tensor far = Tensor::zeros({1200}, DType::u8);
     far.mutable_data<uint8_t>()[254] = far.mutable_data<uint8_t>()[255] = far.mutable_data<uint8_t>()[256 + 255] = 1;
-    const TensorFile relative = nn::pack(file_of(Tensor::full({1200}, 2), far));
+    const TensorFile relative = encoded(Tensor::full({1200}, 2), far);
     // 254, 0, 255 skipped, then 688 to the end.
     CHECK(same(relative.tensors.at("w.index"), Tensor::of<uint8_t>({6}, {254, 0, 255, 0, 255, 255})));
-    CHECK(nn::packed_size(far, 4).bytes == 6 + 3 * 4);
-    CHECK(nn::packed_size(far, 4).encoding == nn::Encoding::relative);
+    Masked module(Tensor::full({1200}, 2), far);
+    CHECK(nn::encode(module.w).bytes() == 6 + 3 * 4);
+    CHECK(nn::encode(module.w).how.text("encoding") == "relative");
 }
 
-TEST_CASE("pack: what is unpacked is what was packed, at every density") {
+TEST_CASE("encode: what is decoded is what was encoded, at every density") {
     for (double density : {0.0, 0.001, 0.01, 0.1, 0.2, 0.5, 1.0})
         for (int64_t count : {1, 7, 8, 255, 256, 510, 5000}) {
             CAPTURE(density);
             CAPTURE(count);
             const Tensor mask = mask_with(count, density, static_cast<uint64_t>(count)), weight = random_tensor({count});
-            const TensorFile packed = nn::pack(file_of(weight, mask)), back = nn::unpack(packed);
+            Masked module(weight, mask);
+            const TensorFile packed = module.encoded();
+            const TensorFile back = nn::decoded(packed);
             CHECK(same(back.tensors.at("w.mask"), mask));
             CHECK(same(back.tensors.at("w"), product(weight, mask)));
             CHECK(back.tensors.size() == 2);
-            CHECK(back.metadata.empty());
+            CHECK(back.metadata.size() == 1);
             const auto bytes = static_cast<int64_t>(packed.tensors.at("w.values").bytes() + packed.tensors.at("w.index").bytes());
-            CHECK(nn::packed_size(mask, 4).bytes == bytes);
+            CHECK(nn::encode(module.w).bytes() == bytes);
             CHECK(bytes <= ones(mask) * 4 + (count + 7) / 8);
         }
 }
 
-TEST_CASE("pack: a pruned model's file is smaller, and is the same model") {
+TEST_CASE("encode: a pruned model's file is smaller, and is the same model") {
     const TemporaryFolder folder;
     seed(1);
     auto model = nn::make_model("lenet5");
@@ -84,26 +103,27 @@ TEST_CASE("pack: a pruned model's file is smaller, and is the same model") {
             parameter->add_transform(std::make_unique<nn::Mask>(mask.reshape(parameter->shape())));
         }
     nn::save(*model, folder / "dense.safetensors");
-    nn::save(*model, folder / "packed.safetensors", nn::Packing::packed);
+    nn::save(*model, folder / "packed.safetensors", nn::Weights::encoded);
     CHECK(std::filesystem::file_size(folder / "packed.safetensors") * 5 < std::filesystem::file_size(folder / "dense.safetensors"));
     const auto back = nn::load(folder / "packed.safetensors");
     const Tensor x = random_tensor({2, 28, 28, 1});
     const NoGrad no_grad;
     CHECK(same((*back)(x).value(), (*model)(x).value()));
-    nn::save(*back, folder / "again.safetensors", nn::Packing::packed);
+    nn::save(*back, folder / "again.safetensors", nn::Weights::encoded);
     CHECK(read_file(folder / "again.safetensors") == read_file(folder / "packed.safetensors"));
     CHECK(read_safetensors(folder / "packed.safetensors").tensors.count("conv1.weight.values") == 1);  // any reader can
 }
 
-TEST_CASE("pack: damage is one clear line") {
-    const TensorFile good = nn::pack(file_of(random_tensor({300}), mask_with(300, 0.02, 1)));
+TEST_CASE("encode: damage is one clear line") {
+    Masked module(random_tensor({300}), mask_with(300, 0.02, 1));
+    const TensorFile good = module.encoded();
     const auto error = [&](const std::function<void(TensorFile&)>& damage) {
         TensorFile file = good;
         damage(file);
-        return message_of([&] { nn::unpack(file); });
+        return message_of([&] { nn::decoded(file); });
     };
     CHECK(error([](TensorFile&) {}) == "no error");
-    CHECK(error([](TensorFile& f) { f.tensors.erase("w.index"); }) == "lathe.packed: 'w.index' is missing");
+    CHECK(error([](TensorFile& f) { f.tensors.erase("w.index"); }) == "w: 'index' is missing");
     CHECK(error([](TensorFile& f) { f.tensors["w.index"] = Tensor::zeros({3}); }) == "w: expected an index of type u8, got f32 [3]");
     CHECK(error([](TensorFile& f) { f.tensors["w.index"] = Tensor::zeros({400}, DType::u8); }) ==
           "w: expected an index of 300 elements, got one of 400");
@@ -115,6 +135,6 @@ TEST_CASE("pack: damage is one clear line") {
                              R"({"w":{"encoding":"relative","shape":[4294967296,4294967296]}})", R"({"w":{"encoding":"relative","shape":[-1]}})",
                              R"({"w":{"encoding":"relative","shape":"x"}})", R"({"x":{"encoding":"relative","shape":[300]}})"}) {
         CAPTURE(text);
-        CHECK(error([&](TensorFile& f) { f.metadata["lathe.packed"] = text; }) != "no error");
+        CHECK(error([&](TensorFile& f) { f.metadata["lathe.encoded"] = text; }) != "no error");
     }
 }

@@ -232,9 +232,14 @@ TEST_CASE("files with wrong claims are refused in one line") {
     CHECK(failure("lathe.class_names", "[1]") == "m: lathe.class_names: expected a text");
     CHECK(failure("lathe.scaling", R"({"mean":[0],"std":[0]})").starts_with("m: lathe.scaling: expected no means"));
     CHECK(failure("lathe.scaling", R"({"mean":[0,0],"std":[1,1]})").starts_with("m: lathe.scaling: expected no means"));
-    CHECK(failure("lathe.transforms", R"({"conv1.weight":["maks"]})") == "m: weight transform: unknown kind 'maks'");
-    CHECK(failure("lathe.transforms", R"({"conv9.weight":["mask"]})") == "m: lathe.transforms: 'conv9.weight' is not part of this model");
-    CHECK(failure("lathe.transforms", R"({"conv1.weight":["mask"]})") == "m: load: 'conv1.weight.mask' is missing");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"maks"}]})") == "m: weight transform: unknown kind 'maks'");
+    CHECK(failure("lathe.transforms", R"({"conv9.weight":[{"kind":"mask"}]})") == "m: lathe.transforms: 'conv9.weight' is not part of this model");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask"}]})") == "m: load: 'conv1.weight.mask' is missing");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":["mask"]})") == "m: lathe.transforms: expected an object with 'kind'");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask","bits":4}]})") ==
+          "m: weight transform: expected the settings {} of kind 'mask', got {\"bits\":4}");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask"},{"kind":"mask"}]})") ==
+          "m: parameter: expected one 'mask' transform, got a second");
 }
 
 TEST_CASE("another number of classes: all but the last layer is kept") {

@@ -39,11 +39,11 @@ TEST_CASE("graph runner: the same bits as whole runs, whatever weight changes, f
             CAPTURE(path);
             const Tensor before = parameter->value().clone();
             for (double factor : {0.5, -2.0}) {
-                float* w = parameter->value().mutable_data<float>();
+                float* w = parameter->mutable_value().mutable_data<float>();
                 for (int64_t i = 0; i < before.numel(); ++i) w[i] = static_cast<float>(factor) * before.data<float>()[i];
                 CHECK(same_bits(runner.output_with(path, parameter->effective().value()), evaluated(*model, x)));
             }
-            parameter->value().copy_(before);
+            parameter->mutable_value().copy_(before);
             ++layers;
         }
         CHECK(layers >= 10);
@@ -66,11 +66,11 @@ TEST_CASE("graph runner: weights that are read twice, never, or computed with; a
     const Tensor dense = runner.output();
     for (auto& [name, parameter] : net.named_parameters("a.weight")) {
         const Tensor changed = random_tensor({4, 4}, 5), before = parameter->value().clone();
-        parameter->value().copy_(changed);
+        parameter->mutable_value().copy_(changed);
         const Tensor expected = evaluated(net, x);
         CHECK(same_bits(runner.output_with(name, changed), expected));
         CHECK_FALSE(same_bits(expected, dense));
-        parameter->value().copy_(before);
+        parameter->mutable_value().copy_(before);
     }
     CHECK(same_bits(runner.output_with("unused.weight", Tensor::zeros({2, 2})), dense));
     runner.output_with("b.weight", net.b.weight.value());

@@ -46,7 +46,7 @@ void settle(Module& module) {
     }
     for (auto& [name, parameter] : module.named_parameters())
         if (parameter->shape().rank() == 1) {
-            float* to = parameter->value().mutable_data<float>();
+            float* to = parameter->mutable_value().mutable_data<float>();
             for (int64_t i = 0; i < parameter->value().numel(); ++i) to[i] += 0.3f * static_cast<float>(random.normal());
         }
 }
@@ -248,7 +248,7 @@ TEST_CASE("inference gives the same bits for one and two threads, and keeps the 
     set_threads(1);
     const Tensor one = run(x);
     set_threads(2);
-    for (auto& [name, parameter] : model->named_parameters()) parameter->value().fill_(0);
+    for (auto& [name, parameter] : model->named_parameters()) parameter->mutable_value().fill_(0);
     const Tensor two = run(x);
     set_threads(before);
     CHECK(std::memcmp(one.raw(), two.raw(), one.bytes()) == 0);

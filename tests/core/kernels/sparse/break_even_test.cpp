@@ -93,7 +93,7 @@ TEST_CASE("the table alone chooses between sparse and dense") {
     for (const Conv2dShape& g : kShapes) {
         CAPTURE(std::string(conv2d_algorithm(g)));
         const std::vector<float> weight = half_zero(g);
-        const int64_t dense = conv2d_prepare(g, weight.data())->bytes(), sparse = sparse::prepare(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
+        const int64_t dense = conv2d_prepare(g, weight.data())->bytes(), sparse = sparse::prepare(g, weight.data())->bytes();
         REQUIRE(dense != sparse);
         for (int count : {1, 2}) {
             set_threads(count);

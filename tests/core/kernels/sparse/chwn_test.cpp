@@ -67,7 +67,7 @@ TEST_CASE("convolutions in CHWN agree with the float64 reference") {
                 std::vector<double> y(static_cast<size_t>(y_size(g))), scale(y);
                 conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
                 conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
-                const auto layer = chwn::prepare(g, weight32.data());
+                const auto layer = chwn::prepare(g, weight32.data(), pattern);
                 const std::vector<float> nothing(y.size(), NAN), ones(y.size(), 1);
                 std::vector<float> y32 = convolved(g, *layer, x32, Epilogue{bias32.data()}, nothing);
                 CHECK(relative_error(y32, y, scale) < 4);
@@ -95,8 +95,8 @@ TEST_CASE("a filter in CHWN takes the largest of every 2x2 results") {
                 const auto x = random_values<float>(x_size(g), 1), bias = random_values<float>(g.out_c, 3);
                 const Epilogue end{.bias = bias.data(), .low = 0};
                 std::vector<float> whole(static_cast<size_t>(y_size(g)), NAN), pooled(whole.size() / 4, NAN), wanted(pooled);
-                chwn::prepare(g, weight.data())->forward(g.batch, x.data(), end, whole.data());
-                chwn::prepare(g, weight.data(), true)->forward(g.batch, x.data(), end, pooled.data());
+                chwn::prepare(g, weight.data(), pattern)->forward(g.batch, x.data(), end, whole.data());
+                chwn::prepare(g, weight.data(), pattern, true)->forward(g.batch, x.data(), end, pooled.data());
                 const int64_t n = g.batch, half = g.out_w / 2;
                 const auto at = [&](int64_t row, int64_t column, int64_t i) {  // row: of all channels' maps
                     return whole[static_cast<size_t>((row * g.out_w + column) * n + i)];

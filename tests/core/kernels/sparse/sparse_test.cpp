@@ -122,15 +122,6 @@ TEST_CASE("filters that do not fit their pattern are errors") {
                          "sparse filter: 2:4 expected at most 2 weights of 4 other than zero, got more in output channel 0", Error);
 }
 
-TEST_CASE("the pattern of sparse weights is recognized") {
-    const Conv2dShape g{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1};
-    for (SparsePattern pattern : kPatterns) {
-        CAPTURE(std::string(name_of(pattern)));
-        const double density = pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four ? 0.8 : 0.1;
-        CHECK(sparse::pattern_of(g, sparse_weights(pattern, 64, 9, 64, density, 2).data()) == pattern);
-    }
-}
-
 TEST_CASE("sparse kernels are chosen from where they win") {
     const Conv2dShape winograd{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1}, strided{32, 8, 8, 64, 4, 4, 64, 3, 3, 2, 2, 1, 1};
     const Conv2dShape one_pixel{1, 1, 1, 64, 1, 1, 64, 1, 1}, depthwise{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1, 1, 1, 64};
