@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "lathe/core/error.h"
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
@@ -65,7 +66,7 @@ std::vector<Case> cases(const BreakEvenTable& table, int threads) {
                 for (int count : threads > 1 ? std::vector{1, threads} : std::vector{1}) {
                     const Conv2dShape shape = shape_of(layer, batch);
                     if (layer.dense != table.rows[r].dense || layer.channels != table.rows[r].channels) continue;
-                    if (kernels::conv2d_algorithm(shape) != table.rows[r].dense || batch * shape.out_h * shape.out_w < kPixels) continue;
+                    if (kernels::conv2d_algorithm(shape, kernels::Conv2dPass::forward).name != table.rows[r].dense || batch * shape.out_h * shape.out_w < kPixels) continue;
                     found.push_back({r, shape, count});
                 }
     return found;

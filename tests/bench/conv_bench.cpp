@@ -1,13 +1,14 @@
 // GFLOP/s of every convolution of four networks, forward, input gradient and weight gradient, and the share of what this
 // machine multiplies at most. Winograd may exceed 100%: the flops counted are those of the plain definition.
-//   build/conv-bench [--threads T] [--batch N] [--only SUBSTRING]
+// Each pass by the algorithm that is chosen for it or, with --all, one line for every algorithm that suits.
+//   build/conv-bench [--threads T] [--batch N] [--only SUBSTRING] [--all]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
@@ -82,19 +83,24 @@ const Layer kLayers[] = {
     {"mbv2 dw 576@8/2", 1, 8, 576, 576, 3, 2, -1, 1}, {"mbv2 dw 960@4", 3, 4, 960, 960, 3, 1, -1, 1},
 };
 
+constexpr Conv2dPass kPasses[] = {Conv2dPass::forward, Conv2dPass::backward_input, Conv2dPass::backward_weight};
+
 }  // namespace
 
 int main(int argc, char** argv) {
     int64_t batch = 128;
     std::string only;
-    for (int i = 1; i + 1 < argc; i += 2) {
+    bool every = false;
+    for (int i = 1; i < argc; ++i) {
         const std::string option = argv[i];
-        if (option == "--threads") set_threads(std::atoi(argv[i + 1]));
-        else if (option == "--batch") batch = std::atoll(argv[i + 1]);
-        else if (option == "--only") only = argv[i + 1];
+        if (option == "--all") every = true;
+        if (i + 1 == argc || option == "--all") continue;
+        if (option == "--threads") set_threads(std::atoi(argv[++i]));
+        else if (option == "--batch") batch = std::atoll(argv[++i]);
+        else if (option == "--only") only = argv[++i];
     }
     std::printf("%s, %d threads, batch %lld\n", name_of(active_isa()), threads(), static_cast<long long>(batch));
-    std::printf("%-22s %-10s %21s %21s %21s  %s\n", "layer", "algorithm", "forward", "input gradient", "weight gradient", "peak");
+    std::printf("%-22s %31s %31s %31s  %s\n", "layer", "forward", "input gradient", "weight gradient", "peak");
     std::string network;
     double total = 0, total_flop = 0;
     const auto finish = [&] {
@@ -115,21 +121,40 @@ int main(int argc, char** argv) {
         const int64_t weight_size = l.k * l.kernel * l.kernel * l.c / g.groups;
         Array x(x_size), dx(x_size), y(y_size), dy(y_size), weight(weight_size), dweight(weight_size);
         const double peak = peak_gflops(threads()), flop = 2.0 * static_cast<double>(g.macs());
-        const double times[] = {
-            best_time([&] { conv2d_forward(g, x.data(), weight.data(), nullptr, y.data()); }),
-            l.c <= 3 ? 0 : best_time([&] { conv2d_backward_input(g, dy.data(), weight.data(), dx.data()); }),
-            best_time([&] { conv2d_backward_weight(g, x.data(), dy.data(), dweight.data()); }),
+        const auto time_of = [&](const Conv2dAlgorithm& algorithm, Conv2dPass pass) {
+            switch (pass) {
+                case Conv2dPass::forward:
+                    return best_time([&] { algorithm.prepare(g, weight.data())->forward(batch, x.data(), {}, y.data()); });
+                case Conv2dPass::backward_input:  // nobody asks for the gradient of an image
+                    return l.c <= 3 ? 0 : best_time([&] { algorithm.backward_input(g, dy.data(), weight.data(), dx.data()); });
+                case Conv2dPass::backward_weight:
+                    return best_time([&] { algorithm.backward_weight(g, x.data(), dy.data(), dweight.data()); });
+            }
+            return 0.0;
         };
-        std::printf("%-22s %-10s", l.name, conv2d_algorithm(g));
-        for (double time : times) {
+        std::printf("%-22s", l.name);
+        for (Conv2dPass pass : kPasses) {
+            const Conv2dAlgorithm& algorithm = conv2d_algorithm(g, pass);
+            const double time = time_of(algorithm, pass);
             if (time > 0)
-                std::printf(" %7.2f ms %5.0f %3.0f%%", time * 1e3, flop / time * 1e-9, flop / time * 1e-7 / peak);
+                std::printf(" %-9s %7.2f ms %5.0f %3.0f%%", algorithm.name, time * 1e3, flop / time * 1e-9,
+                            flop / time * 1e-7 / peak);
             else
-                std::printf(" %21s", "-");
+                std::printf(" %31s", "-");
             total += time * static_cast<double>(l.count);
             total_flop += time > 0 ? flop * static_cast<double>(l.count) : 0;
         }
         std::printf("  %.0f\n", peak);
+        for (const Conv2dAlgorithm& algorithm : conv2d_algorithms()) {
+            if (!every) break;
+            std::printf("%-22s", "");
+            for (Conv2dPass pass : kPasses)
+                if (const double time = algorithm.suits(g, pass) ? time_of(algorithm, pass) : 0; time > 0)
+                    std::printf(" %-9s %7.2f ms %10s", algorithm.name, time * 1e3, "");
+                else
+                    std::printf(" %-9s %21s", algorithm.name, "-");
+            std::printf("\n");
+        }
     }
     finish();
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/conv2d/direct.h"
 #include "lathe/core/kernels/conv2d/im2col.h"
@@ -111,7 +112,7 @@ int main(int argc, char** argv) {
         std::vector<std::unique_ptr<PreparedConv2d>> layers;
         const std::vector<float> dense = random_weights(g, SparsePattern::unstructured, 0);
         layers.push_back(l.kernel == 1      ? conv2d_prepare(g, dense.data())
-                          : im2col::suits(g) ? im2col::prepare(g, dense.data())
+                          : im2col::suits(g, Conv2dPass::forward) ? im2col::prepare(g, dense.data())
                                              : direct::prepare(g, dense.data()));
         layers.push_back(conv2d_prepare(g, dense.data()));
         std::vector<double> nonzeros;
@@ -126,7 +127,7 @@ int main(int argc, char** argv) {
         for (const auto& layer : layers) order.push_back(layer.get());
         const std::vector<double> times = best_times(order, batch, x.data(), y.data());
         std::printf("%-16s products %8.3f ms %4.0f GFLOP/s, %s %8.3f ms\n", l.name, times[0] * 1e3,
-                    2e-9 * static_cast<double>(g.macs()) / times[0], conv2d_algorithm(g), times[1] * 1e3);
+                    2e-9 * static_cast<double>(g.macs()) / times[0], conv2d_algorithm(g, Conv2dPass::forward).name, times[1] * 1e3);
         for (size_t f = 0; f < forms.size(); ++f)
             std::printf("    %-12s %2.0f%%  %9.3f ms  %4.0f GFLOP/s  %5.2fx products  %5.2fx fastest dense\n",
                         name_of(forms[f].pattern), forms[f].sparsity * 100, times[f + 2] * 1e3,

@@ -5,6 +5,7 @@
 
 namespace lathe::kernels {
 
+// Which kernel runs is the first row of conv2d/algorithms.h that suits the shape.
 // Every function overwrites its result, splits its work over the threads and gives the same bits for any number of them.
 // float32 runs the fastest kernel of this CPU; float64 the portable reference (gradient checks).
 
@@ -23,8 +24,5 @@ void conv2d_backward_weight(const Conv2dShape& shape, const double* x, const dou
 
 // The weights arranged for the kernel that conv2d_forward takes for a shape.
 std::unique_ptr<PreparedConv2d> conv2d_prepare(const Conv2dShape& shape, const float* weight);
-
-// The name of the algorithm that conv2d_forward takes for this shape ("winograd4", "gemm1x1", "depthwise", …).
-const char* conv2d_algorithm(const Conv2dShape& shape);
 
 }  // namespace lathe::kernels

@@ -10,14 +10,10 @@
 namespace lathe::kernels::depthwise {
 namespace {
 
-struct Map {
-    int64_t h, w, c;
-};
-
 // Calls body(row) for stretches of results that have the same taps inside the input, over results [begin, end) of h.
 // Where the stretch has one tap range, `row` says it all but for the weights: they start at tap (first_r, first_s).
 template <class Body>
-void for_each_stretch(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x,
+void for_each_stretch(const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t begin, int64_t end, const float* x,
                       float* y, const Body& body) {
     for (int64_t p = begin; p < end; ++p) {
         const TapRange rows = taps_inside(h, p, in.h);
@@ -63,7 +59,7 @@ bool slides(const Axis& h, const Axis& w) {
 // Calls body(rows) for results [begin, end) of h, a band at a time, where `slides` holds. `zeros` [W, C] stands for rows
 // outside the image.
 template <class Body>
-void for_each_band(const Axis& h, const Axis& w, const Map& in, int64_t begin, int64_t end, const float* x, float* y,
+void for_each_band(const Axis& h, const Axis& w, const FeatureMap& in, int64_t begin, int64_t end, const float* x, float* y,
                    const float* zeros, const Body& body) {
     for (int64_t p = begin; p < end; p += kBandRows) {
         const int64_t results = std::min(kBandRows, end - p), first = h.in_first + p * h.in_step;
@@ -81,7 +77,7 @@ struct Zeros : Workspace<float> {
 };
 
 // Rows [begin, end) of the results of one image.
-void correlate(const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t begin, int64_t end, const float* x,
+void correlate(const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t begin, int64_t end, const float* x,
                const float* zeros, const float* taps, const Epilogue& epilogue, bool stream, float* y) {
     const auto finish = [&](auto& rows, int64_t tap) {
         rows.weight = taps + tap;
@@ -114,7 +110,7 @@ public:
     }
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        const Map in{g_.in_h, g_.in_w, g_.in_c}, out{g_.out_h, g_.out_w, g_.out_c};
+        const FeatureMap in = g_.input(), out = g_.output();
         const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
         const int64_t bands = ceil_div(out.h, kBandRows);
         Zeros zeros(in.w * in.c);
@@ -135,12 +131,14 @@ private:
 
 }  // namespace
 
+bool suits(const Conv2dShape& g, Conv2dPass) { return g.depthwise(); }
+
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
     return std::make_unique<DepthwiseConv2d>(shape, weight);
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
-    const Map in{g.out_h, g.out_w, g.out_c}, out{g.in_h, g.in_w, g.in_c};
+    const FeatureMap in = g.output(), out = g.input();
     const int64_t phases = g.stride_h * g.stride_w, size = g.kernel_h * g.kernel_w * g.in_c;
     Workspace<float> taps(static_cast<size_t>(phases * size));
     for (int64_t phase = 0; phase < phases; ++phase) {
@@ -160,7 +158,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
 
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
     const Axis h = forward_axes(g).h, w = forward_axes(g).w;
-    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
+    const FeatureMap in = g.input(), out = g.output();
     const int64_t taps = g.kernel_h * g.kernel_w, size = taps * g.in_c, tasks = std::min<int64_t>(g.batch, 16);
     Workspace<float> sums(static_cast<size_t>(tasks * size));  // [tasks, R, S, C]
     Zeros zeros(in.w * in.c);

@@ -4,6 +4,8 @@
 // Convolutions with one input and one output channel a group (Conv2dShape::depthwise), any kernel.
 namespace lathe::kernels::depthwise {
 
+bool suits(const Conv2dShape& shape, Conv2dPass pass);
+
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);

@@ -13,10 +13,6 @@ namespace {
 constexpr int64_t kTasks = 16;
 constexpr int64_t kBandFloats = 16384;  // 64 KiB: a band, its results and a panel of weights share the second-level cache
 
-struct Map {
-    int64_t h, w, c;
-};
-
 // The image under a band of results, padding included.
 struct Band {
     int64_t rows, width, floats;  // results per band; pixels across; floats held
@@ -29,7 +25,7 @@ struct Band {
     }
 };
 
-void copy_band(const Axis& h, const Axis& w, const Map& map, const float* image, int64_t first, int64_t results,
+void copy_band(const Axis& h, const Axis& w, const FeatureMap& map, const float* image, int64_t first, int64_t results,
                const Band& band, float* to) {
     const int64_t begin = std::clamp<int64_t>(-w.in_first, 0, band.width);
     const int64_t end = std::clamp<int64_t>(map.w - w.in_first, begin, band.width);
@@ -83,8 +79,9 @@ void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t
 }
 
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights packed group by group.
-void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const Map& out, int64_t groups, const float* x,
+void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t groups, const float* x,
                const float* packed, const Epilogue& epilogue, float* y) {
+    if (batch == 0) return;
     const GemmTable& kernels = table().gemm;
     const float* bias = epilogue.bias;
     if (const int64_t together = results_together(w, out.c, groups, kernels.lanes); together > 1) {
@@ -161,7 +158,7 @@ public:
         PaddedBias bias(epilogue.bias, g_.out_c, table().gemm.columns);
         Epilogue padded = epilogue;
         padded.bias = bias.data();
-        correlate(batch, h_, w_, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.groups, x, packed_.data(), padded, y);
+        correlate(batch, h_, w_, g_.input(), g_.output(), g_.groups, x, packed_.data(), padded, y);
     }
 
     int64_t bytes() const override { return floats_ * static_cast<int64_t>(sizeof(float)); }
@@ -174,6 +171,8 @@ private:
 };
 
 }  // namespace
+
+bool suits(const Conv2dShape&, Conv2dPass) { return true; }
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
     return std::make_unique<DirectConv2d>(shape, weight);
@@ -197,12 +196,16 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
             kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter, 1,
                          packed.data() + group * panels * size + tap * k_group * kernels.columns, size);
         }
-        correlate(g.batch, h, w, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, g.groups, dy, packed.data(), {}, dx);
+        correlate(g.batch, h, w, g.output(), g.input(), g.groups, dy, packed.data(), {}, dx);
     }
 }
 
 // dweight [K, R S C] = dy^T [K, pixels] patches [pixels, R S C]. A task adds up a stretch of the pixels for a block of K.
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
+    if (g.batch == 0) {
+        std::fill_n(dweight, g.weight_count(), 0.0f);
+        return;
+    }
     const GemmTable& kernels = table().gemm;
     const Axis h = forward_axes(g).h, w = forward_axes(g).w;
     const Band band(h, w, g.in_c);
@@ -225,7 +228,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         const int64_t begin = units * part / partials, end = units * (part + 1) / partials;
         for (int64_t unit = begin; unit < end; ++unit) {
             const int64_t n = unit / bands, first = unit % bands * band.rows, results = std::min(band.rows, h.count - first);
-            copy_band(h, w, {g.in_h, g.in_w, g.in_c}, x + n * g.in_h * g.in_w * g.in_c, first, results, band, buffer.data());
+            copy_band(h, w, g.input(), x + n * g.in_h * g.in_w * g.in_c, first, results, band, buffer.data());
             GemmPanel shared = empty_panel();
             shared.runs = results;
             shared.length = g.out_w;

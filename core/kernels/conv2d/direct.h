@@ -6,6 +6,8 @@
 // C channels are neighbours in memory, so a patch is R stretches of S * C floats. Any shape, groups included.
 namespace lathe::kernels::direct {
 
+bool suits(const Conv2dShape& shape, Conv2dPass pass);  // always
+
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);

@@ -6,7 +6,7 @@
 namespace lathe::kernels::im2col {
 
 // Whether the shape gains: so few pixels that reading the weights takes longer than copying patches.
-bool suits(const Conv2dShape& shape);
+bool suits(const Conv2dShape& shape, Conv2dPass pass);
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 

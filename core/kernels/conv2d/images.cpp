@@ -16,12 +16,6 @@ constexpr int64_t kMostLanes = 16;
 constexpr int64_t kMostChannels = kMostLanes / 2;  // of a result
 constexpr int64_t kFewestProducts = 16;  // of a result
 
-struct Map {
-    int64_t h, w, c;
-    int64_t row() const { return w * c; }
-    int64_t size() const { return h * row(); }
-};
-
 // As many images as one panel has columns, from `first` on: addresses of what stands at `offset` in each, `beyond` past the last.
 template <class T>
 void side_by_side(T* images, int64_t size, int64_t first, int64_t batch, int64_t offset, T* beyond, T** to) {
@@ -29,7 +23,7 @@ void side_by_side(T* images, int64_t size, int64_t first, int64_t batch, int64_t
 }
 
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes. weight: [out.c, h.taps, w.taps, in.c].
-void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const Map& out, const float* x, const float* weight,
+void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, const float* x, const float* weight,
                const Epilogue& epilogue, float* y) {
     const GemmTable& gemm = table().gemm;
     const SparseTable& turn = table().sparse;
@@ -88,9 +82,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const Map& in, const
     });
 }
 
-bool suits(const Conv2dShape& g, int64_t result_channels, int64_t other_channels) {
-    return g.batch >= kMostLanes && g.groups == 1 && g.dilation_w == 1 && result_channels <= kMostChannels &&
-           g.kernel_h * g.kernel_w * other_channels >= kFewestProducts * g.stride_h * g.stride_w;
+bool fits(const Conv2dShape& g, int64_t result_channels) {
+    return g.batch >= kMostLanes && g.groups == 1 && g.dilation_w == 1 && result_channels <= kMostChannels;
 }
 
 class ImagesConv2d final : public PreparedConv2d {
@@ -99,7 +92,7 @@ public:
         : g_(g), weight_(weight, weight + g.out_c * g.kernel_h * g.kernel_w * g.in_c) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        correlate(batch, forward_axes(g_).h, forward_axes(g_).w, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, x,
+        correlate(batch, forward_axes(g_).h, forward_axes(g_).w, g_.input(), g_.output(), x,
                   weight_.data(), epilogue, y);
     }
     int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
@@ -111,9 +104,16 @@ private:
 
 }  // namespace
 
-bool suits_forward(const Conv2dShape& g) { return suits(g, g.out_c, g.in_c * g.stride_h * g.stride_w); }
-
-bool suits_backward_input(const Conv2dShape& g) { return suits(g, g.in_c, g.out_c); }
+// A gradient of the input has stride_h * stride_w phases, each of which makes fewer products of a value that it turns.
+bool suits(const Conv2dShape& g, Conv2dPass pass) {
+    const int64_t phases = g.stride_h * g.stride_w, window = g.kernel_h * g.kernel_w;
+    switch (pass) {
+        case Conv2dPass::forward: return fits(g, g.out_c) && window * g.in_c >= kFewestProducts;
+        case Conv2dPass::backward_input: return fits(g, g.in_c) && window * g.out_c >= kFewestProducts * phases;
+        case Conv2dPass::backward_weight: return false;
+    }
+    return false;
+}
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& g, const float* weight) { return std::make_unique<ImagesConv2d>(g, weight); }
 
@@ -129,7 +129,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
                     const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step, s = w.kernel_first + tap % w.taps * w.kernel_step;
                     *to++ = weight[((k * g.kernel_h + r) * g.kernel_w + s) * g.in_c + c];
                 }
-        correlate(g.batch, h, w, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, dy, turned.data(), {}, dx);
+        correlate(g.batch, h, w, g.output(), g.input(), dy, turned.data(), {}, dx);
     }
 }
 

@@ -6,8 +6,8 @@
 // instead of multiplied by zeros. Turning takes about four cycles a vector, so it must be small beside the products.
 namespace lathe::kernels::images {
 
-bool suits_forward(const Conv2dShape& shape);
-bool suits_backward_input(const Conv2dShape& shape);
+// Forward and the gradient of the input, where their results have few channels.
+bool suits(const Conv2dShape& shape, Conv2dPass pass);
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);

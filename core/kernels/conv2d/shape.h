@@ -6,6 +6,13 @@
 
 namespace lathe::kernels {
 
+// One image or its result, [h, w, c].
+struct FeatureMap {
+    int64_t h, w, c;
+    int64_t row() const { return w * c; }
+    int64_t size() const { return h * w * c; }
+};
+
 // The geometry of a 2-D convolution. Letters used throughout: N batch, H x W input map, C input channels, P x Q output
 // map, K output channels, R x S kernel, G groups. Padding below and to the right follows from out_h and out_w.
 struct Conv2dShape {
@@ -17,13 +24,20 @@ struct Conv2dShape {
     int64_t dilation_h = 1, dilation_w = 1;
     int64_t groups = 1;
 
+    FeatureMap input() const { return {in_h, in_w, in_c}; }
+    FeatureMap output() const { return {out_h, out_w, out_c}; }
+    int64_t weight_count() const { return out_c * kernel_h * kernel_w * (in_c / groups); }
+
     bool depthwise() const { return groups == in_c && out_c == in_c; }
     bool pointwise() const {  // result pixels see only the pixel that they stand on
         return kernel_h == 1 && kernel_w == 1 && stride_h == 1 && stride_w == 1 && pad_top == 0 && pad_left == 0 &&
                out_h == in_h && out_w == in_w;
     }
-    int64_t macs() const { return batch * out_h * out_w * out_c * kernel_h * kernel_w * (in_c / groups); }
+    int64_t macs() const { return batch * out_h * out_w * weight_count(); }
 };
+
+// What a training step asks of a convolution: y, dx and dweight.
+enum class Conv2dPass { forward, backward_input, backward_weight };
 
 // A convolution whose weights are arranged once for the kernel that will run it: for many forwards, of any batch size.
 class PreparedConv2d {

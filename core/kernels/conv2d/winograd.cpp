@@ -14,19 +14,15 @@ constexpr int64_t kPoints = 36;
 constexpr int64_t kVector = 16;  // floats in the widest vector: points are kept in whole ones
 constexpr int64_t kPad = 16;     // floats between points and long rows, or their power-of-two distances would share a cache set
 
-struct Map {
-    int64_t h, w, c;
-};
-
 // Tiles of 4x4 pixels over all images of a batch.
 struct Tiles {
     int64_t down, across, count;
 
-    Tiles(int64_t batch, const Map& map) : down(ceil_div(map.h, 4)), across(ceil_div(map.w, 4)), count(batch * down * across) {}
+    Tiles(int64_t batch, const FeatureMap& map) : down(ceil_div(map.h, 4)), across(ceil_div(map.w, 4)), count(batch * down * across) {}
 
     // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
     template <int kSize, class T>
-    void pixels(int64_t tile, const Map& map, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
+    void pixels(int64_t tile, const FeatureMap& map, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
         const int64_t n = tile / (down * across);
         const int64_t top = tile / across % down * 4 - shift_h, left = tile % across * 4 - shift_w;
         T* row = image + ((n * map.h + top) * map.w + left) * map.c;
@@ -120,8 +116,9 @@ struct Blocking {
 int64_t tiles_a_task(int64_t channels) { return std::clamp<int64_t>((1 << 14) / (kPoints * channels), 4, 32); }
 
 // y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
-void convolve(int64_t batch, const Map& in, const Map& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
+void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
               const Epilogue& epilogue, float* y) {
+    if (batch == 0) return;
     const Tiles tiles(batch, out);
     const Blocking blocking(tiles.count, in.c, out.c, 112);
     const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
@@ -182,7 +179,7 @@ public:
         fill_forward(g_, weight, panels_);
     }
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        convolve(batch, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
+        convolve(batch, g_.input(), g_.output(), g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
     }
     int64_t bytes() const override { return kPoints * panels_.step * static_cast<int64_t>(sizeof(float)); }
 
@@ -193,8 +190,8 @@ private:
 
 }  // namespace
 
-bool suits(const Conv2dShape& g) {
-    const Map out{g.out_h, g.out_w, g.out_c}, in{g.in_h, g.in_w, g.in_c};
+bool suits(const Conv2dShape& g, Conv2dPass) {
+    const FeatureMap in = g.input(), out = g.output();
     const int64_t tiles = std::max(Tiles(1, out).count, Tiles(1, in).count);
     return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
            g.dilation_w == 1 && g.groups == 1 && g.in_c >= kVector && g.out_c >= kVector &&
@@ -208,12 +205,16 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     Panels panels(g.out_c, g.in_c);
     fill_backward(g, weight, panels);
-    convolve(g.batch, {g.out_h, g.out_w, g.out_c}, {g.in_h, g.in_w, g.in_c}, 2 - g.pad_top, 2 - g.pad_left, dy, panels, {}, dx);
+    convolve(g.batch, g.output(), g.input(), 2 - g.pad_top, 2 - g.pad_left, dy, panels, {}, dx);
 }
 
 // dU [K, C] of each point = sum over tiles of (A dy A^T) (B^T x B); dweight = G^T dU G.
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
-    const Map in{g.in_h, g.in_w, g.in_c}, out{g.out_h, g.out_w, g.out_c};
+    if (g.batch == 0) {
+        std::fill_n(dweight, g.weight_count(), 0.0f);
+        return;
+    }
+    const FeatureMap in = g.input(), out = g.output();
     const Tiles tiles(g.batch, out);
     const Blocking blocking(tiles.count, g.in_c, g.out_c, 224);
     const GemmTable& kernels = table().gemm;

@@ -8,7 +8,7 @@ namespace lathe::kernels::winograd {
 
 // Whether the shape gains: 3x3, stride 1, enough channels, and maps that 4x4 tiles cover without much waste. Where it says
 // no the functions below must not be called.
-bool suits(const Conv2dShape& shape);
+bool suits(const Conv2dShape& shape, Conv2dPass pass);
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);

@@ -104,6 +104,11 @@ void two_sums(const Split& split, double* first, double* second, Kernel&& kernel
 
 template <class T>
 void channel_moments(int64_t n, int64_t channels, const T* x, double* mean, double* variance) {
+    if (n == 0) {  // there is no first row to shift by
+        std::fill_n(mean, channels, 0.0);
+        std::fill_n(variance, channels, 0.0);
+        return;
+    }
     const Split split(n, channels);
     Folded<T> folded(split);
     const T* shift = folded(x);

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
@@ -47,7 +48,7 @@ SparsePattern pattern_of(const Conv2dShape& g, const float* weight) {
 bool faster(const Conv2dShape& g, SparsePattern pattern, double sparsity) {
     constexpr int64_t kPixels = 16;
     if (g.batch * g.out_h * g.out_w < kPixels) return false;
-    const std::string dense = conv2d_algorithm(g);
+    const std::string dense = conv2d_algorithm(g, Conv2dPass::forward).name;
     const int64_t channels = std::min(g.in_c / g.groups, g.out_c / g.groups);
     for (const BreakEven& row : break_even().rows)
         if (dense == row.dense && channels >= row.channels) return sparsity >= row.sparsity[static_cast<size_t>(pattern)];
@@ -70,7 +71,7 @@ std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& g, const floa
 
 // Multiply-adds that the kernels make of each lane and cycle (measured on a Zen 5 with AVX-512, at batches of 32).
 double dense_cycles(const Conv2dShape& g) {
-    const std::string dense = conv2d_algorithm(g);
+    const std::string dense = conv2d_algorithm(g, Conv2dPass::forward).name;
     const double rate = dense == "winograd4" ? 6.5 : dense == "depthwise" ? 0.65 : 1.7;
     return static_cast<double>(g.macs()) / (rate * table().sparse.lanes);
 }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
-#include "lathe/core/kernels/conv2d/portable.h"
-#include "lathe/core/kernels/conv2d/winograd.h"
+#include "lathe/core/parallel.h"
 #include "lathe/tests/core/kernels/conv2d/conv2d_cases.h"
 #include "lathe/tests/core/kernels/random_values.h"
 
@@ -16,56 +16,159 @@ namespace {
 
 // A plain sum of k products errs by about sqrt(k) roundings. Winograd's transforms add and subtract values up to ten
 // times as large in each of two directions: 5 to 16 times eps was measured, 32 is the bound.
-double tolerance(const Conv2dShape& g) { return conv2d_algorithm(g) == std::string("winograd4") ? 32 : 4; }
-double gradient_tolerance(const Conv2dShape& g) { return winograd::suits(g) ? 32 : 4; }
+double tolerance(const Conv2dAlgorithm& algorithm) { return algorithm.name == std::string("winograd4") ? 32 : 4; }
+
+// Random values in float32, the same in float64, and their magnitudes.
+struct Values {
+    std::vector<float> f32;
+    std::vector<double> f64, size;
+    Values(int64_t count, unsigned seed)
+        : f32(random_values<float>(count, seed)), f64(f32.begin(), f32.end()), size(magnitudes(f64)) {}
+};
+
+// What the portable reference makes of the inputs, and the sums of |products| behind each result.
+struct Reference {
+    Values x, weight, bias, dy;
+    std::vector<double> y, y_biased, y_scale, dx, dx_scale, dweight, dweight_scale;
+
+    explicit Reference(const Conv2dShape& g)
+        : x(x_size(g), 1), weight(weight_size(g), 2), bias(g.out_c, 3), dy(y_size(g), 4), y(dy.f64), y_biased(y), y_scale(y),
+          dx(x.f64), dx_scale(dx), dweight(weight.f64), dweight_scale(dweight) {
+        conv2d_forward(g, x.f64.data(), weight.f64.data(), nullptr, y.data());
+        conv2d_forward(g, x.f64.data(), weight.f64.data(), bias.f64.data(), y_biased.data());
+        conv2d_forward(g, x.size.data(), weight.size.data(), bias.size.data(), y_scale.data());
+        conv2d_backward_input(g, dy.f64.data(), weight.f64.data(), dx.data());
+        conv2d_backward_input(g, dy.size.data(), weight.size.data(), dx_scale.data());
+        conv2d_backward_weight(g, x.f64.data(), dy.f64.data(), dweight.data());
+        conv2d_backward_weight(g, x.size.data(), dy.size.data(), dweight_scale.data());
+    }
+};
+
+void check_forward(const Conv2dAlgorithm& algorithm, const Conv2dShape& g, const Reference& r) {
+    const auto layer = algorithm.prepare(g, r.weight.f32.data());
+    const float *x = r.x.f32.data(), *bias = r.bias.f32.data();
+    std::vector<float> y(r.y.size(), NAN), biased(y), clamped(y), sum(y.size(), 1), first(y.size() / g.batch, 1);
+    layer->forward(g.batch, x, {}, y.data());
+    CHECK(relative_error(y, r.y, r.y_scale) < tolerance(algorithm));
+    layer->forward(g.batch, x, Epilogue{bias}, biased.data());
+    CHECK(relative_error(biased, r.y_biased, r.y_scale) < tolerance(algorithm));
+    layer->forward(g.batch, x, Epilogue{bias, -0.5f, 1.5f}, clamped.data());
+    for (float& v : biased) v = std::clamp(v, -0.5f, 1.5f);
+    CHECK(clamped == biased);
+
+    // On top of what y held, and for another batch.
+    layer->forward(g.batch, x, Epilogue{.bias = bias, .accumulate = true}, sum.data());
+    layer->forward(1, x, Epilogue{.bias = bias, .accumulate = true}, first.data());
+    for (float& v : sum) v -= 1;
+    for (float& v : first) v -= 1;
+    CHECK(relative_error(sum, r.y_biased, r.y_scale) < tolerance(algorithm) + 2);
+    CHECK(relative_error(first, {r.y_biased.begin(), r.y_biased.begin() + first.size()}, r.y_scale) < tolerance(algorithm) + 2);
+}
+
+const char* chosen(const Conv2dShape& g, Conv2dPass pass) { return conv2d_algorithm(g, pass).name; }
 
 }  // namespace
 
-TEST_CASE("convolutions agree with the float64 reference") {
+TEST_CASE("every algorithm agrees with the float64 reference on every shape that it suits") {
     for (const Conv2dShape& g : kShapes) {
         CAPTURE(&g - kShapes);
-        const auto x = random_values<double>(x_size(g), 1), weight = random_values<double>(weight_size(g), 2);
-        const auto bias = random_values<double>(g.out_c, 3), dy = random_values<double>(y_size(g), 4);
-        const auto x32 = random_values<float>(x_size(g), 1), weight32 = random_values<float>(weight_size(g), 2);
-        const auto bias32 = random_values<float>(g.out_c, 3), dy32 = random_values<float>(y_size(g), 4);
-        const auto ax = magnitudes(x), aweight = magnitudes(weight), abias = magnitudes(bias), ady = magnitudes(dy);
-
-        std::vector<double> y(dy.size()), y_biased(y), y_scale(y), dx(x.size()), dx_scale(x.size());
-        std::vector<double> dweight(weight.size()), dweight_scale(weight.size());
-        conv2d_forward(g, x.data(), weight.data(), nullptr, y.data());
-        conv2d_forward(g, x.data(), weight.data(), bias.data(), y_biased.data());
-        conv2d_forward(g, ax.data(), aweight.data(), abias.data(), y_scale.data());
-        conv2d_backward_input(g, dy.data(), weight.data(), dx.data());
-        conv2d_backward_input(g, ady.data(), aweight.data(), dx_scale.data());
-        conv2d_backward_weight(g, x.data(), dy.data(), dweight.data());
-        conv2d_backward_weight(g, ax.data(), ady.data(), dweight_scale.data());
-
+        const Reference r(g);
         for_each_isa([&] {
-            std::vector<float> y32(y.size(), NAN), y32_biased(y32), dx32(x.size(), NAN), dweight32(weight.size(), NAN);
-            conv2d_forward(g, x32.data(), weight32.data(), nullptr, y32.data());
-            CHECK(relative_error(y32, y, y_scale) < tolerance(g));
-            conv2d_forward(g, x32.data(), weight32.data(), bias32.data(), y32_biased.data());
-            CHECK(relative_error(y32_biased, y_biased, y_scale) < tolerance(g));
-            std::vector<float> clamped(y32.size(), NAN);
-            conv2d_forward(g, x32.data(), weight32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
-            for (float& v : y32_biased) v = std::clamp(v, -0.5f, 1.5f);
-            CHECK(clamped == y32_biased);
-
-            // Prepared once, for another batch, on top of what y held.
-            const auto layer = conv2d_prepare(g, weight32.data());
-            std::vector<float> sum(y32.size(), 1), first(y32.size() / g.batch, 1);
-            layer->forward(g.batch, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, sum.data());
-            layer->forward(1, x32.data(), Epilogue{.bias = bias32.data(), .accumulate = true}, first.data());
-            for (float& v : sum) v -= 1;
-            for (float& v : first) v -= 1;
-            CHECK(relative_error(sum, y_biased, y_scale) < tolerance(g) + 2);
-            CHECK(relative_error(first, {y_biased.begin(), y_biased.begin() + first.size()}, y_scale) < tolerance(g) + 2);
-            conv2d_backward_input(g, dy32.data(), weight32.data(), dx32.data());
-            CHECK(relative_error(dx32, dx, dx_scale) < gradient_tolerance(g));
-            conv2d_backward_weight(g, x32.data(), dy32.data(), dweight32.data());
-            CHECK(relative_error(dweight32, dweight, dweight_scale) < gradient_tolerance(g));
+            for (const Conv2dAlgorithm& algorithm : conv2d_algorithms()) {
+                INFO(algorithm.name);
+                if (algorithm.suits(g, Conv2dPass::forward)) check_forward(algorithm, g, r);
+                if (algorithm.suits(g, Conv2dPass::backward_input)) {
+                    std::vector<float> dx(r.dx.size(), NAN);
+                    algorithm.backward_input(g, r.dy.f32.data(), r.weight.f32.data(), dx.data());
+                    CHECK(relative_error(dx, r.dx, r.dx_scale) < tolerance(algorithm));
+                }
+                if (algorithm.suits(g, Conv2dPass::backward_weight)) {
+                    std::vector<float> dweight(r.dweight.size(), NAN);
+                    algorithm.backward_weight(g, r.x.f32.data(), r.dy.f32.data(), dweight.data());
+                    CHECK(relative_error(dweight, r.dweight, r.dweight_scale) < tolerance(algorithm));
+                }
+            }
         });
     }
+}
+
+TEST_CASE("convolutions run the first algorithm that suits") {
+    for (const Conv2dShape& g : kShapes) {
+        CAPTURE(&g - kShapes);
+        const Reference r(g);
+        std::vector<float> y(r.y.size(), NAN), prepared(y), dx(r.dx.size(), NAN), dweight(r.dweight.size(), NAN);
+        std::vector<float> y_row(y), dx_row(dx), dweight_row(dweight);
+        const float *x = r.x.f32.data(), *weight = r.weight.f32.data(), *bias = r.bias.f32.data(), *dy = r.dy.f32.data();
+        conv2d_forward(g, x, weight, bias, y.data());
+        conv2d_prepare(g, weight)->forward(g.batch, x, Epilogue{bias}, prepared.data());
+        conv2d_backward_input(g, dy, weight, dx.data());
+        conv2d_backward_weight(g, x, dy, dweight.data());
+        conv2d_algorithm(g, Conv2dPass::forward).prepare(g, weight)->forward(g.batch, x, Epilogue{bias}, y_row.data());
+        conv2d_algorithm(g, Conv2dPass::backward_input).backward_input(g, dy, weight, dx_row.data());
+        conv2d_algorithm(g, Conv2dPass::backward_weight).backward_weight(g, x, dy, dweight_row.data());
+        CHECK(y == y_row);
+        CHECK(prepared == y_row);
+        CHECK(dx == dx_row);
+        CHECK(dweight == dweight_row);
+    }
+}
+
+TEST_CASE("the shape of a layer says which algorithm runs each pass") {
+    struct Choice {
+        Conv2dShape shape;
+        std::string forward, backward_input, backward_weight;
+    };
+    const Choice choices[] = {
+        {{128, 32, 32, 96, 32, 32, 96, 3, 3, 1, 1, 1, 1, 1, 1, 96}, "depthwise", "depthwise", "depthwise"},  // mobilenetv2
+        {{128, 32, 32, 16, 32, 32, 96, 1, 1}, "gemm1x1", "gemm1x1", "gemm1x1"},
+        {{1, 1, 1, 512, 1, 1, 10, 1, 1}, "gemm1x1", "gemm1x1", "gemm1x1"},                                   // a linear layer
+        {{128, 32, 32, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1}, "winograd4", "winograd4", "winograd4"},            // resnet20
+        {{128, 32, 32, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1}, "direct", "images", "direct"},
+        {{128, 32, 32, 16, 16, 16, 32, 3, 3, 2, 2, 1, 1}, "direct", "direct", "direct"},
+        {{1, 4, 4, 512, 4, 4, 512, 3, 3, 1, 1, 1, 1}, "im2col", "winograd4", "winograd4"},                   // vgg, one image
+        {{128, 28, 28, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}, "images", "images", "direct"},                       // lenet5
+        {{15, 28, 28, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}, "direct", "direct", "direct"},                        // too few images
+        {{128, 14, 14, 6, 10, 10, 16, 5, 5}, "direct", "images", "direct"},
+        {{128, 16, 16, 8, 16, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 2}, "direct", "direct", "direct"},              // two groups
+    };
+    for (const Choice& c : choices) {
+        CAPTURE(&c - choices);
+        CHECK(chosen(c.shape, Conv2dPass::forward) == c.forward);
+        CHECK(chosen(c.shape, Conv2dPass::backward_input) == c.backward_input);
+        CHECK(chosen(c.shape, Conv2dPass::backward_weight) == c.backward_weight);
+    }
+}
+
+TEST_CASE("no images: no results, and weights without a gradient") {
+    for_each_isa([] {
+        for (const Conv2dShape& g : kShapes) {
+            CAPTURE(&g - kShapes);
+            Conv2dShape none = g;
+            none.batch = 0;
+            const auto weight = random_values<float>(weight_size(g), 2);
+            float guard = 7;  // stands for arrays without elements: neither read nor written
+            for (const Conv2dAlgorithm& algorithm : conv2d_algorithms()) {
+                INFO(algorithm.name);
+                if (algorithm.suits(g, Conv2dPass::forward)) {
+                    algorithm.prepare(g, weight.data())->forward(0, &guard, {}, &guard);
+                    algorithm.prepare(none, weight.data())->forward(0, &guard, {}, &guard);
+                }
+                if (algorithm.suits(g, Conv2dPass::backward_input))
+                    algorithm.backward_input(none, &guard, weight.data(), &guard);
+                if (algorithm.suits(g, Conv2dPass::backward_weight)) {
+                    std::vector<float> dweight(weight.size(), NAN);
+                    algorithm.backward_weight(none, &guard, &guard, dweight.data());
+                    CHECK(dweight == std::vector<float>(weight.size(), 0.0f));
+                }
+            }
+            std::vector<float> dweight(weight.size(), NAN);
+            conv2d_forward(none, &guard, weight.data(), nullptr, &guard);
+            conv2d_backward_input(none, &guard, weight.data(), &guard);
+            conv2d_backward_weight(none, &guard, &guard, dweight.data());
+            CHECK(dweight == std::vector<float>(weight.size(), 0.0f));
+            CHECK(guard == 7);
+        }
+    });
 }
 
 TEST_CASE("convolutions give the same bits for one and two threads") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cfloat>
 
 #include "lathe/core/kernels/gemm/portable.h"
@@ -66,6 +67,32 @@ TEST_CASE("gemm adds a bias and clamps") {
                 wrong += !(std::abs(c[i] - want) <= tolerance) + !(std::abs(prepared[i] - want) <= tolerance);
             }
             CHECK(wrong == 0);
+        }
+    });
+}
+
+TEST_CASE("products without rows, columns or terms: nothing, or what an empty sum leaves") {
+    for_each_isa([] {
+        for (const Case& size : {Case{0, 5, 7}, Case{5, 0, 7}, Case{5, 7, 0}, Case{0, 0, 0}, Case{300, 24, 0}}) {
+            const auto [m, n, k] = size;
+            INFO(m, " ", n, " ", k);
+            const auto a = random_values<float>(m * k + 1, 1), b = random_values<float>(k * n + 1, 2);
+            const auto bias = random_values<float>(n, 4), before = random_values<float>(m * n, 3);
+            std::vector<double> c64(before.size(), NAN);
+            gemm(Trans::no, Trans::no, m, n, k, static_cast<double*>(nullptr), k, nullptr, n, c64.data(), n);
+            CHECK(c64 == std::vector<double>(c64.size(), 0.0));
+            for (Trans a_trans : {Trans::no, Trans::yes})
+                for (Trans b_trans : {Trans::no, Trans::yes}) {
+                    const int64_t lda = a_trans == Trans::no ? k : m, ldb = b_trans == Trans::no ? n : k;
+                    auto c = before, sum = before, prepared = before;
+                    gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), n);
+                    CHECK(c == std::vector<float>(c.size(), 0.0f));
+                    gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, sum.data(), n, {bias.data(), 0, 6, true});
+                    PreparedMatrix(b_trans, k, n, b.data(), ldb).multiply(m, a.data(), k, prepared.data(), n, {bias.data(), 0, 6, true});
+                    for (int64_t i = 0; i < m * n; ++i) c[i] = std::clamp(bias[i % n] + before[i], 0.0f, 6.0f);
+                    CHECK(sum == c);
+                    CHECK(prepared == c);
+                }
         }
     });
 }

@@ -112,3 +112,16 @@ TEST_CASE("batch norm over many rows: float32 as float64, the same bits for one 
     }
     set_threads(before);
 }
+
+TEST_CASE("batch norm of no rows: sums of zero, nothing written") {
+    for (int64_t c : {1, 16, 40}) {
+        const Data<float> a(0, c);
+        const auto affine = a.affine(Activation::relu);
+        std::vector<double> mean(c, NAN), variance(c, NAN), sum(c, NAN), product(c, NAN);
+        channel_moments<float>(0, c, nullptr, mean.data(), variance.data());
+        batch_norm_sums<float>(0, c, nullptr, nullptr, affine, sum.data(), product.data());
+        for (const auto& part : {mean, variance, sum, product}) CHECK(part == std::vector<double>(c, 0.0));
+        batch_norm_forward<float>(0, c, nullptr, affine, nullptr);
+        batch_norm_backward<float>(0, c, nullptr, nullptr, affine, a.gradient(), nullptr);
+    }
+}

@@ -64,3 +64,13 @@ TEST_CASE("layer norm over many rows: the same bits for one and two threads, dx 
     CHECK(dbias[0] == dbias[1]);
     set_threads(before);
 }
+
+TEST_CASE("layer norm of no rows: weights without a gradient, nothing written") {
+    const int64_t width = 37;
+    const auto weight = random_values<float>(width, 3), bias = random_values<float>(width, 4);
+    std::vector<float> dweight(width, NAN), dbias(width, NAN);
+    layer_norm_forward<float>(0, width, nullptr, weight.data(), bias.data(), 1e-5, nullptr, nullptr, nullptr);
+    layer_norm_backward<float>(0, width, nullptr, nullptr, weight.data(), nullptr, nullptr, nullptr, dweight.data(), dbias.data());
+    CHECK(dweight == std::vector<float>(width, 0.0f));
+    CHECK(dbias == std::vector<float>(width, 0.0f));
+}

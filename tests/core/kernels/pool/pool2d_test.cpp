@@ -96,3 +96,18 @@ TEST_CASE("pooling gives the same bits for one and two threads") {
     CHECK(results[0] == results[1]);
     set_threads(before);
 }
+
+TEST_CASE("pooling of no images writes nothing") {
+    const Pool2dShape g{.batch = 0, .in_h = 31, .in_w = 17, .channels = 20, .out_h = 16, .out_w = 9, .kernel_h = 3,
+                        .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1};
+    float guard = kGuard;
+    uint8_t index = 99;
+    max_pool2d_forward(g, &guard, &guard, &index);
+    max_pool2d_backward(g, &guard, &index, &guard);
+    avg_pool2d_forward(g, &guard, &guard);
+    avg_pool2d_backward(g, &guard, &guard);
+    mean_pixels_forward(0, 16, 20, &guard, &guard);
+    mean_pixels_backward(0, 16, 20, &guard, &guard);
+    CHECK(guard == kGuard);
+    CHECK(index == 99);
+}

@@ -4,6 +4,7 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
@@ -91,7 +92,7 @@ TEST_CASE("damaged tables of break-even sparsities are errors that name the file
 TEST_CASE("the table alone chooses between sparse and dense") {
     const Shipped shipped;
     for (const Conv2dShape& g : kShapes) {
-        CAPTURE(std::string(conv2d_algorithm(g)));
+        CAPTURE(std::string(conv2d_algorithm(g, Conv2dPass::forward).name));
         const std::vector<float> weight = half_zero(g);
         const int64_t dense = conv2d_prepare(g, weight.data())->bytes(), sparse = sparse::prepare(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
         REQUIRE(dense != sparse);

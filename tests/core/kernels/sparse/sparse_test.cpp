@@ -7,8 +7,8 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
-#include "lathe/core/kernels/conv2d/portable.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/kernels/sparse/portable.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/core/kernels/conv2d/conv2d_cases.h"
 #include "lathe/tests/core/kernels/random_values.h"
@@ -35,14 +35,27 @@ void for_each_case(std::initializer_list<double> densities, const Body& body) {
 
 }  // namespace
 
-TEST_CASE("sparse convolutions agree with the float64 reference") {
+TEST_CASE("the plain sparse loop computes the definition of convolution") {
+    for_each_case({0.0, 0.1, 1.0}, [](const Conv2dShape& g, SparsePattern, const std::vector<float>& weight32) {
+        const auto x = random_values<double>(x_size(g), 1), bias = random_values<double>(g.out_c, 3);
+        const std::vector<double> weight(weight32.begin(), weight32.end());
+        std::vector<double> plain(static_cast<size_t>(y_size(g)), NAN), dense(plain);
+        for (const double* b : {bias.data(), static_cast<const double*>(nullptr)}) {
+            portable::sparse_conv2d(g, x.data(), weight.data(), b, plain.data());
+            conv2d_forward(g, x.data(), weight.data(), b, dense.data());
+            CHECK(plain == dense);
+        }
+    });
+}
+
+TEST_CASE("sparse convolutions agree with the plain sparse loop in float64") {
     for_each_case({0.0, 0.1, 1.0}, [](const Conv2dShape& g, SparsePattern pattern, const std::vector<float>& weight32) {
         const auto x = random_values<double>(x_size(g), 1), bias = random_values<double>(g.out_c, 3);
         const auto x32 = random_values<float>(x_size(g), 1), bias32 = random_values<float>(g.out_c, 3);
         const std::vector<double> weight(weight32.begin(), weight32.end());
         std::vector<double> y(static_cast<size_t>(y_size(g))), scale(y);
-        conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
-        conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
+        portable::sparse_conv2d(g, x.data(), weight.data(), bias.data(), y.data());
+        portable::sparse_conv2d(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
         for_each_isa([&] {
             const auto layer = sparse::prepare(g, weight32.data(), pattern);
             std::vector<float> y32(y.size(), NAN), clamped(y32), sum(y.size(), 1);
@@ -57,6 +70,29 @@ TEST_CASE("sparse convolutions agree with the float64 reference") {
             layer->forward(g.batch, x32.data(), Epilogue{bias32.data(), -0.5f, 1.5f}, clamped.data());
             for (float& v : y32) v = std::clamp(v, -0.5f, 1.5f);
             CHECK(clamped == y32);
+        });
+    });
+}
+
+TEST_CASE("sparse convolutions of no images write nothing") {
+    for_each_case({0.1}, [](Conv2dShape g, SparsePattern pattern, const std::vector<float>& weight) {
+        for_each_isa([&] {
+            float guard = 7;
+            sparse::prepare(g, weight.data(), pattern)->forward(0, &guard, {}, &guard);
+            Conv2dShape none = g;
+            none.batch = 0;
+            const auto layer = sparse::prepare(none, weight.data(), pattern);
+            layer->forward(0, &guard, {}, &guard);
+            sparse::prepare_fastest(none, weight.data())->forward(0, &guard, {}, &guard);
+            CHECK(guard == 7);
+            // Prepared for none, it still runs others; they may be tiled otherwise and so be added in another order.
+            const auto x = random_values<float>(x_size(g), 1);
+            std::vector<float> y(static_cast<size_t>(y_size(g)), NAN), wanted(y);
+            layer->forward(g.batch, x.data(), {}, y.data());
+            sparse::prepare(g, weight.data(), pattern)->forward(g.batch, x.data(), {}, wanted.data());
+            double apart = 0;
+            for (size_t i = 0; i < y.size(); ++i) apart = std::max<double>(apart, y[i] == y[i] ? std::abs(y[i] - wanted[i]) : 1);
+            CHECK(apart < 1e-4);
         });
     });
 }

@@ -1,0 +1,13 @@
+#pragma once
+#include "lathe/core/kernels/conv2d/shape.h"
+
+// A 1x1 convolution is a matrix product over the pixels: y [pixels, K] = x [pixels, C] W^T [C, K].
+namespace lathe::kernels::pointwise {
+
+bool suits(const Conv2dShape& shape, Conv2dPass pass);
+
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
+void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
+void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
+
+}  // namespace lathe::kernels::pointwise
