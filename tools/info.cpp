@@ -1,8 +1,8 @@
 #include <cstdio>
 
 #include "lathe/core/graph/op_table.h"
-#include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tools/commands.h"
@@ -13,11 +13,12 @@ namespace {
 
 void info() {
     using kernels::Isa;
-    const std::string& source = kernels::sparse::break_even().source;
+    const std::string& source = kernels::sparse::speed().source;
     std::printf("kernels   %s (LATHE_CPU chooses;", name_of(kernels::active_isa()));
     for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
         if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
-    std::printf(" run here)\nthreads   %d\nsparse    from the sparsities of %s on (LATHE_TUNE names another table, `lathe tune` makes one)\nmodels   ", threads(),
+    std::printf(" run here)\nthreads   %d\n", threads());
+    std::printf("speed     sparse or dense by %s (LATHE_TUNE names another, `lathe tune` makes one)\nmodels   ",
                 source == "shipped" ? "the shipped table" : source.c_str());
     for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
     std::printf("\nops      ");

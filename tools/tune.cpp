@@ -1,12 +1,19 @@
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <map>
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
-#include "lathe/core/kernels/sparse/break_even.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/kernels/sparse/speed.h"
+#include "lathe/core/measure/median.h"
 #include "lathe/core/measure/timing.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
@@ -21,7 +28,8 @@ namespace {
 using kernels::Conv2dShape;
 using kernels::SparsePattern;
 using kernels::sparse::BreakEven;
-using kernels::sparse::BreakEvenTable;
+using kernels::sparse::DenseRate;
+using kernels::sparse::Speed;
 
 struct TuneOptions {
     int threads = 0;
@@ -29,46 +37,41 @@ struct TuneOptions {
     std::string out;
 };
 
-// Layers that stand for a row, of networks for small images: those with the fewest channels that it is for, and wider ones.
+// Layers of networks for small images, to stand for the rows of the table: with the fewest channels that a row is for, and wider.
 struct Layer {
-    const char* dense;
-    int64_t channels;  // of the row
     int64_t size, in_c, out_c, kernel, stride;
+    bool depthwise = false;
 };
 constexpr Layer kLayers[] = {
-    {"winograd4", 16, 32, 16, 16, 3, 1}, {"winograd4", 16, 16, 64, 64, 3, 1}, {"winograd4", 16, 8, 128, 256, 3, 1},
-    {"direct", 16, 32, 16, 32, 3, 2},    {"direct", 16, 16, 64, 128, 3, 2},   {"im2col", 64, 8, 64, 64, 3, 1},
-    {"im2col", 64, 4, 256, 256, 3, 1},   {"gemm1x1", 64, 8, 64, 384, 1, 1},   {"gemm1x1", 64, 4, 576, 160, 1, 1},
-    {"gemm1x1", 64, 1, 512, 512, 1, 1},  {"gemm1x1", 32, 16, 32, 192, 1, 1},  {"gemm1x1", 32, 16, 192, 32, 1, 1},
-    {"gemm1x1", 16, 32, 16, 96, 1, 1},   {"gemm1x1", 16, 16, 144, 24, 1, 1},
+    {32, 16, 16, 3, 1}, {16, 64, 64, 3, 1},   {8, 128, 256, 3, 1}, {32, 16, 32, 3, 2},       {16, 64, 128, 3, 2},
+    {8, 64, 64, 3, 1},  {4, 256, 256, 3, 1},  {8, 64, 384, 1, 1},  {4, 576, 160, 1, 1},      {1, 512, 512, 1, 1},
+    {16, 32, 192, 1, 1}, {16, 192, 32, 1, 1}, {32, 16, 96, 1, 1},  {16, 144, 24, 1, 1},      {28, 1, 6, 5, 1},
+    {32, 96, 96, 3, 1, true}, {16, 192, 192, 3, 2, true},
 };
 
 Conv2dShape shape_of(const Layer& l, int64_t batch) {
-    const int64_t out = (l.size + l.stride - 1) / l.stride;
+    const int64_t out = ceil_div(l.size, l.stride);
     return {.batch = batch, .in_h = l.size, .in_w = l.size, .in_c = l.in_c, .out_h = out, .out_w = out, .out_c = l.out_c,
             .kernel_h = l.kernel, .kernel_w = l.kernel, .stride_h = l.stride, .stride_w = l.stride, .pad_top = l.kernel / 2,
-            .pad_left = l.kernel / 2};
+            .pad_left = l.kernel / 2, .groups = l.depthwise ? l.in_c : 1};
 }
 
 // One layer as it is timed.
 struct Case {
-    size_t row;
     Conv2dShape shape;
     int threads;
+    bool sparse;  // has a break-even
 };
 
-std::vector<Case> cases(const BreakEvenTable& table, int threads) {
-    constexpr int64_t kPixels = 16;  // fewer never run sparse
+std::vector<Case> cases(const Speed& table, int threads) {
     std::vector<Case> found;
-    for (size_t r = 0; r < table.rows.size(); ++r)
-        for (const Layer& layer : kLayers)
-            for (int64_t batch : {1, 32})
-                for (int count : threads > 1 ? std::vector{1, threads} : std::vector{1}) {
-                    const Conv2dShape shape = shape_of(layer, batch);
-                    if (layer.dense != table.rows[r].dense || layer.channels != table.rows[r].channels) continue;
-                    if (kernels::conv2d_algorithm(shape, kernels::Conv2dPass::forward).name != table.rows[r].dense || batch * shape.out_h * shape.out_w < kPixels) continue;
-                    found.push_back({r, shape, count});
-                }
+    for (const Layer& layer : kLayers)
+        for (int64_t batch : {1, 32})
+            for (int count : threads > 1 ? std::vector{1, threads} : std::vector{1}) {
+                const Conv2dShape shape = shape_of(layer, batch);
+                const bool sparse = table.break_even_of(shape) && batch * shape.out_h * shape.out_w >= kernels::sparse::kFewestPixels;
+                if (sparse || (count == 1 && batch > 1)) found.push_back({shape, count, sparse});
+            }
     return found;
 }
 
@@ -76,7 +79,7 @@ std::vector<Case> cases(const BreakEvenTable& table, int threads) {
 std::vector<double> sparsities(SparsePattern pattern) {
     if (pattern == SparsePattern::one_of_four) return {0.75};
     if (pattern == SparsePattern::two_of_four) return {0.5};
-    return {0.25, 0.5, 0.7, 0.8, 0.9, 0.95};  // prepare_fastest looks at none below
+    return {kernels::sparse::kLeastSparsity, 0.5, 0.7, 0.8, 0.9, 0.95};
 }
 
 constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four, SparsePattern::two_of_four,
@@ -92,78 +95,140 @@ double crossing(const std::vector<double>& at, const std::vector<double>& times)
     return at[i - 1] + (at[i] - at[i - 1]) * (times[i - 1] - kWin) / (times[i - 1] - times[i]);
 }
 
-// The break-even of every pattern for one layer.
-std::array<double, 5> measure(const Case& c, double seconds) {
+// What was measured of one layer.
+struct Measured {
+    double dense_seconds = 0;
+    std::array<double, 5> break_even{};
+    std::vector<double> cycle_seconds{};  // of each sparse kernel: its time by the cycles that are estimated for it
+};
+
+Measured measure(const Case& c, double seconds) {
     std::vector<std::unique_ptr<kernels::PreparedConv2d>> layers;
+    std::vector<double> cycles;
     layers.push_back(kernels::conv2d_prepare(c.shape, kernels::random_weights(c.shape, SparsePattern::unstructured, 0).data()));
     for (SparsePattern pattern : kPatterns)
-        for (double sparsity : sparsities(pattern))
-            layers.push_back(kernels::sparse::prepare(c.shape, kernels::random_weights(c.shape, pattern, sparsity).data(), pattern));
+        for (double sparsity : sparsities(pattern)) {
+            if (!c.sparse) continue;
+            const std::vector<float> weight = kernels::random_weights(c.shape, pattern, sparsity);
+            layers.push_back(kernels::sparse::prepare(c.shape, weight.data(), pattern));
+            cycles.push_back(kernels::sparse::cycles(c.shape, weight.data(), pattern));
+        }
     std::vector<const kernels::PreparedConv2d*> order;
     for (const auto& layer : layers) order.push_back(layer.get());
     const std::vector<double> times = kernels::median_seconds(order, c.shape, seconds);
-    std::array<double, 5> found{};
+    Measured found{.dense_seconds = times[0]};
+    for (size_t i = 0; i < cycles.size(); ++i) found.cycle_seconds.push_back(times[i + 1] / cycles[i]);
     size_t next = 1;
     for (SparsePattern pattern : kPatterns) {
+        if (!c.sparse) break;
         const std::vector<double> at = sparsities(pattern);
         std::vector<double> relative;
         for (size_t i = 0; i < at.size(); ++i) relative.push_back(times[next++] / times[0]);
-        found[static_cast<size_t>(pattern)] = crossing(at, relative);
+        found.break_even[static_cast<size_t>(pattern)] = crossing(at, relative);
     }
     return found;
 }
 
-// Every row's break-even is the latest of its layers, batches and numbers of threads, in hundredths.
-BreakEvenTable measure_table(const TuneOptions& o) {
-    BreakEvenTable table = kernels::sparse::shipped_break_even();
-    for (BreakEven& row : table.rows) row.sparsity = {};
+// Seconds that a vector takes between NHWC and CHWN: the mean of both ways over a map larger than the near caches.
+double converting_seconds() {
+    constexpr int64_t kPixels = 1024, kChannels = 64, kTurns = 9;
+    const int64_t images = kernels::chwn::images();
+    std::vector<float> x(static_cast<size_t>(images * kPixels * kChannels), 0.5f), y(x.size());
+    std::vector<double> times;
+    for (int64_t turn = 0; turn < kTurns; ++turn) {
+        const auto begin = std::chrono::steady_clock::now();
+        kernels::chwn::enter(kPixels, kChannels, x.data(), y.data());
+        kernels::chwn::leave(kPixels, kChannels, y.data(), x.data());
+        times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return median(times) / static_cast<double>(2 * kPixels * kChannels);
+}
+
+// To three digits, as a table holds them.
+double rounded(double value) { return std::stod(format("%.3g", value)); }
+
+// A break-even is the latest of its row's layers, batches and numbers of threads, in hundredths. A cycle is what makes the
+// estimates of the sparse kernels right in the median, on one thread; dense rates and converting are measured in it, so that
+// sparse, dense and converting compare as they do on this machine.
+Speed measure_table(const TuneOptions& o) {
+    Speed table = kernels::sparse::shipped_speed();
+    for (BreakEven& row : table.break_even) row.sparsity = {};
     const int most = threads();
     const std::vector<Case> all = cases(table, most);
+    std::map<std::string, std::vector<double>> dense;  // seconds of a multiply-add in a lane, by algorithm
+    std::vector<double> cycle_seconds;
     Progress progress("tune", static_cast<int64_t>(all.size()));
     for (size_t i = 0; i < all.size(); ++i) {
-        set_threads(all[i].threads);
-        const std::array<double, 5> found = measure(all[i], o.seconds / static_cast<double>(all.size()));
-        std::array<double, 5>& row = table.rows[all[i].row].sparsity;
-        for (size_t p = 0; p < row.size(); ++p) row[p] = std::max(row[p], std::ceil(found[p] * 100 - 1e-9) / 100);
+        const Case& c = all[i];
+        set_threads(c.threads);
+        const Measured found = measure(c, o.seconds / static_cast<double>(all.size()));
+        if (c.sparse) {
+            BreakEven& row = table.break_even[static_cast<size_t>(table.break_even_of(c.shape) - table.break_even.data())];
+            for (size_t p = 0; p < row.sparsity.size(); ++p)
+                row.sparsity[p] = std::max(row.sparsity[p], std::ceil(found.break_even[p] * 100 - 1e-9) / 100);
+        }
+        if (c.threads == 1) {
+            cycle_seconds.insert(cycle_seconds.end(), found.cycle_seconds.begin(), found.cycle_seconds.end());
+            const double macs = static_cast<double>(c.shape.macs()) / kernels::table().sparse.lanes;
+            dense[kernels::conv2d_algorithm(c.shape, kernels::Conv2dPass::forward).name].push_back(found.dense_seconds / macs);
+        }
         progress.update(static_cast<int64_t>(i) + 1);
     }
+    set_threads(1);
+    const double cycle = median(cycle_seconds);
+    for (DenseRate& row : table.dense)
+        if (auto times = dense.find(row.algorithm); times != dense.end()) row.rate = rounded(cycle / median(times->second));
+    table.sparse.convert = rounded(converting_seconds() / cycle);
     set_threads(most);
     return table;
 }
 
 std::string cell(double sparsity) { return sparsity < 1 ? format("%.0f%%", 100 * sparsity) : "never"; }
 
-void tune(const TuneOptions& o) {
-    const std::string path = o.out.empty() ? kernels::sparse::break_even_file() : o.out;
-    check(!path.empty(), "tune: there is no home folder to keep the table in; expected --out FILE");
-    if (o.threads > 0) set_threads(o.threads);
-    BreakEvenTable old = kernels::sparse::shipped_break_even();
-    try {
-        old = kernels::sparse::break_even();
-    } catch (const Error&) {  // a damaged or missing file is about to be replaced
-    }
-    BreakEvenTable fresh = measure_table(o);
-    kernels::sparse::write_break_even(path, kernels::active_isa(), fresh);
-
+void report(const Speed& old, const Speed& fresh) {
     std::vector<std::string> header{"dense kernel", "channels", ""};
     for (SparsePattern pattern : kPatterns) header.push_back(name_of(pattern));
-    TextTable table(header);
-    for (size_t r = 0; r < fresh.rows.size(); ++r)
-        for (const auto& [name, row] : {std::pair("before", &old.rows[r]), std::pair("now", &fresh.rows[r])}) {
+    TextTable break_evens(header);
+    for (size_t r = 0; r < fresh.break_even.size(); ++r)
+        for (const auto& [name, row] : {std::pair("before", &old.break_even[r]), std::pair("now", &fresh.break_even[r])}) {
             std::vector<std::string> line{row->dense, format("%lld", static_cast<long long>(row->channels)), name};
             for (SparsePattern pattern : kPatterns) line.push_back(cell(row->sparsity[static_cast<size_t>(pattern)]));
-            table.add(line);
+            break_evens.add(line);
         }
-    std::printf("From which share of zeros on a sparse kernel wins (%s; at 1 and %d threads, batch 1 and 32, the latest)\n%swritten to %s\n",
-                name_of(kernels::active_isa()), threads(), table.str().c_str(), path.c_str());
+    TextTable rates({"dense kernel", "before", "now"});
+    for (size_t r = 0; r < fresh.dense.size(); ++r)
+        rates.add({fresh.dense[r].algorithm, format("%.3g", old.dense[r].rate), format("%.3g", fresh.dense[r].rate)});
+    std::printf("From which share of zeros on a sparse kernel wins (%s; at 1 and %d threads, batch 1 and 32, the latest)\n%s"
+                "Multiply-adds of dense kernels a lane and cycle (1 thread)\n%s"
+                "Cycles that a vector takes between NHWC and CHWN: before %.3g, now %.3g\n",
+                name_of(kernels::active_isa()), threads(), break_evens.str().c_str(), rates.str().c_str(), old.sparse.convert,
+                fresh.sparse.convert);
+}
+
+void tune(const TuneOptions& o) {
+    const std::string path = o.out.empty() ? kernels::sparse::speed_file() : o.out;
+    check(!path.empty(), "tune: there is no home folder to keep the table in; expected --out FILE");
+    if (o.threads > 0) set_threads(o.threads);
+    Speed old = kernels::sparse::shipped_speed();
+    try {
+        old = kernels::sparse::speed();
+    } catch (const Error&) {  // a damaged or missing file is about to be replaced
+    }
+    kernels::sparse::use_speed(kernels::sparse::shipped_speed());  // whose sparse costs the cycle is found by
+    const Speed fresh = measure_table(o);
+    kernels::sparse::write_speed(path, kernels::active_isa(), fresh);
+    report(old, fresh);
+    std::printf("written to %s\n", path.c_str());
 }
 
 }  // namespace
 
 void add_tune(CLI::App& app) {
     auto o = std::make_shared<TuneOptions>();
-    CLI::App& c = *app.add_subcommand("tune", "Measure once from which sparsity on the sparse kernels win on this machine");
-    c.add_option("--threads", o->threads, "Measured with one thread and with so many; 0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    CLI::App& c = *app.add_subcommand("tune", "Measure once how fast this machine runs layers, dense and sparse");
+    c.add_option("--threads", o->threads, "Measured with one thread and with so many; 0: OMP_NUM_THREADS, else all cores")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
     c.add_option("--seconds", o->seconds, "Time to spend, about")->check(PositiveNumber)->capture_default_str();
     c.add_option("--out", o->out, "Where to keep the table; else where LATHE_TUNE says or the user's cache folder");
     c.callback([o] { tune(*o); });

@@ -10,6 +10,7 @@
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/measure/timing.h"
 #include "lathe/nn/mask.h"
 
@@ -21,7 +22,7 @@ using kernels::Conv2dShape;
 using kernels::SparsePattern;
 
 constexpr double kNanoseconds = 1e9;  // a second
-constexpr double kSparsities[] = {0.25, 0.5, 0.75, 0.9, 0.98};  // prepare_fastest looks at none below the first
+constexpr double kSparsities[] = {kernels::sparse::kLeastSparsity, 0.5, 0.75, 0.9, 0.98};
 
 std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, double sparsity) {
     std::ostringstream key;

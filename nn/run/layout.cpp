@@ -5,16 +5,16 @@
 #include <numeric>
 #include <set>
 
+#include "lathe/core/graph/cost.h"
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
-#include "lathe/core/graph/cost.h"
+#include "lathe/core/kernels/sparse/speed.h"
 
 namespace lathe::nn {
 
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr double kConverting = 8;  // cycles a vector: transposing it, reading and writing it beyond the near caches
 
 struct Cost {
     double nhwc = 0, chwn = 0;  // cycles for as many images as CHWN holds
@@ -78,7 +78,9 @@ std::vector<bool> choose(const Graph& graph) {
     const size_t count = graph.nodes.size(), source = count, sink = count + 1;
     std::vector<std::vector<double>> room(count + 2, std::vector<double>(count + 2, 0));
     const auto batch = static_cast<double>(node_of(graph, graph.input()).shape[0]);
-    const auto converting = [&](const GraphNode& node) { return kConverting * static_cast<double>(node.shape.numel()) / batch; };
+    const auto converting = [&](const GraphNode& node) {
+        return kernels::sparse::speed().sparse.convert * static_cast<double>(node.shape.numel()) / batch;
+    };
     for (size_t i = 0; i < count; ++i) {
         const GraphNode& node = graph.nodes[i];
         if (!node.activation) continue;

@@ -6,6 +6,7 @@
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/kernels/sparse/prepared.h"
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -32,7 +33,7 @@ SparsePattern pattern_for(const Conv2dShape& g, const float* weight, bool pool) 
 class ChwnConv2d final : public PreparedConv2d {
 public:
     ChwnConv2d(const Conv2dShape& g, const float* weight, bool pool)
-        : pool_(pool), weights_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::kCopying, pool) {
+        : pool_(pool), weights_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::speed().sparse.copy, pool) {
         const Conv2dShape& s = weights_.tiling.shape;
         for (int64_t row = 0; row < s.out_h; row += weights_.tiling.tile.height)
             for (int64_t column = 0; column < s.out_w; column += weights_.tiling.tile.width)
@@ -158,10 +159,11 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 }
 
 double cycles(const Conv2dShape& g, const float* weight) {
-    if (ChwnDepthwiseConv2d::suits(g)) return sparse::dense_cycles(batched(g));
+    if (ChwnDepthwiseConv2d::suits(g)) return sparse::speed().dense_cycles(batched(g));
     const SparsePattern pattern = sparse::pattern_of(g, weight);
     const int64_t count = sparse::nonzeros(g, weight);
-    return sparse::best_tiling(batched(g), pattern, count, sparse::kCopying).cycles(pattern, count, sparse::kCopying);
+    const double copy = sparse::speed().sparse.copy;
+    return sparse::best_tiling(batched(g), pattern, count, copy).cycles(pattern, count, copy);
 }
 
 }  // namespace lathe::kernels::chwn

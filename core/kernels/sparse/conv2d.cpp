@@ -5,6 +5,7 @@
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/sparse/prepared.h"
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -12,13 +13,12 @@ namespace lathe::kernels::sparse {
 namespace {
 
 constexpr int64_t kTasks = 16;
-constexpr double kSerialCycles = 40000;  // below it, waking a thread takes longer than the product
 
 class SparseConv2d final : public PreparedConv2d {
 public:
     SparseConv2d(const Conv2dShape& g, const float* weight, SparsePattern pattern)
         : shape_(g),
-          weights_(lined_up(g), weight, pattern, kTransposing),
+          weights_(lined_up(g), weight, pattern, speed().sparse.transpose),
           zeros_(static_cast<size_t>(g.in_c)) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
@@ -104,7 +104,8 @@ private:
     }
 
     void forward(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
-        if (tiling.cycles(weights_.filter.pattern(), weights_.filter.nonzeros(), kTransposing) < kSerialCycles)
+        const SparseCosts& costs = speed().sparse;
+        if (tiling.cycles(weights_.filter.pattern(), weights_.filter.nonzeros(), costs.transpose) < costs.region)
             for (int64_t batch = 0; batch < tiling.batches; ++batch) by_tiles(tiling, batch, x, epilogue, y);
         else if (tiling.batches >= kTasks)
             parallel_tasks(tiling.batches, [&](int64_t batch) { by_tiles(tiling, batch, x, epilogue, y); });

@@ -14,15 +14,15 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 // The pattern with the fastest kernel that holds these weights with at most 5% of zeros stored beside them.
 SparsePattern pattern_of(const Conv2dShape& shape, const float* weight);
 
-// Whether prepare() is faster than conv2d_prepare() when the share `sparsity` of the weights is zero, by break_even()'s table.
+// Whether prepare() is faster than conv2d_prepare() when the share `sparsity` of the weights is zero, by speed()'s table.
 // Never where the pixels of a batch do not fill a vector.
 bool faster(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
 // Sparse in the weights' own pattern where that is faster, else conv2d_prepare().
 std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& shape, const float* weight);
 
-// Estimates, in cycles, of what conv2d_prepare()'s and prepare_fastest()'s forward take.
-double dense_cycles(const Conv2dShape& shape);
+// Estimates, in cycles, of what prepare()'s and prepare_fastest()'s forward take.
+double cycles(const Conv2dShape& shape, const float* weight, SparsePattern pattern);
 double fastest_cycles(const Conv2dShape& shape, const float* weight);
 
 }  // namespace lathe::kernels::sparse

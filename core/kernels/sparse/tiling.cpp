@@ -7,6 +7,7 @@
 
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
+#include "lathe/core/kernels/sparse/speed.h"
 
 namespace lathe::kernels::sparse {
 namespace {
@@ -61,15 +62,16 @@ Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTab
       vectors(tile.height * tile.width),
       chunk(chunk) {}
 
-// Loads and multiply-adds take half a cycle each and longer the more the planes exceed the first-level cache; every chunk loads
-// and stores the sums of all rows.
+// A weight is one broadcast load, V loads of activations and V multiply-adds, of which the more numerous set the pace; loads
+// take longer the more the planes exceed the near cache. Every chunk loads and stores the sums of all rows.
 double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) const {
-    constexpr double kFirstLevelBytes = 40 << 10;
+    const SparseCosts& cost = speed().sparse;
     const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
-    const double beyond = std::max(static_cast<double>(chunk * plane * 4) / kFirstLevelBytes - 1, 0.0);
-    const double loads = (v + outputs) * (1 + 0.3 * beyond);
-    const double products = static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * 0.5 + 1);
-    const double sums = static_cast<double>(shape.out_c * ceil_div(shape.in_c / shape.groups, chunk)) * (1.7 * v + 4);
+    const double beyond = std::max(static_cast<double>(chunk * plane * 4) / cost.near_bytes - 1, 0.0);
+    const double loads = (v + outputs) * (1 + cost.beyond * beyond);
+    const double products =
+        static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * cost.operation + cost.weight);
+    const double sums = static_cast<double>(shape.out_c * ceil_div(shape.in_c / shape.groups, chunk)) * (cost.sum * v + cost.row);
     const double moved = moving * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
     return static_cast<double>(batches) * (products + sums + moved);
 }

@@ -49,6 +49,4 @@ SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern
 Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving, bool even = false);
 bool has_even_tile(SparsePattern pattern);
 
-inline constexpr double kTransposing = 4, kCopying = 1.5;  // cycles a vector: between NHWC and planes, between CHWN and planes
-
 }  // namespace lathe::kernels::sparse
