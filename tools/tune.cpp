@@ -37,7 +37,8 @@ struct TuneOptions {
     std::string out;
 };
 
-// Layers of networks for small images, to stand for the rows of the table: with the fewest channels that a row is for, and wider.
+// Layers of networks for small images, to stand for the rows of the table: with the fewest channels that a row is for,
+// and wider.
 struct Layer {
     int64_t size, in_c, out_c, kernel, stride;
     bool depthwise = false;
@@ -51,9 +52,9 @@ constexpr Layer kLayers[] = {
 
 Conv2dShape shape_of(const Layer& l, int64_t batch) {
     const int64_t out = ceil_div(l.size, l.stride);
-    return {.batch = batch, .in_h = l.size, .in_w = l.size, .in_c = l.in_c, .out_h = out, .out_w = out, .out_c = l.out_c,
-            .kernel_h = l.kernel, .kernel_w = l.kernel, .stride_h = l.stride, .stride_w = l.stride, .pad_top = l.kernel / 2,
-            .pad_left = l.kernel / 2, .groups = l.depthwise ? l.in_c : 1};
+    return {.batch = batch, .in_h = l.size, .in_w = l.size, .in_c = l.in_c, .out_h = out, .out_w = out,
+            .out_c = l.out_c, .kernel_h = l.kernel, .kernel_w = l.kernel, .stride_h = l.stride, .stride_w = l.stride,
+            .pad_top = l.kernel / 2, .pad_left = l.kernel / 2, .groups = l.depthwise ? l.in_c : 1};
 }
 
 // One layer as it is timed.
@@ -69,7 +70,8 @@ std::vector<Case> cases(const Speed& table, int threads) {
         for (int64_t batch : {1, 32})
             for (int count : threads > 1 ? std::vector{1, threads} : std::vector{1}) {
                 const Conv2dShape shape = shape_of(layer, batch);
-                const bool sparse = table.break_even_of(shape) && batch * shape.out_h * shape.out_w >= kernels::sparse::kFewestPixels;
+                const bool sparse =
+                    table.break_even_of(shape) && batch * shape.out_h * shape.out_w >= kernels::sparse::kFewestPixels;
                 if (sparse || (count == 1 && batch > 1)) found.push_back({shape, count, sparse});
             }
     return found;
@@ -82,8 +84,9 @@ std::vector<double> sparsities(SparsePattern pattern) {
     return {kernels::sparse::kLeastSparsity, 0.5, 0.7, 0.8, 0.9, 0.95};
 }
 
-constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four, SparsePattern::two_of_four,
-                                       SparsePattern::row_blocks, SparsePattern::column_blocks};
+constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four,
+                                       SparsePattern::two_of_four, SparsePattern::row_blocks,
+                                       SparsePattern::column_blocks};
 
 // Where the sparse kernel, taking `times` of the dense one's time at these sparsities, starts to win and goes on to.
 double crossing(const std::vector<double>& at, const std::vector<double>& times) {
@@ -105,7 +108,8 @@ struct Measured {
 Measured measure(const Case& c, double seconds) {
     std::vector<std::unique_ptr<kernels::PreparedConv2d>> layers;
     std::vector<double> cycles;
-    layers.push_back(kernels::conv2d_prepare(c.shape, kernels::random_weights(c.shape, SparsePattern::unstructured, 0).data()));
+    layers.push_back(
+        kernels::conv2d_prepare(c.shape, kernels::random_weights(c.shape, SparsePattern::unstructured, 0).data()));
     for (SparsePattern pattern : kPatterns)
         for (double sparsity : sparsities(pattern)) {
             if (!c.sparse) continue;
@@ -147,9 +151,9 @@ double converting_seconds() {
 // To three digits, as a table holds them.
 double rounded(double value) { return std::stod(format("%.3g", value)); }
 
-// A break-even is the latest of its row's layers, batches and numbers of threads, in hundredths. A cycle is what makes the
-// estimates of the sparse kernels right in the median, on one thread; dense rates and converting are measured in it, so that
-// sparse, dense and converting compare as they do on this machine.
+// A break-even is the latest of its row's layers, batches and numbers of threads, in hundredths. A cycle is what makes
+// the estimates of the sparse kernels right in the median, on one thread; dense rates and converting are measured in
+// it, so that sparse, dense and converting compare as they do on this machine.
 Speed measure_table(const TuneOptions& o) {
     Speed table = kernels::sparse::shipped_speed();
     for (BreakEven& row : table.break_even) row.sparsity = {};
@@ -163,21 +167,24 @@ Speed measure_table(const TuneOptions& o) {
         set_threads(c.threads);
         const Measured found = measure(c, o.seconds / static_cast<double>(all.size()));
         if (c.sparse) {
-            BreakEven& row = table.break_even[static_cast<size_t>(table.break_even_of(c.shape) - table.break_even.data())];
+            BreakEven& row =
+                table.break_even[static_cast<size_t>(table.break_even_of(c.shape) - table.break_even.data())];
             for (size_t p = 0; p < row.sparsity.size(); ++p)
                 row.sparsity[p] = std::max(row.sparsity[p], std::ceil(found.break_even[p] * 100 - 1e-9) / 100);
         }
         if (c.threads == 1) {
             cycle_seconds.insert(cycle_seconds.end(), found.cycle_seconds.begin(), found.cycle_seconds.end());
             const double macs = static_cast<double>(c.shape.macs()) / kernels::table().sparse.lanes;
-            dense[kernels::conv2d_algorithm(c.shape, kernels::Conv2dPass::forward).name].push_back(found.dense_seconds / macs);
+            dense[kernels::conv2d_algorithm(c.shape, kernels::Conv2dPass::forward).name].push_back(found.dense_seconds /
+                                                                                                   macs);
         }
         progress.update(static_cast<int64_t>(i) + 1);
     }
     set_threads(1);
     const double cycle = median(cycle_seconds);
     for (DenseRate& row : table.dense)
-        if (auto times = dense.find(row.algorithm); times != dense.end()) row.rate = rounded(cycle / median(times->second));
+        if (auto times = dense.find(row.algorithm); times != dense.end())
+            row.rate = rounded(cycle / median(times->second));
     table.sparse.convert = rounded(converting_seconds() / cycle);
     set_threads(most);
     return table;
@@ -190,7 +197,8 @@ void report(const Speed& old, const Speed& fresh) {
     for (SparsePattern pattern : kPatterns) header.push_back(name_of(pattern));
     TextTable break_evens(header);
     for (size_t r = 0; r < fresh.break_even.size(); ++r)
-        for (const auto& [name, row] : {std::pair("before", &old.break_even[r]), std::pair("now", &fresh.break_even[r])}) {
+        for (const auto& [name, row] :
+             {std::pair("before", &old.break_even[r]), std::pair("now", &fresh.break_even[r])}) {
             std::vector<std::string> line{row->dense, format("%lld", static_cast<long long>(row->channels)), name};
             for (SparsePattern pattern : kPatterns) line.push_back(cell(row->sparsity[static_cast<size_t>(pattern)]));
             break_evens.add(line);
@@ -198,11 +206,12 @@ void report(const Speed& old, const Speed& fresh) {
     TextTable rates({"dense kernel", "before", "now"});
     for (size_t r = 0; r < fresh.dense.size(); ++r)
         rates.add({fresh.dense[r].algorithm, format("%.3g", old.dense[r].rate), format("%.3g", fresh.dense[r].rate)});
-    std::printf("From which share of zeros on a sparse kernel wins (%s; at 1 and %d threads, batch 1 and 32, the latest)\n%s"
-                "Multiply-adds of dense kernels a lane and cycle (1 thread)\n%s"
-                "Cycles that a vector takes between NHWC and CHWN: before %.3g, now %.3g\n",
-                name_of(kernels::active_isa()), threads(), break_evens.str().c_str(), rates.str().c_str(), old.sparse.convert,
-                fresh.sparse.convert);
+    std::printf(
+        "From which share of zeros on a sparse kernel wins (%s; at 1 and %d threads, batch 1 and 32, the latest)\n%s"
+        "Multiply-adds of dense kernels a lane and cycle (1 thread)\n%s"
+        "Cycles that a vector takes between NHWC and CHWN: before %.3g, now %.3g\n",
+        name_of(kernels::active_isa()), threads(), break_evens.str().c_str(), rates.str().c_str(), old.sparse.convert,
+        fresh.sparse.convert);
 }
 
 void tune(const TuneOptions& o) {
@@ -226,7 +235,8 @@ void tune(const TuneOptions& o) {
 void add_tune(CLI::App& app) {
     auto o = std::make_shared<TuneOptions>();
     CLI::App& c = *app.add_subcommand("tune", "Measure once how fast this machine runs layers, dense and sparse");
-    c.add_option("--threads", o->threads, "Measured with one thread and with so many; 0: OMP_NUM_THREADS, else all cores")
+    c.add_option("--threads", o->threads,
+                 "Measured with one thread and with so many; 0: OMP_NUM_THREADS, else all cores")
         ->check(CLI::Range(0, 4096))
         ->capture_default_str();
     c.add_option("--seconds", o->seconds, "Time to spend, about")->check(PositiveNumber)->capture_default_str();

@@ -1,6 +1,6 @@
-// GFLOP/s of every convolution of four networks, forward, input gradient and weight gradient, and the share of what this
-// machine multiplies at most. Winograd may exceed 100%: the flops counted are those of the plain definition.
-// Each pass by the algorithm that is chosen for it or, with --all, one line for every algorithm that suits.
+// GFLOP/s of every convolution of four networks, forward, input gradient and weight gradient, and the share of what
+// this machine multiplies at most. Winograd may exceed 100%: the flops counted are those of the plain definition. Each
+// pass by the algorithm that is chosen for it or, with --all, one line for every algorithm that suits.
 //   build/conv-bench [--threads T] [--batch N] [--only SUBSTRING] [--all]
 #include <algorithm>
 #include <cstdio>
@@ -62,25 +62,51 @@ struct Layer {
 };
 
 const Layer kLayers[] = {
-    {"vgg 3-64@32", 1, 32, 3, 64, 3},        {"vgg 64-128@32", 1, 32, 64, 128, 3},    {"vgg 128-256@16", 1, 16, 128, 256, 3},
-    {"vgg 256-256@16", 1, 16, 256, 256, 3},  {"vgg 256-512@8", 1, 8, 256, 512, 3},    {"vgg 512-512@8", 1, 8, 512, 512, 3},
+    {"vgg 3-64@32", 1, 32, 3, 64, 3},
+    {"vgg 64-128@32", 1, 32, 64, 128, 3},
+    {"vgg 128-256@16", 1, 16, 128, 256, 3},
+    {"vgg 256-256@16", 1, 16, 256, 256, 3},
+    {"vgg 256-512@8", 1, 8, 256, 512, 3},
+    {"vgg 512-512@8", 1, 8, 512, 512, 3},
     {"vgg 512-512@4", 2, 4, 512, 512, 3},
-    {"resnet20 3-16@32", 1, 32, 3, 16, 3},   {"resnet20 16-16@32", 6, 32, 16, 16, 3}, {"resnet20 16-32@32/2", 1, 32, 16, 32, 3, 2},
-    {"resnet20 32-32@16", 5, 16, 32, 32, 3}, {"resnet20 32-64@16/2", 1, 16, 32, 64, 3, 2}, {"resnet20 64-64@8", 5, 8, 64, 64, 3},
-    {"lenet 1-6@28", 1, 28, 1, 6, 5},        {"lenet 6-16@14", 1, 14, 6, 16, 5, 1, 0},
+    {"resnet20 3-16@32", 1, 32, 3, 16, 3},
+    {"resnet20 16-16@32", 6, 32, 16, 16, 3},
+    {"resnet20 16-32@32/2", 1, 32, 16, 32, 3, 2},
+    {"resnet20 32-32@16", 5, 16, 32, 32, 3},
+    {"resnet20 32-64@16/2", 1, 16, 32, 64, 3, 2},
+    {"resnet20 64-64@8", 5, 8, 64, 64, 3},
+    {"lenet 1-6@28", 1, 28, 1, 6, 5},
+    {"lenet 6-16@14", 1, 14, 6, 16, 5, 1, 0},
     {"mbv2 3-32@32", 1, 32, 3, 32, 3},
-    {"mbv2 32-16@32", 1, 32, 32, 16, 1},     {"mbv2 16-96@32", 1, 32, 16, 96, 1},     {"mbv2 96-24@32", 1, 32, 96, 24, 1},
-    {"mbv2 24-144@32", 2, 32, 24, 144, 1},   {"mbv2 144-24@32", 1, 32, 144, 24, 1},   {"mbv2 144-32@16", 1, 16, 144, 32, 1},
-    {"mbv2 32-192@16", 3, 16, 32, 192, 1},   {"mbv2 192-32@16", 2, 16, 192, 32, 1},   {"mbv2 192-64@8", 1, 8, 192, 64, 1},
-    {"mbv2 64-384@8", 4, 8, 64, 384, 1},     {"mbv2 384-64@8", 3, 8, 384, 64, 1},     {"mbv2 384-96@8", 1, 8, 384, 96, 1},
-    {"mbv2 96-576@8", 3, 8, 96, 576, 1},     {"mbv2 576-96@8", 2, 8, 576, 96, 1},     {"mbv2 576-160@4", 1, 4, 576, 160, 1},
-    {"mbv2 160-960@4", 3, 4, 160, 960, 1},   {"mbv2 960-160@4", 2, 4, 960, 160, 1},   {"mbv2 960-320@4", 1, 4, 960, 320, 1},
+    {"mbv2 32-16@32", 1, 32, 32, 16, 1},
+    {"mbv2 16-96@32", 1, 32, 16, 96, 1},
+    {"mbv2 96-24@32", 1, 32, 96, 24, 1},
+    {"mbv2 24-144@32", 2, 32, 24, 144, 1},
+    {"mbv2 144-24@32", 1, 32, 144, 24, 1},
+    {"mbv2 144-32@16", 1, 16, 144, 32, 1},
+    {"mbv2 32-192@16", 3, 16, 32, 192, 1},
+    {"mbv2 192-32@16", 2, 16, 192, 32, 1},
+    {"mbv2 192-64@8", 1, 8, 192, 64, 1},
+    {"mbv2 64-384@8", 4, 8, 64, 384, 1},
+    {"mbv2 384-64@8", 3, 8, 384, 64, 1},
+    {"mbv2 384-96@8", 1, 8, 384, 96, 1},
+    {"mbv2 96-576@8", 3, 8, 96, 576, 1},
+    {"mbv2 576-96@8", 2, 8, 576, 96, 1},
+    {"mbv2 576-160@4", 1, 4, 576, 160, 1},
+    {"mbv2 160-960@4", 3, 4, 160, 960, 1},
+    {"mbv2 960-160@4", 2, 4, 960, 160, 1},
+    {"mbv2 960-320@4", 1, 4, 960, 320, 1},
     {"mbv2 320-1280@4", 1, 4, 320, 1280, 1},
-    {"mbv2 dw 32@32", 1, 32, 32, 32, 3, 1, -1, 1},    {"mbv2 dw 96@32", 1, 32, 96, 96, 3, 1, -1, 1},
-    {"mbv2 dw 144@32", 1, 32, 144, 144, 3, 1, -1, 1}, {"mbv2 dw 144@32/2", 1, 32, 144, 144, 3, 2, -1, 1},
-    {"mbv2 dw 192@16", 2, 16, 192, 192, 3, 1, -1, 1}, {"mbv2 dw 192@16/2", 1, 16, 192, 192, 3, 2, -1, 1},
-    {"mbv2 dw 384@8", 4, 8, 384, 384, 3, 1, -1, 1},   {"mbv2 dw 576@8", 2, 8, 576, 576, 3, 1, -1, 1},
-    {"mbv2 dw 576@8/2", 1, 8, 576, 576, 3, 2, -1, 1}, {"mbv2 dw 960@4", 3, 4, 960, 960, 3, 1, -1, 1},
+    {"mbv2 dw 32@32", 1, 32, 32, 32, 3, 1, -1, 1},
+    {"mbv2 dw 96@32", 1, 32, 96, 96, 3, 1, -1, 1},
+    {"mbv2 dw 144@32", 1, 32, 144, 144, 3, 1, -1, 1},
+    {"mbv2 dw 144@32/2", 1, 32, 144, 144, 3, 2, -1, 1},
+    {"mbv2 dw 192@16", 2, 16, 192, 192, 3, 1, -1, 1},
+    {"mbv2 dw 192@16/2", 1, 16, 192, 192, 3, 2, -1, 1},
+    {"mbv2 dw 384@8", 4, 8, 384, 384, 3, 1, -1, 1},
+    {"mbv2 dw 576@8", 2, 8, 576, 576, 3, 1, -1, 1},
+    {"mbv2 dw 576@8/2", 1, 8, 576, 576, 3, 2, -1, 1},
+    {"mbv2 dw 960@4", 3, 4, 960, 960, 3, 1, -1, 1},
 };
 
 constexpr Conv2dPass kPasses[] = {Conv2dPass::forward, Conv2dPass::backward_input, Conv2dPass::backward_weight};
@@ -124,9 +150,11 @@ int main(int argc, char** argv) {
         const auto time_of = [&](const Conv2dAlgorithm& algorithm, Conv2dPass pass) {
             switch (pass) {
                 case Conv2dPass::forward:
-                    return best_time([&] { algorithm.prepare(g, weight.data())->forward(batch, x.data(), {}, y.data()); });
+                    return best_time(
+                        [&] { algorithm.prepare(g, weight.data())->forward(batch, x.data(), {}, y.data()); });
                 case Conv2dPass::backward_input:  // nobody asks for the gradient of an image
-                    return l.c <= 3 ? 0 : best_time([&] { algorithm.backward_input(g, dy.data(), weight.data(), dx.data()); });
+                    if (l.c <= 3) return 0.0;
+                    return best_time([&] { algorithm.backward_input(g, dy.data(), weight.data(), dx.data()); });
                 case Conv2dPass::backward_weight:
                     return best_time([&] { algorithm.backward_weight(g, x.data(), dy.data(), dweight.data()); });
             }

@@ -30,7 +30,8 @@ inline Axis backward_axis(int64_t in, int64_t kernel, int64_t stride, int64_t pa
     int64_t last = kernel - 1;
     while (last >= 0 && (phase + pad - last * dilation) % stride != 0) --last;
     if (last < 0) return {count, phase, stride, 0, 1, 1, 0, 0, 0};
-    return {count, phase, stride, (phase + pad - last * dilation) / stride, 1, dilation / divisor, last / every + 1, last, -every};
+    return {count, phase, stride, (phase + pad - last * dilation) / stride, 1, dilation / divisor, last / every + 1,
+            last,  -every};
 }
 
 struct Axes {

@@ -6,8 +6,8 @@
 namespace lathe::kernels {
 
 // Which kernel runs is the first row of conv2d/algorithms.h that suits the shape.
-// Every function overwrites its result, splits its work over the threads and gives the same bits for any number of them.
-// float32 runs the fastest kernel of this CPU; float64 the portable reference (gradient checks).
+// Every function overwrites its result, splits its work over the threads and gives the same bits for any number of
+// them. float32 runs the fastest kernel of this CPU; float64 the portable reference (gradient checks).
 
 // y = conv(x, weight) + bias; bias [K] may be null.
 void conv2d_forward(const Conv2dShape& shape, const float* x, const float* weight, const float* bias, float* y);

@@ -13,8 +13,8 @@ namespace {
 // Calls body(row) for stretches of results that have the same taps inside the input, over results [begin, end) of h.
 // Where the stretch has one tap range, `row` says it all but for the weights: they start at tap (first_r, first_s).
 template <class Body>
-void for_each_stretch(const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t begin, int64_t end, const float* x,
-                      float* y, const Body& body) {
+void for_each_stretch(const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t begin,
+                      int64_t end, const float* x, float* y, const Body& body) {
     for (int64_t p = begin; p < end; ++p) {
         const TapRange rows = taps_inside(h, p, in.h);
         for (int64_t q = 0, next; q < w.count; q = next) {
@@ -30,7 +30,8 @@ void for_each_stretch(const Axis& h, const Axis& w, const FeatureMap& in, const 
                               .x_row = h.in_tap * in.w * in.c, .x_step = w.in_step * in.c, .x_tap = w.in_tap * in.c,
                               .weight = nullptr, .weight_row = w.taps * in.c, .bias = nullptr,
                               .y = y + ((h.out_first + p * h.out_step) * out.w + w.out_first + q * w.out_step) * in.c,
-                              .y_step = w.out_step * in.c, .accumulate = false, .stream = false, .low = -INFINITY, .high = INFINITY},
+                              .y_step = w.out_step * in.c, .accumulate = false, .stream = false, .low = -INFINITY,
+                              .high = INFINITY},
                  (rows.first * w.taps + taps.first) * in.c);
         }
     }
@@ -41,7 +42,8 @@ void taps_first(const Axis& h, const Axis& w, int64_t channels, int64_t kernel_h
                 float* taps) {
     for (int64_t r = 0; r < h.taps; ++r)
         for (int64_t s = 0; s < w.taps; ++s) {
-            const float* from = weight + (h.kernel_first + r * h.kernel_step) * kernel_w + w.kernel_first + s * w.kernel_step;
+            const float* from =
+                weight + (h.kernel_first + r * h.kernel_step) * kernel_w + w.kernel_first + s * w.kernel_step;
             for (int64_t c = 0; c < channels; ++c) *taps++ = from[c * kernel_h * kernel_w];
         }
 }
@@ -56,11 +58,11 @@ bool slides(const Axis& h, const Axis& w) {
     return dense(h) && dense(w) && h.in_step == w.in_step;
 }
 
-// Calls body(rows) for results [begin, end) of h, a band at a time, where `slides` holds. `zeros` [W, C] stands for rows
-// outside the image.
+// Calls body(rows) for results [begin, end) of h, a band at a time, where `slides` holds. `zeros` [W, C] stands for
+// rows outside the image.
 template <class Body>
-void for_each_band(const Axis& h, const Axis& w, const FeatureMap& in, int64_t begin, int64_t end, const float* x, float* y,
-                   const float* zeros, const Body& body) {
+void for_each_band(const Axis& h, const Axis& w, const FeatureMap& in, int64_t begin, int64_t end, const float* x,
+                   float* y, const float* zeros, const Body& body) {
     for (int64_t p = begin; p < end; p += kBandRows) {
         const int64_t results = std::min(kBandRows, end - p), first = h.in_first + p * h.in_step;
         const float* rows[kBandRows * 2 + 1];
@@ -77,8 +79,8 @@ struct Zeros : Workspace<float> {
 };
 
 // Rows [begin, end) of the results of one image.
-void correlate(const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t begin, int64_t end, const float* x,
-               const float* zeros, const float* taps, const Epilogue& epilogue, bool stream, float* y) {
+void correlate(const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t begin, int64_t end,
+               const float* x, const float* zeros, const float* taps, const Epilogue& epilogue, bool stream, float* y) {
     const auto finish = [&](auto& rows, int64_t tap) {
         rows.weight = taps + tap;
         rows.bias = epilogue.bias;
@@ -116,8 +118,8 @@ public:
         Zeros zeros(in.w * in.c);
         parallel_tasks(batch * bands, [&](int64_t task) {
             const int64_t n = task / bands, first = task % bands * kBandRows;
-            correlate(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c, zeros.data(), taps_.data(),
-                      epilogue, stream, y + n * out.h * out.w * out.c);
+            correlate(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c,
+                      zeros.data(), taps_.data(), epilogue, stream, y + n * out.h * out.w * out.c);
         });
     }
 
@@ -150,8 +152,8 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
     parallel_tasks(g.batch, [&](int64_t n) {
         for (int64_t phase = 0; phase < phases; ++phase) {
             const auto [h, w] = backward_axes(g, phase);
-            correlate(h, w, in, out, 0, h.count, dy + n * in.h * in.w * in.c, zeros.data(), taps.data() + phase * size, {},
-                      stream, dx + n * out.h * out.w * out.c);
+            correlate(h, w, in, out, 0, h.count, dy + n * in.h * in.w * in.c, zeros.data(), taps.data() + phase * size,
+                      {}, stream, dx + n * out.h * out.w * out.c);
         }
     });
 }
@@ -172,8 +174,9 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                 for_each_band(h, w, in, 0, g.out_h, image, gradient, zeros.data(),
                               [&](const Depthwise3x3& rows) { table().depthwise.weight_gradient_3x3(rows, sum); });
             else
-                for_each_stretch(h, w, in, out, 0, g.out_h, image, gradient,
-                                 [&](const DepthwiseRow& row, int64_t tap) { table().depthwise.weight_gradient(row, sum + tap); });
+                for_each_stretch(h, w, in, out, 0, g.out_h, image, gradient, [&](const DepthwiseRow& row, int64_t tap) {
+                    table().depthwise.weight_gradient(row, sum + tap);
+                });
         }
     });
     for (int64_t i = 0; i < size; ++i) {

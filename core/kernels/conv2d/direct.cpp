@@ -11,7 +11,8 @@ namespace lathe::kernels::direct {
 namespace {
 
 constexpr int64_t kTasks = 16;
-constexpr int64_t kBandFloats = 16384;  // 64 KiB: a band, its results and a panel of weights share the second-level cache
+// 64 KiB: a band, its results and a panel of weights share the second-level cache.
+constexpr int64_t kBandFloats = 16384;
 
 // The image under a band of results, padding included.
 struct Band {
@@ -66,10 +67,10 @@ Axis widened(const Axis& w, int64_t together) {
     return wide;
 }
 
-// One panel [h.taps, w.taps, in_c, columns] holding out_c columns becomes [h.taps, wide.taps, in_c, columns] with a copy of
-// them for each of the results.
-void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t out_c, int64_t columns, const float* panel,
-           float* to) {
+// One panel [h.taps, w.taps, in_c, columns] holding out_c columns becomes [h.taps, wide.taps, in_c, columns] with a
+// copy of them for each of the results.
+void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t out_c, int64_t columns,
+           const float* panel, float* to) {
     std::fill(to, to + h.taps * wide.taps * in_c * columns, 0.0f);
     for (int64_t i = 0; i < wide.in_step / w.in_step; ++i)
         for (int64_t r = 0; r < h.taps; ++r)
@@ -79,8 +80,8 @@ void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t
 }
 
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights packed group by group.
-void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t groups, const float* x,
-               const float* packed, const Epilogue& epilogue, float* y) {
+void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t groups,
+               const float* x, const float* packed, const Epilogue& epilogue, float* y) {
     if (batch == 0) return;
     const GemmTable& kernels = table().gemm;
     const float* bias = epilogue.bias;
@@ -92,7 +93,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         for (int64_t i = 0; bias && i < kernels.columns; ++i) biases[i] = i < together * out.c ? bias[i % out.c] : 0;
         Epilogue repeated = epilogue;
         repeated.bias = biases.data();
-        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated, y);
+        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated,
+                         y);
     }
     const Band band(h, w, in.c);
     const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = ceil_div(out_group, kernels.columns);
@@ -131,8 +133,10 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
                 GemmPanel p = shared;
                 p.a = buffer.data() + row * h.in_step * band.width * in.c + group * in_group;
                 p.bias = bias ? bias + channel : nullptr;
-                float* c = y + ((n * out.h + h.out_first + (first + row) * h.out_step) * out.w + w.out_first) * out.c + channel;
-                add_columns(p, packed + i * size, c, std::min<int64_t>(out_group - column, kernels.columns), kernels.lanes);
+                float* c = y + ((n * out.h + h.out_first + (first + row) * h.out_step) * out.w + w.out_first) * out.c +
+                           channel;
+                add_columns(p, packed + i * size, c, std::min<int64_t>(out_group - column, kernels.columns),
+                            kernels.lanes);
                 kernels.panel(w.count, p);
             }
         }
@@ -145,13 +149,15 @@ public:
         : g_(shape),
           h_(forward_axes(g_).h),
           w_(forward_axes(g_).w),
-          floats_(g_.groups * ceil_div(g_.out_c / g_.groups, table().gemm.columns) * panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
+          floats_(g_.groups * ceil_div(g_.out_c / g_.groups, table().gemm.columns) *
+                  panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
           packed_(static_cast<size_t>(floats_)) {
         const GemmTable& kernels = table().gemm;
-        const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups, depth = g_.kernel_h * g_.kernel_w * c_group;
+        const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups,
+                      depth = g_.kernel_h * g_.kernel_w * c_group;
         for (int64_t group = 0; group < g_.groups; ++group)
-            kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth, packed_.data() + group * (floats_ / g_.groups),
-                         panel_size(h_, w_, c_group, kernels));
+            kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth,
+                         packed_.data() + group * (floats_ / g_.groups), panel_size(h_, w_, c_group, kernels));
     }
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
@@ -192,15 +198,17 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
         Workspace<float> packed(static_cast<size_t>(g.groups * panels * size));
         for (int64_t i = 0; i < g.groups * h.taps * w.taps; ++i) {
             const int64_t tap = i % (h.taps * w.taps), group = i / (h.taps * w.taps);
-            const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step, s = w.kernel_first + tap % w.taps * w.kernel_step;
-            kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter, 1,
-                         packed.data() + group * panels * size + tap * k_group * kernels.columns, size);
+            const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step,
+                          s = w.kernel_first + tap % w.taps * w.kernel_step;
+            kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter,
+                         1, packed.data() + group * panels * size + tap * k_group * kernels.columns, size);
         }
         correlate(g.batch, h, w, g.output(), g.input(), g.groups, dy, packed.data(), {}, dx);
     }
 }
 
-// dweight [K, R S C] = dy^T [K, pixels] patches [pixels, R S C]. A task adds up a stretch of the pixels for a block of K.
+// dweight [K, R S C] = dy^T [K, pixels] patches [pixels, R S C]. A task adds up a stretch of the pixels for a block of
+// K.
 void backward_weight(const Conv2dShape& g, const float* x, const float* dy, float* dweight) {
     if (g.batch == 0) {
         std::fill_n(dweight, g.weight_count(), 0.0f);
@@ -221,13 +229,16 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     for (int64_t i = 0; i < band.rows; ++i) rows[i] = i * g.out_w * g.out_c;
     Workspace<float> sums(static_cast<size_t>(partials > 1 ? partials * size : 0));
     parallel_tasks(partials * k_blocks, [&](int64_t task) {
-        const int64_t part = task / k_blocks, k_first = task % k_blocks * k_rows, m = std::min(k_rows, k_group - k_first);
+        const int64_t part = task / k_blocks, k_first = task % k_blocks * k_rows,
+                      m = std::min(k_rows, k_group - k_first);
         float* sum = partials > 1 ? sums.data() + part * size : dweight;
-        Workspace<float> buffer(static_cast<size_t>(band.floats + kernels.columns));  // vectors may reach beyond the last pixel
+        // Vectors may reach beyond the last pixel.
+        Workspace<float> buffer(static_cast<size_t>(band.floats + kernels.columns));
         std::fill(buffer.data() + band.floats, buffer.data() + band.floats + kernels.columns, 0.0f);
         const int64_t begin = units * part / partials, end = units * (part + 1) / partials;
         for (int64_t unit = begin; unit < end; ++unit) {
-            const int64_t n = unit / bands, first = unit % bands * band.rows, results = std::min(band.rows, h.count - first);
+            const int64_t n = unit / bands, first = unit % bands * band.rows,
+                          results = std::min(band.rows, h.count - first);
             copy_band(h, w, g.input(), x + n * g.in_h * g.in_w * g.in_c, first, results, band, buffer.data());
             GemmPanel shared = empty_panel();
             shared.runs = results;
@@ -244,7 +255,9 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                 GemmPanel p = shared;
                 p.a = dy + (n * g.out_h + first) * g.out_w * g.out_c + k;
                 for (int64_t tap = 0; tap < g.kernel_h * g.kernel_w; tap += run_taps) {
-                    const float* b = buffer.data() + (tap / g.kernel_w * h.in_tap * band.width + tap % g.kernel_w * w.in_tap) * g.in_c + group * c_group;
+                    const float* b = buffer.data() +
+                                     (tap / g.kernel_w * h.in_tap * band.width + tap % g.kernel_w * w.in_tap) * g.in_c +
+                                     group * c_group;
                     float* c = sum + k * filter + tap * c_group;
                     for (int64_t j = 0; j < run; j += kernels.lanes) {
                         add_vector(p, b + j, c + j, run - j, kernels.lanes);

@@ -54,7 +54,8 @@ private:
 }  // namespace
 
 bool suits(const Conv2dShape& g, Conv2dPass pass) {
-    return pass == Conv2dPass::forward && g.groups == 1 && g.batch * g.out_h * g.out_w <= kMostPixels && g.in_c >= 64 && g.out_c >= 64;
+    return pass == Conv2dPass::forward && g.groups == 1 && g.batch * g.out_h * g.out_w <= kMostPixels && g.in_c >= 64 &&
+           g.out_c >= 64;
 }
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {

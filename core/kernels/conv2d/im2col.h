@@ -1,8 +1,8 @@
 #pragma once
 #include "lathe/core/kernels/conv2d/shape.h"
 
-// Convolution of few pixels as one matrix product of their copied patches (Chellapilla et al. 2006): every weight is read
-// once for all of them, where the direct kernel would read it for each row. Forward only.
+// Convolution of few pixels as one matrix product of their copied patches (Chellapilla et al. 2006): every weight is
+// read once for all of them, where the direct kernel would read it for each row. Forward only.
 namespace lathe::kernels::im2col {
 
 // Whether the shape gains: so few pixels that reading the weights takes longer than copying patches.

@@ -16,15 +16,17 @@ constexpr int64_t kMostLanes = 16;
 constexpr int64_t kMostChannels = kMostLanes / 2;  // of a result
 constexpr int64_t kFewestProducts = 16;  // of a result
 
-// As many images as one panel has columns, from `first` on: addresses of what stands at `offset` in each, `beyond` past the last.
+// As many images as one panel has columns, from `first` on: addresses of what stands at `offset` in each, `beyond` past
+// the last.
 template <class T>
 void side_by_side(T* images, int64_t size, int64_t first, int64_t batch, int64_t offset, T* beyond, T** to) {
-    for (int i = 0; i < table().gemm.columns; ++i) to[i] = first + i < batch ? images + (first + i) * size + offset : beyond;
+    for (int i = 0; i < table().gemm.columns; ++i)
+        to[i] = first + i < batch ? images + (first + i) * size + offset : beyond;
 }
 
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes. weight: [out.c, h.taps, w.taps, in.c].
-void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, const float* x, const float* weight,
-               const Epilogue& epilogue, float* y) {
+void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, const float* x,
+               const float* weight, const Epilogue& epilogue, float* y) {
     const GemmTable& gemm = table().gemm;
     const SparseTable& turn = table().sparse;
     const int64_t columns = gemm.columns, vectors = columns / gemm.lanes, units = ceil_div(batch, columns);
@@ -34,7 +36,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     parallel_for(units * in.h, ceil_div(1 << 14, in_row), [&](int64_t begin, int64_t end) {
         std::vector<const float*> rows(static_cast<size_t>(columns));
         for (int64_t i = begin; i < end; ++i) {
-            side_by_side<const float>(x, in.size(), i / in.h * columns, batch, i % in.h * in.row(), zeros.data(), rows.data());
+            side_by_side<const float>(x, in.size(), i / in.h * columns, batch, i % in.h * in.row(), zeros.data(),
+                                      rows.data());
             turn.enter(in.row(), vectors, rows.data(), 0, columns, turned.data() + i * in_row);
         }
     });
@@ -42,7 +45,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     // A line of results is turned back at once where they are neighbours, its channels seen as those of one wide pixel.
     const int64_t together = w.out_step == 1 ? w.count : 1;
     Workspace<float> biases(static_cast<size_t>(epilogue.bias ? together * out.c : 0));
-    for (int64_t i = 0; epilogue.bias && i < together * out.c; ++i) biases[static_cast<size_t>(i)] = epilogue.bias[i % out.c];
+    for (int64_t i = 0; epilogue.bias && i < together * out.c; ++i)
+        biases[static_cast<size_t>(i)] = epilogue.bias[i % out.c];
     Epilogue end_of_line = epilogue;
     end_of_line.bias = epilogue.bias ? biases.data() : nullptr;
 
@@ -50,7 +54,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     parallel_for(units * h.count, ceil_div(1 << 16, line_products), [&](int64_t begin, int64_t end) {
         std::vector<float*> pixels(static_cast<size_t>(columns));
         std::vector<int64_t> runs(static_cast<size_t>(h.taps));
-        Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));  // whole vectors of rows are read
+        // Whole vectors of rows are read.
+        Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));
         GemmPanel p = empty_panel();
         p.a_row = h.taps * tap_row;
         p.a_step = 1;
@@ -63,20 +68,22 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
             const TapRange r = taps_inside(h, i, in.h);
             p.runs = r.last - r.first;
             for (int64_t run = 0; run < p.runs; ++run) runs[static_cast<size_t>(run)] = run * tap_row;
-            const float* from = turned.data() + (unit * in.h + h.in_first + i * h.in_step + r.first * h.in_tap) * in_row;
+            const float* from =
+                turned.data() + (unit * in.h + h.in_first + i * h.in_step + r.first * h.in_tap) * in_row;
             for (int64_t j = 0; j < w.count; ++j) {
                 const TapRange s = taps_inside(w, j, in.w);
                 p.length = (s.last - s.first) * in.c;
                 p.a = weight + r.first * tap_row + s.first * in.c;
                 p.vectors = 0;
-                add_columns(p, from + (w.in_first + j * w.in_step + s.first) * in.c * columns, sums.data() + j * out.c * columns,
-                            columns, gemm.lanes);
+                add_columns(p, from + (w.in_first + j * w.in_step + s.first) * in.c * columns,
+                            sums.data() + j * out.c * columns, columns, gemm.lanes);
                 gemm.panel(out.c, p);
             }
             for (int64_t j = 0; j < w.count; j += together) {
                 const int64_t pixel = (h.out_first + i * h.out_step) * out.w + w.out_first + j * w.out_step;
                 side_by_side<float>(y, out.size(), unit * columns, batch, pixel * out.c, nullptr, pixels.data());
-                turn.leave(together * out.c, vectors, sums.data() + j * out.c * columns, columns, end_of_line, 0, pixels.data(), false);
+                turn.leave(together * out.c, vectors, sums.data() + j * out.c * columns, columns, end_of_line, 0,
+                           pixels.data(), false);
             }
         }
     });
@@ -115,7 +122,9 @@ bool suits(const Conv2dShape& g, Conv2dPass pass) {
     return false;
 }
 
-std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& g, const float* weight) { return std::make_unique<ImagesConv2d>(g, weight); }
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& g, const float* weight) {
+    return std::make_unique<ImagesConv2d>(g, weight);
+}
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     for (int64_t phase = 0; phase < g.stride_h * g.stride_w; ++phase) {
@@ -126,7 +135,8 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
         for (int64_t c = 0; c < g.in_c; ++c)
             for (int64_t tap = 0; tap < h.taps * w.taps; ++tap)
                 for (int64_t k = 0; k < g.out_c; ++k) {
-                    const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step, s = w.kernel_first + tap % w.taps * w.kernel_step;
+                    const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step,
+                                  s = w.kernel_first + tap % w.taps * w.kernel_step;
                     *to++ = weight[((k * g.kernel_h + r) * g.kernel_w + s) * g.in_c + c];
                 }
         correlate(g.batch, h, w, g.output(), g.input(), dy, turned.data(), {}, dx);

@@ -12,17 +12,23 @@ namespace {
 
 constexpr int64_t kPoints = 36;
 constexpr int64_t kVector = 16;  // floats in the widest vector: points are kept in whole ones
-constexpr int64_t kPad = 16;     // floats between points and long rows, or their power-of-two distances would share a cache set
+// Floats between points and long rows, or their power-of-two distances would share a cache set.
+constexpr int64_t kPad = 16;
 
 // Tiles of 4x4 pixels over all images of a batch.
 struct Tiles {
     int64_t down, across, count;
 
-    Tiles(int64_t batch, const FeatureMap& map) : down(ceil_div(map.h, 4)), across(ceil_div(map.w, 4)), count(batch * down * across) {}
+    Tiles(int64_t batch, const FeatureMap& map)
+        : down(ceil_div(map.h, 4)),
+          across(ceil_div(map.w, 4)),
+          count(batch * down * across) {}
 
-    // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the map.
+    // Addresses of kSize x kSize pixels, the first (shift_h, shift_w) before the tile's corner; `outside` beyond the
+    // map.
     template <int kSize, class T>
-    void pixels(int64_t tile, const FeatureMap& map, int64_t shift_h, int64_t shift_w, T* image, T* outside, T** to) const {
+    void pixels(int64_t tile, const FeatureMap& map, int64_t shift_h, int64_t shift_w, T* image, T* outside,
+                T** to) const {
         const int64_t n = tile / (down * across);
         const int64_t top = tile / across % down * 4 - shift_h, left = tile % across * 4 - shift_w;
         T* row = image + ((n * map.h + top) * map.w + left) * map.c;
@@ -43,7 +49,9 @@ struct Points {
     Workspace<float> data;
 
     Points(int64_t rows, int64_t columns)
-        : row(whole_vectors(columns) + (columns % 128 ? 0 : kPad)), step(rows * row + kPad), data(static_cast<size_t>(kPoints * step)) {}
+        : row(whole_vectors(columns) + (columns % 128 ? 0 : kPad)),
+          step(rows * row + kPad),
+          data(static_cast<size_t>(kPoints * step)) {}
     float* at(int64_t i, int64_t point = 0) { return data.data() + point * step + i * row; }
 };
 
@@ -54,7 +62,10 @@ struct Panels {
     Workspace<float> data;
 
     Panels(int64_t depth, int64_t width)
-        : depth(depth), width(width), size(depth * kernels.columns), step(ceil_div(width, kernels.columns) * size + kPad),
+        : depth(depth),
+          width(width),
+          size(depth * kernels.columns),
+          step(ceil_div(width, kernels.columns) * size + kPad),
           data(static_cast<size_t>(kPoints * step)) {}
 };
 
@@ -79,7 +90,8 @@ void fill_forward(const Conv2dShape& g, const float* weight, Panels& panels) {
             }
             for (int64_t point = 0; point < kPoints; ++point)
                 panels.kernels.pack(channels, width, turned.at(0, point), 1, turned.row,
-                                    panels.data.data() + point * panels.step + panel * panels.size + c * columns, panels.size);
+                                    panels.data.data() + point * panels.step + panel * panels.size + c * columns,
+                                    panels.size);
         }
     });
 }
@@ -98,8 +110,9 @@ void fill_backward(const Conv2dShape& g, const float* weight, Panels& panels) {
     });
 }
 
-// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when there are several
-// and the weights stay in a second-level cache beside each; otherwise larger blocks are spread over the threads step by step.
+// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when there are
+// several and the weights stay in a second-level cache beside each; otherwise larger blocks are spread over the threads
+// step by step.
 struct Blocking {
     int64_t tiles;
     bool tasks;
@@ -116,8 +129,8 @@ struct Blocking {
 int64_t tiles_a_task(int64_t channels) { return std::clamp<int64_t>((1 << 14) / (kPoints * channels), 4, 32); }
 
 // y [out] = Winograd of x [in] padded by (pad_h, pad_w) with the transformed weights.
-void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_t pad_h, int64_t pad_w, const float* x, const Panels& panels,
-              const Epilogue& epilogue, float* y) {
+void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_t pad_h, int64_t pad_w, const float* x,
+              const Panels& panels, const Epilogue& epilogue, float* y) {
     if (batch == 0) return;
     const Tiles tiles(batch, out);
     const Blocking blocking(tiles.count, in.c, out.c, 112);
@@ -151,7 +164,8 @@ void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_
                 p.b_step = columns;
                 p.c_row = products.row;
                 if (passes <= 8) p.ahead = panel + panels.size, p.ahead_step = ceil_div(columns, passes);
-                else if (k == 0) p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
+                else if (k == 0)
+                    p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
                 const int64_t width = std::min<int64_t>(columns, whole_vectors(out.c - k));
                 add_columns(p, panel, products.at(0, point) + k, width, panels.kernels.lanes);
                 panels.kernels.panel(count, p);

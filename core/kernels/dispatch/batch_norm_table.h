@@ -26,7 +26,8 @@ struct BatchNormTable {
     // sum += x - shift,  squares += (x - shift)^2
     void (*moments)(int64_t rows, int64_t width, const float* x, const float* shift, float* sum, float* squares);
     // `stream` writes past the caches: y aligned to 64 bytes, width a multiple of 16.
-    void (*forward)(int64_t rows, int64_t width, const float* x, const ChannelAffine<float>& affine, float* y, bool stream);
+    void (*forward)(int64_t rows, int64_t width, const float* x, const ChannelAffine<float>& affine, float* y,
+                    bool stream);
     // sum += dz,  product += dz (x - mean)
     void (*sums)(int64_t rows, int64_t width, const float* x, const float* dy, const ChannelAffine<float>& affine,
                  float* sum, float* product);

@@ -5,8 +5,9 @@ namespace lathe::kernels {
 
 constexpr int kMaxPanelVectors = 4;
 
-// A panel of matrix product: C [m, n] = A [m, k] B [k, n] for n of at most GemmTable::columns, held as n / lanes vectors.
-// The k products come in `runs` stretches of `length` each, so that A may be pieces of an image under a kernel window.
+// A panel of matrix product: C [m, n] = A [m, k] B [k, n] for n of at most GemmTable::columns, held as n / lanes
+// vectors. The k products come in `runs` stretches of `length` each, so that A may be pieces of an image under a kernel
+// window.
 //   A(i, run, l) = a[i * a_row + a_run[run] + l * a_step]      one of a_row and a_step must be 1
 //   B(run, l, vector j) = b[j][run * b_run + l * b_step ...]   whole vectors are read, also where C is narrower
 //   C(i, vector j) = c[j][i * c_row ... + width[j]]
@@ -23,8 +24,8 @@ struct GemmPanel {
     const float* bias;  // one value a column added to every row, whole vectors are read; may be null
     bool accumulate;    // C += instead of C =
     bool stream;        // C is written past the caches: whole vectors, aligned
-    const float* ahead;  // what will be read soon, fetched into the cache while this multiplies: `ahead_step` floats with
-    int64_t ahead_step;  // every product of every tile; may be null
+    const float* ahead;  // what will be read soon, fetched into the cache while this multiplies: `ahead_step` floats
+    int64_t ahead_step;  // with every product of every tile; may be null
     float low, high;    // C is clamped to this range at the end
 };
 
@@ -34,9 +35,10 @@ struct GemmTable {
     int rows;     // the tallest tile of such a panel
     void (*panel)(int64_t m, const GemmPanel& panel);
 
-    // Copies B [k, n] (`step` apart in k, `column_step` in n, one of them 1) to panels of `columns` columns, [k, columns]
-    // each, `panel_size` floats apart; columns beyond n read as zero.
-    void (*pack)(int64_t k, int64_t n, const float* b, int64_t step, int64_t column_step, float* panels, int64_t panel_size);
+    // Copies B [k, n] (`step` apart in k, `column_step` in n, one of them 1) to panels of `columns` columns, [k,
+    // columns] each, `panel_size` floats apart; columns beyond n read as zero.
+    void (*pack)(int64_t k, int64_t n, const float* b, int64_t step, int64_t column_step, float* panels,
+                 int64_t panel_size);
 };
 
 }  // namespace lathe::kernels

@@ -5,7 +5,8 @@
 
 namespace lathe::kernels {
 
-// Where the results of a tile go when its lanes are images: output o, pixel (i, j) to y + o * map + i * line + j * lanes.
+// Where the results of a tile go when its lanes are images: output o, pixel (i, j) to y + o * map + i * line + j *
+// lanes.
 struct SparseResults {
     float* y;
     int64_t map, line;
@@ -13,13 +14,14 @@ struct SparseResults {
     Epilogue epilogue;               // its bias begins with that of the first output
 };
 
-// The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles of
-// results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector and every
-// load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a tile.
-//   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with 1x4 and
-//                         4x1). Two offsets more than there are blocks are read.
-//   N:M:                  `groups` of 4 channels, each with an offset, the same in every row; N values of each, and their
-//                         positions in the group, 2 bits each, 4 a byte. One byte more is read.
+// The weights of some output channels in one chunk of input channels, and the activations that they meet. `lanes` tiles
+// of results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector
+// and every load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a
+// tile.
+//   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with 1x4
+//                         and 4x1). Two offsets more than there are blocks are read.
+//   N:M:                  `groups` of 4 channels, each with an offset, the same in every row; N values of each, and
+//                         their positions in the group, 2 bits each, 4 a byte. One byte more is read.
 struct SparseRows {
     int64_t rows;            // row blocks: of 4 outputs with 4x1, else of one
     const uint16_t* counts;
@@ -38,7 +40,7 @@ struct SparseTable {
     using Rows = void (*)(const SparseRows& rows);
     struct Tile {
         int height, width;  // results
-        Rows unstructured, one_of_four, two_of_four, row_blocks, column_blocks;  // null: too many sums for the registers
+        Rows unstructured, one_of_four, two_of_four, row_blocks, column_blocks;  // null: more sums than registers
     };
     int lanes;
     int tiles;
@@ -48,18 +50,19 @@ struct SparseTable {
     void (*enter)(int64_t channels, int64_t positions, const float* const* pixels, int64_t first, int64_t plane,
                   float* planes);
 
-    // The same from activations [channel, map] whose lanes are images: position p of each channel is the vector at offsets[p]
-    // of its map, zeros where that is negative. What lies `ahead` floats further is fetched into a near cache.
-    void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map, int64_t ahead,
-                 int64_t plane, float* planes);
+    // The same from activations [channel, map] whose lanes are images: position p of each channel is the vector at
+    // offsets[p] of its map, zeros where that is negative. What lies `ahead` floats further is fetched into a near
+    // cache.
+    void (*copy)(int64_t channels, int64_t positions, const int32_t* offsets, const float* x, int64_t map,
+                 int64_t ahead, int64_t plane, float* planes);
 
     // The largest of every 2x2 sums of a tile [outputs, height x width, lanes], those pixels of `to` that there are.
     void (*pool)(int height, int width, const float* sums, const SparseResults& to);
 
-    // Sums [rows, vectors, lanes], `row` floats from row to row, to the channels from `first` on of the pixels [vectors, lanes],
-    // those that are not null. stream: past the caches; rows and pixels are then aligned to vectors.
-    void (*leave)(int64_t rows, int64_t vectors, const float* sums, int64_t row, const Epilogue& epilogue, int64_t first,
-                  float* const* pixels, bool stream);
+    // Sums [rows, vectors, lanes], `row` floats from row to row, to the channels from `first` on of the pixels
+    // [vectors, lanes], those that are not null. stream: past the caches; rows and pixels are then aligned to vectors.
+    void (*leave)(int64_t rows, int64_t vectors, const float* sums, int64_t row, const Epilogue& epilogue,
+                  int64_t first, float* const* pixels, bool stream);
 };
 
 }  // namespace lathe::kernels

@@ -10,7 +10,7 @@
 namespace lathe::kernels {
 namespace {
 
-constexpr int64_t kDepth = 512;           // products summed in registers before C is written: A and B stay in the caches
+constexpr int64_t kDepth = 512;  // products summed in registers before C is written: A and B stay in the caches
 constexpr int64_t kRowsPerTask = 112;     // 8 tiles of 14, 19 of 6
 constexpr int64_t kSerialMacs = 1 << 17;  // below it, waking a thread takes longer than the product
 constexpr int64_t kTasks = 16;
@@ -26,15 +26,16 @@ Matrix stored(Trans trans, const float* data, int64_t ld) {
 
 // Floats of B [k, n] in panels; the kernel may read a vector beyond the last.
 size_t packed_floats(const GemmTable& kernels, int64_t k, int64_t n) {
-    return static_cast<size_t>(ceil_div(n, kernels.columns) * std::max<int64_t>(k, 1) * kernels.columns + kernels.columns);
+    return static_cast<size_t>(ceil_div(n, kernels.columns) * std::max<int64_t>(k, 1) * kernels.columns +
+                               kernels.columns);
 }
 
 void pack_panels(const GemmTable& kernels, int64_t k, int64_t n, const Matrix& b, int64_t first, float* packed) {
     const int64_t panel_size = std::max<int64_t>(k, 1) * kernels.columns;
     parallel_for(ceil_div(n, kernels.columns) - first, ceil_div(1 << 15, panel_size), [&](int64_t begin, int64_t end) {
         const int64_t column = (first + begin) * kernels.columns;
-        kernels.pack(k, std::min(n, (first + end) * kernels.columns) - column, b.data + column * b.column, b.row, b.column,
-                     packed + begin * panel_size, panel_size);
+        kernels.pack(k, std::min(n, (first + end) * kernels.columns) - column, b.data + column * b.column, b.row,
+                     b.column, packed + begin * panel_size, panel_size);
     });
 }
 
@@ -49,10 +50,12 @@ struct Product {
     bool stream;
     Epilogue epilogue;  // bias padded
 
-    // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. What comes next is fetched meanwhile: rows of A
-    // (memory, not multiplication, limits products with a short k), or for few rows, which use a panel of B little, the next one.
-    void panel(const Matrix& a, int64_t rows, int64_t depth, const float* columns, int64_t b_step, float* c, int64_t ldc,
-               int64_t width, bool accumulate, bool streamed, const Epilogue& end, const float* ahead, int64_t ahead_step) const {
+    // C [rows, width] (+)= A [rows, depth] times the panel of B at `columns`. What comes next is fetched meanwhile:
+    // rows of A (memory, not multiplication, limits products with a short k), or for few rows, which use a panel of B
+    // little, the next one.
+    void panel(const Matrix& a, int64_t rows, int64_t depth, const float* columns, int64_t b_step, float* c,
+               int64_t ldc, int64_t width, bool accumulate, bool streamed, const Epilogue& end, const float* ahead,
+               int64_t ahead_step) const {
         GemmPanel p = empty_panel();
         p.length = depth;
         p.a = a.data;
@@ -71,8 +74,8 @@ struct Product {
         kernels.panel(rows, p);
     }
 
-    // B is packed, then tasks take blocks of rows. Packing pays when every value is used by several tiles; a narrow last
-    // panel must be padded anyway.
+    // B is packed, then tasks take blocks of rows. Packing pays when every value is used by several tiles; a narrow
+    // last panel must be padded anyway.
     void pack_and_multiply(float* c, int64_t ldc) const {
         const int64_t first_packed = b.column == 1 && m <= 32 ? n / kernels.columns : 0;
         Workspace<float> packed(packed_floats(kernels, k, n - first_packed * kernels.columns));
@@ -80,14 +83,15 @@ struct Product {
         by_rows(packed.data(), first_packed, c, ldc);
     }
 
-    // Many rows: tasks take blocks of rows and, when those are few, of panels. The panels of B before `first_packed` are read
-    // in their own place.
+    // Many rows: tasks take blocks of rows and, when those are few, of panels. The panels of B before `first_packed`
+    // are read in their own place.
     void by_rows(const float* packed, int64_t first_packed, float* c, int64_t ldc) const {
         const int64_t panels = ceil_div(n, kernels.columns), panel_size = std::max<int64_t>(k, 1) * kernels.columns;
         const bool serial = m * n * k < kSerialMacs;
         const int64_t rows = serial ? m : kRowsPerTask, row_blocks = ceil_div(m, rows);
-        const int64_t task_panels = serial ? panels : std::max<int64_t>(ceil_div(panels * row_blocks, kTasks) / row_blocks,
-                                                                         ceil_div(kSerialMacs, rows * panel_size));
+        const int64_t task_panels = serial ? panels
+                                           : std::max<int64_t>(ceil_div(panels * row_blocks, kTasks) / row_blocks,
+                                                               ceil_div(kSerialMacs, rows * panel_size));
         const int64_t panel_blocks = ceil_div(panels, task_panels);
         parallel_tasks(row_blocks * panel_blocks, [&](int64_t task) {
             const int64_t row = task / panel_blocks * rows, begin = task % panel_blocks * task_panels;
@@ -118,8 +122,9 @@ struct Product {
         });
     }
 
-    // A long k: tasks take stretches of it, each into its own C; those are added in order. Both A and B are copied, a block of
-    // k that fits the caches at a time; in their own places neighbours in k may be too far apart for prefetchers and cache sets.
+    // A long k: tasks take stretches of it, each into its own C; those are added in order. Both A and B are copied, a
+    // block of k that fits the caches at a time; in their own places neighbours in k may be too far apart for
+    // prefetchers and cache sets.
     void by_depth(int64_t tasks, float* c, int64_t ldc) const {
         constexpr int64_t kStep = 128;
         const int64_t panels = ceil_div(n, kernels.columns), columns = panels * kernels.columns;
@@ -127,21 +132,23 @@ struct Product {
         const bool copied = a.row == 1;
         Workspace<float> sums(static_cast<size_t>(tasks * m * columns));
         parallel_tasks(tasks, [&](int64_t task) {
-            Workspace<float> packed(static_cast<size_t>(kStep * columns)), copy(static_cast<size_t>(copied ? kStep * a_step : 0));
+            Workspace<float> packed(static_cast<size_t>(kStep * columns)),
+                copy(static_cast<size_t>(copied ? kStep * a_step : 0));
             const int64_t begin = k * task / tasks, end = k * (task + 1) / tasks;
             for (int64_t first = begin; first < end; first += kStep) {
                 const int64_t depth = std::min(kStep, end - first);
                 kernels.pack(depth, n, b.data + first * b.row, b.row, b.column, packed.data(), kStep * kernels.columns);
                 Matrix from = {a.data + first * a.column, a.row, a.column};
                 if (copied) {
-                    for (int64_t l = 0; l < depth; ++l) std::copy_n(from.data + l * a.column, m, copy.data() + l * a_step);
+                    for (int64_t l = 0; l < depth; ++l)
+                        std::copy_n(from.data + l * a.column, m, copy.data() + l * a_step);
                     from = {copy.data(), 1, a_step};
                 }
                 for (int64_t i = 0; i < panels; ++i) {
                     const bool fetch = i == 0 && copied && a.column == m && first + kStep < end;
                     panel(from, m, depth, packed.data() + i * kStep * kernels.columns, kernels.columns,
-                          sums.data() + task * m * columns + i * kernels.columns, columns, kernels.columns, first > begin,
-                          false, {}, fetch ? a.data + (first + kStep) * m : nullptr, kernels.rows);
+                          sums.data() + task * m * columns + i * kernels.columns, columns, kernels.columns,
+                          first > begin, false, {}, fetch ? a.data + (first + kStep) * m : nullptr, kernels.rows);
                 }
             }
         });
@@ -150,7 +157,8 @@ struct Product {
                 for (int64_t j = 0; j < n; ++j) {
                     float total = epilogue.accumulate ? c[i * ldc + j] : 0;
                     if (epilogue.bias) total += epilogue.bias[j];
-                    for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>((task * m + i) * columns + j)];
+                    for (int64_t task = 0; task < tasks; ++task)
+                        total += sums[static_cast<size_t>((task * m + i) * columns + j)];
                     c[i * ldc + j] = std::clamp(total, epilogue.low, epilogue.high);
                 }
         });
@@ -166,7 +174,14 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const f
     PaddedBias bias(epilogue.bias, n, kernels.columns);
     Epilogue padded = epilogue;
     padded.bias = bias.data();
-    const Product product{kernels, m, n, k, stored(a_trans, a, lda), stored(b_trans, b, ldb), may_stream(m, n, k, c, ldc, epilogue), padded};
+    const Product product{kernels,
+                          m,
+                          n,
+                          k,
+                          stored(a_trans, a, lda),
+                          stored(b_trans, b, ldb),
+                          may_stream(m, n, k, c, ldc, epilogue),
+                          padded};
     const int64_t depth_tasks = std::min(kTasks, k / kDepth);
     // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
     if (depth_tasks > 1 && ceil_div(m, kRowsPerTask) < kTasks && k >= std::min(m, n) * 4)
@@ -176,17 +191,22 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const f
 }
 
 PreparedMatrix::PreparedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb)
-    : k_(k), n_(n), bytes_(static_cast<int64_t>(packed_floats(table().gemm, k, n) * sizeof(float))), panels_(packed_floats(table().gemm, k, n)) {
+    : k_(k),
+      n_(n),
+      bytes_(static_cast<int64_t>(packed_floats(table().gemm, k, n) * sizeof(float))),
+      panels_(packed_floats(table().gemm, k, n)) {
     pack_panels(table().gemm, k, n, stored(trans, b, ldb), 0, panels_.data());
 }
 
-void PreparedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const Epilogue& epilogue) const {
+void PreparedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc,
+                              const Epilogue& epilogue) const {
     if (m == 0 || n_ == 0) return;
     const GemmTable& kernels = table().gemm;
     PaddedBias bias(epilogue.bias, n_, kernels.columns);
     Epilogue padded = epilogue;
     padded.bias = bias.data();
-    Product{kernels, m, n_, k_, {a, lda, 1}, {}, may_stream(m, n_, k_, c, ldc, epilogue), padded}.by_rows(panels_.data(), 0, c, ldc);
+    Product{kernels, m, n_, k_, {a, lda, 1}, {}, may_stream(m, n_, k_, c, ldc, epilogue), padded}
+        .by_rows(panels_.data(), 0, c, ldc);
 }
 
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b,

@@ -8,8 +8,8 @@ namespace lathe::kernels {
 
 enum class Trans : bool { no, yes };
 
-// C = epilogue(op(A) op(B)).   op(A) [m, k], op(B) [k, n], C [m, n], all row-major; the epilogue's bias is [n]. lda, ldb, ldc
-// are the row lengths of the arrays as stored. Splits its work over the threads, same bits for any number.
+// C = epilogue(op(A) op(B)). op(A) [m, k], op(B) [k, n], C [m, n], all row-major; the epilogue's bias is [n]. lda, ldb,
+// ldc are the row lengths of the arrays as stored. Splits its work over the threads, same bits for any number.
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
           int64_t ldb, float* c, int64_t ldc, const Epilogue& epilogue = {});
 void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const double* a, int64_t lda, const double* b,

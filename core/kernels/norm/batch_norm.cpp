@@ -23,8 +23,9 @@ constexpr int64_t kTaskElements = 1 << 15;  // a task pays for handing it to a t
 constexpr int64_t kTaskRows = 32;           // … and for adding up its sums
 constexpr int64_t kChunkRows = 64;         // float32 sums of so many terms, then float64
 
-// How the rows are cut. Several rows are treated as one wide one (`fold`), so that its width is a multiple of any vector's
-// and no kernel runs a tail: [n, 24] becomes [n / 2, 48]. The last n % fold rows go through the kernels one by one.
+// How the rows are cut. Several rows are treated as one wide one (`fold`), so that its width is a multiple of any
+// vector's and no kernel runs a tail: [n, 24] becomes [n / 2, 48]. The last n % fold rows go through the kernels one by
+// one.
 struct Split {
     int64_t n, channels, fold, grain, tasks;
 
@@ -160,8 +161,10 @@ template void channel_moments(int64_t, int64_t, const float*, double*, double*);
 template void channel_moments(int64_t, int64_t, const double*, double*, double*);
 template void batch_norm_forward(int64_t, int64_t, const float*, const ChannelAffine<float>&, float*);
 template void batch_norm_forward(int64_t, int64_t, const double*, const ChannelAffine<double>&, double*);
-template void batch_norm_sums(int64_t, int64_t, const float*, const float*, const ChannelAffine<float>&, double*, double*);
-template void batch_norm_sums(int64_t, int64_t, const double*, const double*, const ChannelAffine<double>&, double*, double*);
+template void batch_norm_sums(int64_t, int64_t, const float*, const float*, const ChannelAffine<float>&, double*,
+                              double*);
+template void batch_norm_sums(int64_t, int64_t, const double*, const double*, const ChannelAffine<double>&, double*,
+                              double*);
 template void batch_norm_backward(int64_t, int64_t, const float*, const float*, const ChannelAffine<float>&,
                                   const ChannelGradient<float>&, float*);
 template void batch_norm_backward(int64_t, int64_t, const double*, const double*, const ChannelAffine<double>&,

@@ -6,8 +6,8 @@ namespace lathe::kernels {
 // Over matrices [n, channels] of float or double: n is the number of pixels of the whole batch. Each function reads and
 // writes every element once, splits the rows over the threads and gives the same bits for any number of them.
 
-// Mean and biased variance of each channel. Robust for |mean| >> deviation: sums run over x minus the first row, in short
-// float32 chunks that are added up in float64. Both are 0 where n is.
+// Mean and biased variance of each channel. Robust for |mean| >> deviation: sums run over x minus the first row, in
+// short float32 chunks that are added up in float64. Both are 0 where n is.
 template <class T>
 void channel_moments(int64_t n, int64_t channels, const T* x, double* mean, double* variance);
 

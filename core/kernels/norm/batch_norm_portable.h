@@ -23,7 +23,8 @@ struct BatchNorm {
             }
     }
 
-    static void sums(int64_t rows, int64_t width, const T* x, const T* dy, const ChannelAffine<T>& a, T* sum, T* product) {
+    static void sums(int64_t rows, int64_t width, const T* x, const T* dy, const ChannelAffine<T>& a, T* sum,
+                     T* product) {
         for (int64_t i = 0; i < rows; ++i)
             for (int64_t c = 0; c < width; ++c) {
                 const int64_t at = i * width + c;

@@ -17,11 +17,11 @@ portable::LayerNorm<double> kernels_of(double) { return {}; }
 }  // namespace
 
 template <class T>
-void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias, double eps, T* y, T* mean,
-                        T* inv_std) {
+void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias, double eps, T* y,
+                        T* mean, T* inv_std) {
     parallel_for(rows, row_grain(width), [=](int64_t begin, int64_t end) {
-        kernels_of(T{}).forward(end - begin, width, x + begin * width, weight, bias, static_cast<T>(eps), y + begin * width,
-                                mean + begin, inv_std + begin);
+        kernels_of(T{}).forward(end - begin, width, x + begin * width, weight, bias, static_cast<T>(eps),
+                                y + begin * width, mean + begin, inv_std + begin);
     });
 }
 
@@ -34,8 +34,8 @@ void layer_norm_backward(int64_t rows, int64_t width, const T* x, const T* dy, c
         const int64_t begin = task * grain, count = std::min(grain, rows - begin);
         T* sums = partial.data() + task * 2 * width;
         std::fill_n(sums, 2 * width, T(0));
-        kernels_of(T{}).backward(count, width, x + begin * width, dy + begin * width, weight, mean + begin, inv_std + begin,
-                                 dx + begin * width, sums, sums + width);
+        kernels_of(T{}).backward(count, width, x + begin * width, dy + begin * width, weight, mean + begin,
+                                 inv_std + begin, dx + begin * width, sums, sums + width);
     });
     for (int64_t j = 0; j < width; ++j) {
         double weight_sum = 0, bias_sum = 0;
@@ -48,11 +48,12 @@ void layer_norm_backward(int64_t rows, int64_t width, const T* x, const T* dy, c
     }
 }
 
-template void layer_norm_forward(int64_t, int64_t, const float*, const float*, const float*, double, float*, float*, float*);
-template void layer_norm_forward(int64_t, int64_t, const double*, const double*, const double*, double, double*, double*,
-                                 double*);
-template void layer_norm_backward(int64_t, int64_t, const float*, const float*, const float*, const float*, const float*,
-                                  float*, float*, float*);
+template void layer_norm_forward(int64_t, int64_t, const float*, const float*, const float*, double, float*, float*,
+                                 float*);
+template void layer_norm_forward(int64_t, int64_t, const double*, const double*, const double*, double, double*,
+                                 double*, double*);
+template void layer_norm_backward(int64_t, int64_t, const float*, const float*, const float*, const float*,
+                                  const float*, float*, float*, float*);
 template void layer_norm_backward(int64_t, int64_t, const double*, const double*, const double*, const double*,
                                   const double*, double*, double*, double*);
 

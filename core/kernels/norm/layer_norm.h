@@ -8,8 +8,8 @@ namespace lathe::kernels {
 
 // y = (x - mean) inv_std weight + bias; mean and inv_std [rows] are results, too.
 template <class T>
-void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias, double eps, T* y, T* mean,
-                        T* inv_std);
+void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias, double eps, T* y,
+                        T* mean, T* inv_std);
 
 // dx, dweight and dbias [width] in one pass; dx may be dy.
 template <class T>

@@ -23,13 +23,14 @@ constexpr int64_t kTaskElements = 1 << 15;
 
 int64_t grain(int64_t elements) { return std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, elements)); }
 
-// f(windows, offset of the first pixel in the image, offset of the result in its row) for row p of the result: the windows
-// that lie inside the image from left to right at once, the others one by one.
+// f(windows, offset of the first pixel in the image, offset of the result in its row) for row p of the result: the
+// windows that lie inside the image from left to right at once, the others one by one.
 template <class F>
 void for_each_window(const Pool2dShape& g, int64_t p, F&& f) {
     const int64_t top = p * g.stride_h - g.pad_top, r = std::max<int64_t>(0, -top);
     const int64_t first = std::min(g.out_w, ceil_div(g.pad_left, g.stride_w));
-    const int64_t room = g.in_w - g.kernel_w + g.pad_left, last = room < 0 ? 0 : std::min(g.out_w, room / g.stride_w + 1);
+    const int64_t room = g.in_w - g.kernel_w + g.pad_left,
+                  last = room < 0 ? 0 : std::min(g.out_w, room / g.stride_w + 1);
     for (int64_t q = 0; q < g.out_w;) {
         const int64_t left = q * g.stride_w - g.pad_left, s = std::max<int64_t>(0, -left);
         PoolWindows windows{.channels = g.channels, .rows = std::min(g.kernel_h, g.in_h - top) - r,
@@ -126,7 +127,8 @@ void mean_pixels_backward(int64_t n, int64_t pixels, int64_t channels, const T* 
     const PoolWindows image = image_window(pixels, channels);
     parallel_for(n, grain(pixels * channels), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
-            kernels_of<T>().mean_backward(image, dy + i * channels, T(1) / static_cast<T>(pixels), dx + i * image.x_row);
+            kernels_of<T>().mean_backward(image, dy + i * channels, T(1) / static_cast<T>(pixels),
+                                          dx + i * image.x_row);
     });
 }
 

@@ -13,7 +13,8 @@ constexpr int64_t kGrain = 1 << 15;  // elements a task: long enough to pay for 
 template <class T>
 void activation_forward(Activation activation, int64_t n, const T* x, T* y) {
     parallel_for(n, kGrain, [=](int64_t begin, int64_t end) {
-        if constexpr (std::is_same_v<T, float>) table().activation.forward(activation, end - begin, x + begin, y + begin);
+        if constexpr (std::is_same_v<T, float>)
+            table().activation.forward(activation, end - begin, x + begin, y + begin);
         else portable::activation_forward(activation, end - begin, x + begin, y + begin);
     });
 }

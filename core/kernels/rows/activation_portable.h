@@ -38,7 +38,8 @@ T derivative(Activation activation, T saved) {
         case Activation::sigmoid: return saved * (1 - saved);
         case Activation::tanh: return 1 - saved * saved;
         case Activation::gelu:
-            return std::erfc(-saved * T(M_SQRT1_2)) / 2 + saved * std::exp(-saved * saved / 2) * T(M_SQRT1_2 * M_2_SQRTPI / 2);
+            return std::erfc(-saved * T(M_SQRT1_2)) / 2 +
+                   saved * std::exp(-saved * saved / 2) * T(M_SQRT1_2 * M_2_SQRTPI / 2);
     }
     return 1;
 }

@@ -7,9 +7,9 @@
 
 namespace lathe::kernels {
 
-// How two arrays meet in an elementwise op under NumPy's broadcasting: shapes are aligned at the last axis, and an extent
-// of 1 repeats. Neighbouring axes along which both arrays advance, or the same one repeats, are merged: equal shapes
-// become one axis, [N, H, W, C] with [C] two (rows by channels), [N, H, W, C] with [N, 1, 1, C] three.
+// How two arrays meet in an elementwise op under NumPy's broadcasting: shapes are aligned at the last axis, and an
+// extent of 1 repeats. Neighbouring axes along which both arrays advance, or the same one repeats, are merged: equal
+// shapes become one axis, [N, H, W, C] with [C] two (rows by channels), [N, H, W, C] with [N, 1, 1, C] three.
 struct Broadcast {
     Shape shape;  // of the result
     int rank = 0;                                     // merged axes, at least 1, outermost first

@@ -7,7 +7,8 @@
 
 namespace lathe::kernels {
 
-// The sum of n contiguous elements, in 16 interleaved partial sums: exact order fixed, rounding error about n / 16 units.
+// The sum of n contiguous elements, in 16 interleaved partial sums: exact order fixed, rounding error about n / 16
+// units.
 template <class T>
 T sum_run(int64_t n, const T* x) {
     constexpr int kLanes = 16;
@@ -21,8 +22,8 @@ T sum_run(int64_t n, const T* x) {
     return lane[0];
 }
 
-// sum[i] = x[0][i] + ... + x[n-1][i] on the calling thread. Narrow rows would leave vectors half empty: as many as fill 64
-// elements are taken as one wide row, whose sums are added up in the end.
+// sum[i] = x[0][i] + ... + x[n-1][i] on the calling thread. Narrow rows would leave vectors half empty: as many as fill
+// 64 elements are taken as one wide row, whose sums are added up in the end.
 template <class T>
 void sum_task_rows(int64_t n, int64_t width, const T* x, T* sum) {
     constexpr int64_t kWide = 64;

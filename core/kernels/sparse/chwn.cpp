@@ -33,7 +33,8 @@ SparsePattern pattern_for(const Conv2dShape& g, const float* weight, bool pool) 
 class ChwnConv2d final : public PreparedConv2d {
 public:
     ChwnConv2d(const Conv2dShape& g, const float* weight, bool pool)
-        : pool_(pool), weights_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::speed().sparse.copy, pool) {
+        : pool_(pool),
+          weights_(batched(g, pool), weight, pattern_for(g, weight, pool), sparse::speed().sparse.copy, pool) {
         const Conv2dShape& s = weights_.tiling.shape;
         for (int64_t row = 0; row < s.out_h; row += weights_.tiling.tile.height)
             for (int64_t column = 0; column < s.out_w; column += weights_.tiling.tile.width)
@@ -57,15 +58,19 @@ public:
     int64_t bytes() const override { return weights_.filter.bytes(); }
 
 private:
-    void multiply(int64_t tile, int64_t first, int64_t segments, const float* x, const Epilogue& epilogue, float* y) const {
+    void multiply(int64_t tile, int64_t first, int64_t segments, const float* x, const Epilogue& epilogue,
+                  float* y) const {
         const sparse::Tiling& tiling = weights_.tiling;
         const SparseFilter& filter = weights_.filter;
         const Conv2dShape& g = tiling.shape;
         const int64_t step = pool_ ? 2 : 1, lanes = images(), in_map = g.in_h * g.in_w * lanes;
         const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
-        const int64_t row = tile / tiling.across * tiling.tile.height, column = tile % tiling.across * tiling.tile.width;
+        const int64_t row = tile / tiling.across * tiling.tile.height,
+                      column = tile % tiling.across * tiling.tile.width;
         const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
-        const auto reached = [&](int64_t size, int64_t from, int64_t extent) { return std::min(size, extent - from) / step; };
+        const auto reached = [&](int64_t size, int64_t from, int64_t extent) {
+            return std::min(size, extent - from) / step;
+        };
         SparseResults results{.y = nullptr, .map = out_map, .line = out_line, .outputs = 0,
                               .height = reached(tiling.tile.height, row, g.out_h),
                               .width = reached(tiling.tile.width, column, g.out_w), .epilogue = epilogue};
@@ -77,8 +82,9 @@ private:
                 const bool last = chunk + 1 == filter.chunks();  // then comes the first chunk of the tile to the right
                 const int64_t chunk_maps = filter.chunk() * in_map;
                 const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * chunk_maps : chunk_maps;
-                tiling.kernels.copy(weights_.channels_of(chunk), tiling.positions, positions_.data() + tile * tiling.positions,
-                                    x + channel * in_map, in_map, ahead, tiling.plane, planes.data());
+                tiling.kernels.copy(weights_.channels_of(chunk), tiling.positions,
+                                    positions_.data() + tile * tiling.positions, x + channel * in_map, in_map, ahead,
+                                    tiling.plane, planes.data());
                 SparseRows rows = weights_.rows(chunk, planes.data());
                 for (int64_t segment = first; segment < first + segments; ++segment) {
                     filter.read(group, chunk, segment, rows);
@@ -117,8 +123,9 @@ public:
             table().depthwise.correlate_maps_3x3(
                 {.channels = end - begin, .in_h = g_.in_h, .in_w = g_.in_w, .out_h = g_.out_h, .out_w = g_.out_w,
                  .first_row = -g_.pad_top, .first = -g_.pad_left, .step = g_.stride_w,
-                 .x = x + begin * g_.in_h * g_.in_w * images(), .zeros = zeros.data(), .weight = weight_.data() + begin * 9,
-                 .bias = epilogue.bias ? epilogue.bias + begin : nullptr, .y = y + begin * g_.out_h * g_.out_w * images(),
+                 .x = x + begin * g_.in_h * g_.in_w * images(), .zeros = zeros.data(),
+                 .weight = weight_.data() + begin * 9, .bias = epilogue.bias ? epilogue.bias + begin : nullptr,
+                 .y = y + begin * g_.out_h * g_.out_w * images(),
                  .accumulate = epilogue.accumulate, .low = epilogue.low, .high = epilogue.high});
         });
     }
@@ -138,7 +145,8 @@ void enter(int64_t pixels, int64_t channels, const float* x, float* y) {
     parallel_for(pixels, kPixels, [&](int64_t begin, int64_t end) {
         Workspace<const float*> from(static_cast<size_t>((end - begin) * lanes));
         for (int64_t p = begin; p < end; ++p)
-            for (int64_t n = 0; n < lanes; ++n) from[static_cast<size_t>((p - begin) * lanes + n)] = x + (n * pixels + p) * channels;
+            for (int64_t n = 0; n < lanes; ++n)
+                from[static_cast<size_t>((p - begin) * lanes + n)] = x + (n * pixels + p) * channels;
         table().sparse.enter(channels, end - begin, from.data(), 0, pixels * lanes, y + begin * lanes);
     });
 }
@@ -148,7 +156,8 @@ void leave(int64_t pixels, int64_t channels, const float* x, float* y) {
     parallel_for(pixels, kPixels, [&](int64_t begin, int64_t end) {
         Workspace<float*> to(static_cast<size_t>((end - begin) * lanes));
         for (int64_t p = begin; p < end; ++p)
-            for (int64_t n = 0; n < lanes; ++n) to[static_cast<size_t>((p - begin) * lanes + n)] = y + (n * pixels + p) * channels;
+            for (int64_t n = 0; n < lanes; ++n)
+                to[static_cast<size_t>((p - begin) * lanes + n)] = y + (n * pixels + p) * channels;
         table().sparse.leave(channels, end - begin, x + begin * lanes, pixels * lanes, {}, 0, to.data(), false);
     });
 }

@@ -26,7 +26,8 @@ public:
         if (batch == shape_.batch) return forward(weights_.tiling, x, epilogue, y);
         Conv2dShape shape = shape_;
         shape.batch = batch;
-        forward(Tiling(lined_up(shape), weights_.tiling.kernels, weights_.tiling.tile, weights_.tiling.chunk), x, epilogue, y);
+        forward(Tiling(lined_up(shape), weights_.tiling.kernels, weights_.tiling.tile, weights_.tiling.chunk), x,
+                epilogue, y);
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
 
@@ -54,8 +55,8 @@ private:
             const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
             Epilogue end = epilogue;
             if (end.bias) end.bias += k;
-            tiling.kernels.leave(weights_.outputs(segment), tiling.vectors, rows.sums, tiling.vectors * tiling.kernels.lanes, end, k,
-                                 pixels, stream);
+            tiling.kernels.leave(weights_.outputs(segment), tiling.vectors, rows.sums,
+                                 tiling.vectors * tiling.kernels.lanes, end, k, pixels, stream);
         }
     }
 
@@ -72,23 +73,27 @@ private:
         for (int64_t group = 0; group < weights_.filter.groups(); ++group)
             for (int64_t chunk = 0; chunk < weights_.filter.chunks(); ++chunk) {
                 enter(group, chunk, inputs.data(), planes.data());
-                multiply(group, chunk, 0, weights_.filter.segments(), planes.data(), sums.data(), epilogue, outputs.data(), stream);
+                multiply(group, chunk, 0, weights_.filter.segments(), planes.data(), sums.data(), epilogue,
+                         outputs.data(), stream);
             }
     }
 
     // Few tiles: first the planes of all, then tasks take output channels of a batch.
     void by_channels(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
         const int64_t chunks = weights_.filter.groups() * weights_.filter.chunks();
-        const int64_t parts = std::min(weights_.filter.segments(), ceil_div(kTasks, tiling.batches * weights_.filter.groups()));
+        const int64_t parts =
+            std::min(weights_.filter.segments(), ceil_div(kTasks, tiling.batches * weights_.filter.groups()));
         Workspace<const float*> inputs(static_cast<size_t>(tiling.batches * tiling.plane));
         Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * weights_.chunk_floats()));
         for (int64_t batch = 0; batch < tiling.batches; ++batch)
             tiling.inputs(batch, x, zeros_.data(), inputs.data() + batch * tiling.plane);
-        parallel_for(tiling.batches * chunks, ceil_div(1 << 15, weights_.chunk_floats()), [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i)
-                enter(i % chunks / weights_.filter.chunks(), i % weights_.filter.chunks(), inputs.data() + i / chunks * tiling.plane,
-                      planes.data() + i * weights_.chunk_floats());
-        });
+        parallel_for(tiling.batches * chunks, ceil_div(1 << 15, weights_.chunk_floats()),
+                     [&](int64_t begin, int64_t end) {
+                         for (int64_t i = begin; i < end; ++i)
+                             enter(i % chunks / weights_.filter.chunks(), i % weights_.filter.chunks(),
+                                   inputs.data() + i / chunks * tiling.plane,
+                                   planes.data() + i * weights_.chunk_floats());
+                     });
         parallel_tasks(tiling.batches * weights_.filter.groups() * parts, [&](int64_t task) {
             const int64_t groups = weights_.filter.groups(), all = weights_.filter.segments();
             const int64_t part = task % parts, group = task / parts % groups, batch = task / parts / groups;
@@ -98,8 +103,9 @@ private:
             tiling.outputs(batch, y, outputs.data());
             for (int64_t chunk = 0; chunk < weights_.filter.chunks(); ++chunk)
                 multiply(group, chunk, first, segments,
-                         planes.data() + (batch * chunks + group * weights_.filter.chunks() + chunk) * weights_.chunk_floats(), sums.data(),
-                         epilogue, outputs.data(), false);
+                         planes.data() +
+                             (batch * chunks + group * weights_.filter.chunks() + chunk) * weights_.chunk_floats(),
+                         sums.data(), epilogue, outputs.data(), false);
         });
     }
 

@@ -31,7 +31,8 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
     : pattern_(pattern), out_c_(out_c), taps_(taps), in_per_group_(in_per_group), groups_(groups), chunk_(chunk) {
     const int64_t kept = kept_of_four(pattern), height = row_height();
     const int64_t width = pattern == SparsePattern::row_blocks ? 4 : 1;
-    check(groups >= 1 && out_c % groups == 0, "sparse filter: expected output channels in ", groups, " groups, got ", out_c);
+    check(groups >= 1 && out_c % groups == 0, "sparse filter: expected output channels in ", groups, " groups, got ",
+          out_c);
     check(chunk * taps <= UINT16_MAX, "sparse filter: expected at most ", UINT16_MAX, " weights a row and chunk, got ",
           chunk * taps);
     check(in_per_group % 4 == 0 || (!kept && width == 1), "sparse filter: ", name_of(pattern),
@@ -43,7 +44,8 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
     segments_ = ceil_div(out_group, kSegment);
 
     for (int64_t part = 0; part < groups_ * chunks_ * segments_; ++part) {
-        const int64_t segment = part % segments_, first = part / segments_ % chunks_ * chunk_, group = part / segments_ / chunks_;
+        const int64_t segment = part % segments_, first = part / segments_ % chunks_ * chunk_,
+                      group = part / segments_ / chunks_;
         const int64_t channels = std::min(chunk_, in_per_group - first);
         const int64_t rows = std::min(kSegment, out_group - segment * kSegment);
         starts_.push_back(static_cast<uint32_t>(kept ? positions_.size() : offsets_.size()));
@@ -108,7 +110,8 @@ void SparseFilter::place(const std::vector<int32_t>& offsets) {
 }
 
 int64_t SparseFilter::bytes() const {
-    return static_cast<int64_t>((values_.size() + offsets_.size() + starts_.size()) * 4 + counts_.size() * 2 + positions_.size());
+    return static_cast<int64_t>((values_.size() + offsets_.size() + starts_.size()) * 4 + counts_.size() * 2 +
+                                positions_.size());
 }
 
 }  // namespace lathe::kernels

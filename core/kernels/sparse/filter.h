@@ -16,16 +16,16 @@ enum class SparsePattern {
 };
 const char* name_of(SparsePattern pattern);  // "unstructured", "1:4", "2:4", "1x4", "4x1"
 
-// The weights of a convolution or, with one tap, of a linear layer that are not zero, in the order that the sparse kernels
-// read them: a chunk of input channels, 16 output channels, one of these. A weight takes 4 bytes and its index 4
-// (unstructured), 1 (blocks) or 1/4 (N:M).
+// The weights of a convolution or, with one tap, of a linear layer that are not zero, in the order that the sparse
+// kernels read them: a chunk of input channels, 16 output channels, one of these. A weight takes 4 bytes and its index
+// 4 (unstructured), 1 (blocks) or 1/4 (N:M).
 class SparseFilter {
 public:
-    // weight: [out_c, taps, in_per_group], taps = R * S. Any weights may be held as blocks: a block with one weight other
-    // than zero is kept whole. chunk: input channels taken at a time, a multiple of 4.
-    // Errors: N:M or 1x4 with in_per_group not divisible by 4, more than N weights of 4 to keep, chunk * taps beyond 65535.
-    SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups, const float* weight,
-                 int64_t chunk);
+    // weight: [out_c, taps, in_per_group], taps = R * S. Any weights may be held as blocks: a block with one weight
+    // other than zero is kept whole. chunk: input channels taken at a time, a multiple of 4. Errors: N:M or 1x4 with
+    // in_per_group not divisible by 4, more than N weights of 4 to keep, chunk * taps beyond 65535.
+    SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, int64_t in_per_group, int64_t groups,
+                 const float* weight, int64_t chunk);
 
     SparsePattern pattern() const { return pattern_; }
     int64_t out_c() const { return out_c_; }
@@ -36,8 +36,9 @@ public:
     int64_t stored() const { return static_cast<int64_t>(values_.size()); }  // those and the zeros within their blocks
     int64_t bytes() const;
 
-    // What the kernels read; a segment is kSegment rows of a group. Weights know their channel in the chunk and their tap as
-    // `tap * chunk + channel` until place() says which offset each of those has in the planes; N:M has none to say.
+    // What the kernels read; a segment is kSegment rows of a group. Weights know their channel in the chunk and their
+    // tap as `tap * chunk + channel` until place() says which offset each of those has in the planes; N:M has none to
+    // say.
     static constexpr int64_t kSegment = 16;
     int64_t chunk() const { return chunk_; }                  // input channels in one chunk; the last may have fewer
     int64_t chunks() const { return chunks_; }                // in one group

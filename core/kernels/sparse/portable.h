@@ -26,8 +26,9 @@ std::vector<Nonzero<T>> nonzeros_of(const Conv2dShape& g, const T* weight, int64
     return found;
 }
 
-// y [N, P, Q, K] = conv(x [N, H, W, C], weight) + bias [K] (may be null). A weight of zero costs nothing, in time or memory:
-// each of the others is multiplied with one plane of x, shifted to its tap, and the products are added to one plane of y.
+// y [N, P, Q, K] = conv(x [N, H, W, C], weight) + bias [K] (may be null). A weight of zero costs nothing, in time or
+// memory: each of the others is multiplied with one plane of x, shifted to its tap, and the products are added to one
+// plane of y.
 template <class T>
 void sparse_conv2d(const Conv2dShape& g, const T* x, const T* weight, const T* bias, T* y) {
     for (int64_t k = 0; k < g.out_c; ++k) {

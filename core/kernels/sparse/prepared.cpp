@@ -4,7 +4,8 @@
 
 namespace lathe::kernels::sparse {
 
-PreparedWeights::PreparedWeights(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving, bool even)
+PreparedWeights::PreparedWeights(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving,
+                                 bool even)
     : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving, even)),
       filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk) {
     if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
@@ -21,7 +22,8 @@ std::vector<int32_t> PreparedWeights::offsets(int64_t channels, int64_t step) co
     for (int64_t h : tiling.h.tap)
         for (int64_t w : tiling.w.tap)
             for (int64_t c = 0; c < channels; c += step)
-                result.push_back(static_cast<int32_t>(c * tiling.plane + (h * tiling.w.size() + w) * tiling.kernels.lanes));
+                result.push_back(
+                    static_cast<int32_t>(c * tiling.plane + (h * tiling.w.size() + w) * tiling.kernels.lanes));
     if (step > 1) result.resize(result.size() + 4);  // a row of N:M may end in the middle of a byte
     return result;
 }

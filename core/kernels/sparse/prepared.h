@@ -13,9 +13,12 @@ struct PreparedWeights {
     SparseFilter filter;
 
     // `moving` and `even` as best_tiling takes them. Errors: its own and SparseFilter's.
-    PreparedWeights(const Conv2dShape& shape, const float* weight, SparsePattern pattern, double moving, bool even = false);
+    PreparedWeights(const Conv2dShape& shape, const float* weight, SparsePattern pattern, double moving,
+                    bool even = false);
 
-    int64_t channels_of(int64_t chunk) const { return std::min(filter.chunk(), filter.in_per_group() - chunk * filter.chunk()); }
+    int64_t channels_of(int64_t chunk) const {
+        return std::min(filter.chunk(), filter.in_per_group() - chunk * filter.chunk());
+    }
     int64_t chunk_floats() const { return filter.chunk() * tiling.plane; }
     int64_t sum_floats(int64_t segments) const {
         return (filter.chunks() > 1 ? segments : 1) * SparseFilter::kSegment * tiling.vectors * tiling.kernels.lanes;

@@ -73,8 +73,8 @@ std::optional<Speed>& overriding() {
 
 }  // namespace
 
-// Of a Zen 5 with AVX-512: break-evens at batches of 1 and 32, the later one; rates at batches of 32. Rates are those of a lane,
-// and stand for the other instruction sets until `lathe tune` has measured theirs.
+// Of a Zen 5 with AVX-512: break-evens at batches of 1 and 32, the later one; rates at batches of 32. Rates are those
+// of a lane, and stand for the other instruction sets until `lathe tune` has measured theirs.
 const Speed& shipped_speed() {
     static const Speed table{
         .break_even = {{"winograd4", 16, {0.82, 1, 1, 0.82, 0.75}},

@@ -7,10 +7,10 @@
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/sparse/filter.h"
 
-// How fast layers run, dense and sparse: the one model of it, by which prepare_fastest, the layout of activations and the
-// pruner choose. Its rates were measured once: on this machine by `lathe tune`, else on the machine that the shipped table comes
-// from. Nothing is timed when a kernel is chosen, so the same weights always run the same kernel; nor does the number of threads
-// count, for results must not depend on it.
+// How fast layers run, dense and sparse: the one model of it, by which prepare_fastest, the layout of activations and
+// the pruner choose. Its rates were measured once: on this machine by `lathe tune`, else on the machine that the
+// shipped table comes from. Nothing is timed when a kernel is chosen, so the same weights always run the same kernel;
+// nor does the number of threads count, for results must not depend on it.
 namespace lathe::kernels::sparse {
 
 // From which share of zeros on the sparse kernel beats the dense one, loading and all.
@@ -66,8 +66,8 @@ void use_speed(Speed table);
 // Where speed() looks and `lathe tune` writes; empty without a home folder.
 std::string speed_file();
 
-// The text of a file: a line that names format and instruction set, then one for each row of the shipped table, in its order:
-// "dense ALGORITHM RATE", "sparse COST VALUE", "break-even ALGORITHM CHANNELS" and a sparsity for each pattern.
+// The text of a file: a line that names format and instruction set, then one for each row of the shipped table, in its
+// order: "dense ALGORITHM RATE", "sparse COST VALUE", "break-even ALGORITHM CHANNELS" and a sparsity for each pattern.
 // Error of reading: anything else, with the file and the line.
 Speed read_speed(const std::string& path, Isa isa);
 void write_speed(const std::string& path, Isa isa, const Speed& table);  // makes the folder

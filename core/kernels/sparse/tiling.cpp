@@ -62,8 +62,8 @@ Tiling::Tiling(const Conv2dShape& g, const SparseTable& kernels, const SparseTab
       vectors(tile.height * tile.width),
       chunk(chunk) {}
 
-// A weight is one broadcast load, V loads of activations and V multiply-adds, of which the more numerous set the pace; loads
-// take longer the more the planes exceed the near cache. Every chunk loads and stores the sums of all rows.
+// A weight is one broadcast load, V loads of activations and V multiply-adds, of which the more numerous set the pace;
+// loads take longer the more the planes exceed the near cache. Every chunk loads and stores the sums of all rows.
 double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) const {
     const SparseCosts& cost = speed().sparse;
     const double v = static_cast<double>(vectors), outputs = pattern == SparsePattern::column_blocks ? 4 : 1;
@@ -71,7 +71,8 @@ double Tiling::cycles(SparsePattern pattern, int64_t nonzeros, double moving) co
     const double loads = (v + outputs) * (1 + cost.beyond * beyond);
     const double products =
         static_cast<double>(nonzeros) / outputs * (std::max(loads, v * outputs) * cost.operation + cost.weight);
-    const double sums = static_cast<double>(shape.out_c * ceil_div(shape.in_c / shape.groups, chunk)) * (cost.sum * v + cost.row);
+    const double sums =
+        static_cast<double>(shape.out_c * ceil_div(shape.in_c / shape.groups, chunk)) * (cost.sum * v + cost.row);
     const double moved = moving * static_cast<double>(shape.in_c * positions + shape.out_c * vectors);
     return static_cast<double>(batches) * (products + sums + moved);
 }
@@ -108,7 +109,8 @@ void Tiling::outputs(int64_t batch, float* y, float** to) const {
     for_each_tile(*this, batch, [&](int64_t lane, int64_t n, int64_t row, int64_t column) {
         for (int64_t i = 0; i < std::min<int64_t>(tile.height, g.out_h - row); ++i)
             for (int64_t j = 0; j < std::min<int64_t>(tile.width, g.out_w - column); ++j)
-                to[(i * tile.width + j) * kernels.lanes + lane] = y + ((n * g.out_h + row + i) * g.out_w + column + j) * g.out_c;
+                to[(i * tile.width + j) * kernels.lanes + lane] =
+                    y + ((n * g.out_h + row + i) * g.out_w + column + j) * g.out_c;
     });
 }
 

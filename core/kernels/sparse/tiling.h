@@ -8,8 +8,8 @@
 
 namespace lathe::kernels::sparse {
 
-// The input pixels along one axis of a tile, those of one phase of the stride beside each other: result j finds tap t at
-// position tap[t] + j.
+// The input pixels along one axis of a tile, those of one phase of the stride beside each other: result j finds tap t
+// at position tap[t] + j.
 struct TileAxis {
     std::vector<int64_t> input;  // coordinate of every position, from where tap 0 of result 0 reads
     std::vector<int64_t> tap;
@@ -18,8 +18,8 @@ struct TileAxis {
     int64_t size() const { return static_cast<int64_t>(input.size()); }
 };
 
-// How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`. Where pixels are all alike
-// (1x1, the map one line of pixels), a vector holds neighbouring ones.
+// How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`. Where pixels are
+// all alike (1x1, the map one line of pixels), a vector holds neighbouring ones.
 struct Tiling {
     const SparseTable& kernels;
     Conv2dShape shape;
@@ -33,8 +33,8 @@ struct Tiling {
 
     Tiling(const Conv2dShape& shape, const SparseTable& kernels, const SparseTable::Tile& tile, int64_t chunk);
 
-    // An estimate, of all batches, for weights of which about `nonzeros` are not zero; a vector takes `moving` cycles on its way
-    // into a plane or out of the sums.
+    // An estimate, of all batches, for weights of which about `nonzeros` are not zero; a vector takes `moving` cycles
+    // on its way into a plane or out of the sums.
     double cycles(SparsePattern pattern, int64_t nonzeros, double moving) const;
 
     // Addresses of the input pixels [positions, lanes] of a batch; `zeros` outside the map.
@@ -45,7 +45,8 @@ struct Tiling {
 
 SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
 
-// The tile and the chunk with the least estimated time. even: among the tiles of whole 2x2 pixels. Error: the pattern has none.
+// The tile and the chunk with the least estimated time. even: among the tiles of whole 2x2 pixels. Error: the pattern
+// has none.
 Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving, bool even = false);
 bool has_even_tile(SparsePattern pattern);
 

@@ -56,7 +56,9 @@ inline const lathe::kernels::Conv2dShape kShapes[] = {
 
 inline int64_t x_size(const lathe::kernels::Conv2dShape& g) { return g.batch * g.in_h * g.in_w * g.in_c; }
 inline int64_t y_size(const lathe::kernels::Conv2dShape& g) { return g.batch * g.out_h * g.out_w * g.out_c; }
-inline int64_t weight_size(const lathe::kernels::Conv2dShape& g) { return g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups); }
+inline int64_t weight_size(const lathe::kernels::Conv2dShape& g) {
+    return g.out_c * g.kernel_h * g.kernel_w * (g.in_c / g.groups);
+}
 
 // Largest error, as a multiple of eps times the largest sum of |products| behind one result.
 inline double relative_error(const std::vector<float>& got, const std::vector<double>& want,

@@ -32,8 +32,17 @@ struct Reference {
     std::vector<double> y, y_biased, y_scale, dx, dx_scale, dweight, dweight_scale;
 
     explicit Reference(const Conv2dShape& g)
-        : x(x_size(g), 1), weight(weight_size(g), 2), bias(g.out_c, 3), dy(y_size(g), 4), y(dy.f64), y_biased(y), y_scale(y),
-          dx(x.f64), dx_scale(dx), dweight(weight.f64), dweight_scale(dweight) {
+        : x(x_size(g), 1),
+          weight(weight_size(g), 2),
+          bias(g.out_c, 3),
+          dy(y_size(g), 4),
+          y(dy.f64),
+          y_biased(y),
+          y_scale(y),
+          dx(x.f64),
+          dx_scale(dx),
+          dweight(weight.f64),
+          dweight_scale(dweight) {
         conv2d_forward(g, x.f64.data(), weight.f64.data(), nullptr, y.data());
         conv2d_forward(g, x.f64.data(), weight.f64.data(), bias.f64.data(), y_biased.data());
         conv2d_forward(g, x.size.data(), weight.size.data(), bias.size.data(), y_scale.data());
@@ -62,7 +71,8 @@ void check_forward(const Conv2dAlgorithm& algorithm, const Conv2dShape& g, const
     for (float& v : sum) v -= 1;
     for (float& v : first) v -= 1;
     CHECK(relative_error(sum, r.y_biased, r.y_scale) < tolerance(algorithm) + 2);
-    CHECK(relative_error(first, {r.y_biased.begin(), r.y_biased.begin() + first.size()}, r.y_scale) < tolerance(algorithm) + 2);
+    CHECK(relative_error(first, {r.y_biased.begin(), r.y_biased.begin() + first.size()}, r.y_scale) <
+          tolerance(algorithm) + 2);
 }
 
 const char* chosen(const Conv2dShape& g, Conv2dPass pass) { return conv2d_algorithm(g, pass).name; }
@@ -98,7 +108,8 @@ TEST_CASE("convolutions run the first algorithm that suits") {
         const Reference r(g);
         std::vector<float> y(r.y.size(), NAN), prepared(y), dx(r.dx.size(), NAN), dweight(r.dweight.size(), NAN);
         std::vector<float> y_row(y), dx_row(dx), dweight_row(dweight);
-        const float *x = r.x.f32.data(), *weight = r.weight.f32.data(), *bias = r.bias.f32.data(), *dy = r.dy.f32.data();
+        const float *x = r.x.f32.data(), *weight = r.weight.f32.data(), *bias = r.bias.f32.data(),
+                    *dy = r.dy.f32.data();
         conv2d_forward(g, x, weight, bias, y.data());
         conv2d_prepare(g, weight)->forward(g.batch, x, Epilogue{bias}, prepared.data());
         conv2d_backward_input(g, dy, weight, dx.data());
@@ -119,17 +130,22 @@ TEST_CASE("the shape of a layer says which algorithm runs each pass") {
         std::string forward, backward_input, backward_weight;
     };
     const Choice choices[] = {
-        {{128, 32, 32, 96, 32, 32, 96, 3, 3, 1, 1, 1, 1, 1, 1, 96}, "depthwise", "depthwise", "depthwise"},  // mobilenetv2
+        // Mobilenetv2.
+        {{128, 32, 32, 96, 32, 32, 96, 3, 3, 1, 1, 1, 1, 1, 1, 96}, "depthwise", "depthwise", "depthwise"},
         {{128, 32, 32, 16, 32, 32, 96, 1, 1}, "gemm1x1", "gemm1x1", "gemm1x1"},
-        {{1, 1, 1, 512, 1, 1, 10, 1, 1}, "gemm1x1", "gemm1x1", "gemm1x1"},                                   // a linear layer
+        // A linear layer.
+        {{1, 1, 1, 512, 1, 1, 10, 1, 1}, "gemm1x1", "gemm1x1", "gemm1x1"},
         {{128, 32, 32, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1}, "winograd4", "winograd4", "winograd4"},            // resnet20
         {{128, 32, 32, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1}, "direct", "images", "direct"},
         {{128, 32, 32, 16, 16, 16, 32, 3, 3, 2, 2, 1, 1}, "direct", "direct", "direct"},
-        {{1, 4, 4, 512, 4, 4, 512, 3, 3, 1, 1, 1, 1}, "im2col", "winograd4", "winograd4"},                   // vgg, one image
+        // Vgg, one image.
+        {{1, 4, 4, 512, 4, 4, 512, 3, 3, 1, 1, 1, 1}, "im2col", "winograd4", "winograd4"},
         {{128, 28, 28, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}, "images", "images", "direct"},                       // lenet5
-        {{15, 28, 28, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}, "direct", "direct", "direct"},                        // too few images
+        // Too few images.
+        {{15, 28, 28, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}, "direct", "direct", "direct"},
         {{128, 14, 14, 6, 10, 10, 16, 5, 5}, "direct", "images", "direct"},
-        {{128, 16, 16, 8, 16, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 2}, "direct", "direct", "direct"},              // two groups
+        // Two groups.
+        {{128, 16, 16, 8, 16, 16, 8, 3, 3, 1, 1, 1, 1, 1, 1, 2}, "direct", "direct", "direct"},
     };
     for (const Choice& c : choices) {
         CAPTURE(&c - choices);

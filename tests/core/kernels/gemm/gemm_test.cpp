@@ -30,12 +30,15 @@ void compare(const Case& size, Trans a_trans, Trans b_trans, bool accumulate) {
     auto c = random_values<double>(m * ldc, 3);
     auto c32 = random_values<float>(m * ldc, 3);
     auto bound = magnitudes(c);
-    gemm(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, c32.data(), ldc, Epilogue{.accumulate = accumulate});
+    gemm(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, c32.data(), ldc,
+         Epilogue{.accumulate = accumulate});
     gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), ldc, accumulate);
-    gemm(a_trans, b_trans, m, n, k, magnitudes(a).data(), lda, magnitudes(b).data(), ldb, bound.data(), ldc, accumulate);
+    gemm(a_trans, b_trans, m, n, k, magnitudes(a).data(), lda, magnitudes(b).data(), ldb, bound.data(), ldc,
+         accumulate);
     INFO(m, " ", n, " ", k, " ", int(a_trans), int(b_trans), int(accumulate));
     int64_t wrong = 0;
-    for (int64_t i = 0; i < m * ldc; ++i) wrong += !(std::abs(c32[i] - c[i]) <= (i % ldc < n ? 4 * FLT_EPSILON * bound[i] : 0.0));
+    for (int64_t i = 0; i < m * ldc; ++i)
+        wrong += !(std::abs(c32[i] - c[i]) <= (i % ldc < n ? 4 * FLT_EPSILON * bound[i] : 0.0));
     CHECK(wrong == 0);
 }
 
@@ -54,12 +57,16 @@ TEST_CASE("gemm adds a bias and clamps") {
     for_each_isa([] {
         for (const Case& size : kCases) {
             const auto [m, n, k] = size;
-            const auto a = random_values<float>(m * k, 1), b = random_values<float>(n * k, 2), bias = random_values<float>(n, 4);
+            const auto a = random_values<float>(m * k, 1), b = random_values<float>(n * k, 2),
+                       bias = random_values<float>(n, 4);
             auto c = random_values<float>(m * n, 3), plain = c;
-            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, plain.data(), n, Epilogue{.accumulate = true});
-            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, c.data(), n, {bias.data(), 0.0f, 6.0f, true});
+            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, plain.data(), n,
+                 Epilogue{.accumulate = true});
+            gemm(Trans::no, Trans::yes, m, n, k, a.data(), k, b.data(), k, c.data(), n,
+                 {bias.data(), 0.0f, 6.0f, true});
             auto prepared = random_values<float>(m * n, 3);
-            PreparedMatrix(Trans::yes, k, n, b.data(), k).multiply(m, a.data(), k, prepared.data(), n, {bias.data(), 0.0f, 6.0f, true});
+            PreparedMatrix(Trans::yes, k, n, b.data(), k)
+                .multiply(m, a.data(), k, prepared.data(), n, {bias.data(), 0.0f, 6.0f, true});
             int64_t wrong = 0;
             for (int64_t i = 0; i < m * n; ++i) {
                 const float want = std::clamp(plain[i] + bias[i % n], 0.0f, 6.0f);
@@ -87,8 +94,10 @@ TEST_CASE("products without rows, columns or terms: nothing, or what an empty su
                     auto c = before, sum = before, prepared = before;
                     gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), n);
                     CHECK(c == std::vector<float>(c.size(), 0.0f));
-                    gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, sum.data(), n, {bias.data(), 0, 6, true});
-                    PreparedMatrix(b_trans, k, n, b.data(), ldb).multiply(m, a.data(), k, prepared.data(), n, {bias.data(), 0, 6, true});
+                    gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, sum.data(), n,
+                         {bias.data(), 0, 6, true});
+                    PreparedMatrix(b_trans, k, n, b.data(), ldb)
+                        .multiply(m, a.data(), k, prepared.data(), n, {bias.data(), 0, 6, true});
                     for (int64_t i = 0; i < m * n; ++i) c[i] = std::clamp(bias[i % n] + before[i], 0.0f, 6.0f);
                     CHECK(sum == c);
                     CHECK(prepared == c);

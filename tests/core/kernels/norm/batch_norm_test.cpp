@@ -22,14 +22,17 @@ struct Data {
         : x(random_values<T>(n * c, 1)), dy(random_values<T>(n * c, 2)), mean(random_values<T>(c, 3)),
           scale(random_values<T>(c, 4)), bias(random_values<T>(c, 5)), slope(random_values<T>(c, 6)),
           constant(random_values<T>(c, 7)) {}
-    ChannelAffine<T> affine(Activation activation) const { return {mean.data(), scale.data(), bias.data(), activation}; }
+    ChannelAffine<T> affine(Activation activation) const {
+        return {mean.data(), scale.data(), bias.data(), activation};
+    }
     ChannelGradient<T> gradient() const { return {slope.data(), constant.data()}; }
 };
 
 // Sums of n terms of magnitude around one.
 void expect_near(const std::vector<float>& got, const std::vector<double>& expected, double tolerance) {
     int64_t wrong = 0;
-    for (size_t i = 0; i < got.size(); ++i) wrong += !(std::abs(got[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])));
+    for (size_t i = 0; i < got.size(); ++i)
+        wrong += !(std::abs(got[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])));
     CHECK(wrong == 0);
 }
 
@@ -73,7 +76,8 @@ TEST_CASE("batch norm kernels agree with the float64 reference on odd sizes") {
 
 TEST_CASE("batch norm over many rows: float32 as float64, the same bits for one and two threads, dx over dy") {
     const int before = threads();
-    for (auto [n, c] : {std::pair<int64_t, int64_t>{5003, 24}, {25001, 3}, {70001, 1}, {513, 160}, {3, 40}, {5000, 16}}) {
+    for (auto [n, c] :
+         {std::pair<int64_t, int64_t>{5003, 24}, {25001, 3}, {70001, 1}, {513, 160}, {3, 40}, {5000, 16}}) {
         INFO(n, "x", c);
         const Data<float> a(n, c);
         const Data<double> b(n, c);
@@ -92,7 +96,8 @@ TEST_CASE("batch norm over many rows: float32 as float64, the same bits for one 
             batch_norm_forward(n, c, a.x.data(), a.affine(Activation::relu), y[count - 1].data());
             float* d = dx[count - 1].data();
             batch_norm_backward(n, c, a.x.data(), d, a.affine(Activation::relu), a.gradient(), d);
-            for (const auto* part : {&mean, &variance, &sum, &product}) sums[count - 1].insert(sums[count - 1].end(), part->begin(), part->end());
+            for (const auto* part : {&mean, &variance, &sum, &product})
+                sums[count - 1].insert(sums[count - 1].end(), part->begin(), part->end());
         }
         CHECK(sums[0] == sums[1]);
         CHECK(y[0] == y[1]);

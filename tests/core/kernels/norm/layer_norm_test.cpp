@@ -18,11 +18,13 @@ template <class T, class Kernels>
 std::vector<T> run(const Kernels& kernels, int64_t rows, int64_t width) {
     auto x = random_values<T>(rows * width, 1);
     for (T& v : x) v += 5;
-    const auto dy = random_values<T>(rows * width, 2), weight = random_values<T>(width, 3), bias = random_values<T>(width, 4);
+    const auto dy = random_values<T>(rows * width, 2), weight = random_values<T>(width, 3),
+               bias = random_values<T>(width, 4);
     std::vector<T> y(rows * width), dx(rows * width), mean(rows), inv_std(rows);
     auto dweight = random_values<T>(width, 5), dbias = random_values<T>(width, 6);  // added to
     kernels.forward(rows, width, x.data(), weight.data(), bias.data(), T(0.01), y.data(), mean.data(), inv_std.data());
-    kernels.backward(rows, width, x.data(), dy.data(), weight.data(), mean.data(), inv_std.data(), dx.data(), dweight.data(), dbias.data());
+    kernels.backward(rows, width, x.data(), dy.data(), weight.data(), mean.data(), inv_std.data(), dx.data(),
+                     dweight.data(), dbias.data());
     for (const auto& part : {dx, mean, inv_std, dweight, dbias}) y.insert(y.end(), part.begin(), part.end());
     return y;
 }
@@ -37,7 +39,8 @@ TEST_CASE("layer norm kernels agree with the float64 reference on odd sizes") {
                 const auto got = run<float>(table().layer_norm, rows, width);
                 const auto expected = run<double>(portable::LayerNorm<double>{}, rows, width);
                 int64_t wrong = 0;
-                for (size_t i = 0; i < got.size(); ++i) wrong += !(std::abs(got[i] - expected[i]) <= 1e-5 * (1 + std::abs(expected[i])));
+                for (size_t i = 0; i < got.size(); ++i)
+                    wrong += !(std::abs(got[i] - expected[i]) <= 1e-5 * (1 + std::abs(expected[i])));
                 CHECK(wrong == 0);
             }
     });
@@ -46,7 +49,8 @@ TEST_CASE("layer norm kernels agree with the float64 reference on odd sizes") {
 TEST_CASE("layer norm over many rows: the same bits for one and two threads, dx over dy") {
     const int before = threads();
     const int64_t rows = 5003, width = 37;
-    const auto x = random_values<float>(rows * width, 1), weight = random_values<float>(width, 3), bias = random_values<float>(width, 4);
+    const auto x = random_values<float>(rows * width, 1), weight = random_values<float>(width, 3),
+               bias = random_values<float>(width, 4);
     std::vector<float> y[2], dx[2], dweight[2], dbias[2], mean(rows), inv_std(rows);
     for (int i : {0, 1}) {
         set_threads(i + 1);
@@ -54,9 +58,10 @@ TEST_CASE("layer norm over many rows: the same bits for one and two threads, dx 
         dx[i] = random_values<float>(rows * width, 2);
         dweight[i].resize(width);
         dbias[i].resize(width);
-        layer_norm_forward(rows, width, x.data(), weight.data(), bias.data(), 1e-5, y[i].data(), mean.data(), inv_std.data());
-        layer_norm_backward(rows, width, x.data(), dx[i].data(), weight.data(), mean.data(), inv_std.data(), dx[i].data(),
-                            dweight[i].data(), dbias[i].data());
+        layer_norm_forward(rows, width, x.data(), weight.data(), bias.data(), 1e-5, y[i].data(), mean.data(),
+                           inv_std.data());
+        layer_norm_backward(rows, width, x.data(), dx[i].data(), weight.data(), mean.data(), inv_std.data(),
+                            dx[i].data(), dweight[i].data(), dbias[i].data());
     }
     CHECK(y[0] == y[1]);
     CHECK(dx[0] == dx[1]);
@@ -70,7 +75,8 @@ TEST_CASE("layer norm of no rows: weights without a gradient, nothing written") 
     const auto weight = random_values<float>(width, 3), bias = random_values<float>(width, 4);
     std::vector<float> dweight(width, NAN), dbias(width, NAN);
     layer_norm_forward<float>(0, width, nullptr, weight.data(), bias.data(), 1e-5, nullptr, nullptr, nullptr);
-    layer_norm_backward<float>(0, width, nullptr, nullptr, weight.data(), nullptr, nullptr, nullptr, dweight.data(), dbias.data());
+    layer_norm_backward<float>(0, width, nullptr, nullptr, weight.data(), nullptr, nullptr, nullptr, dweight.data(),
+                               dbias.data());
     CHECK(dweight == std::vector<float>(width, 0.0f));
     CHECK(dbias == std::vector<float>(width, 0.0f));
 }

@@ -39,8 +39,9 @@ TEST_CASE("pooling kernels agree with the reference on odd sizes, and write noth
                 INFO(channels, " channels, ", rows, "x", cols);
                 const Pool2dTable& kernels = table().pool2d;
                 const int64_t count = 3, outputs = count * channels;
-                PoolWindows windows{.channels = channels, .rows = rows, .cols = cols, .x_row = (count * cols + 2) * channels,
-                                    .count = count, .x_step = cols * channels, .place = 4, .place_row = cols + 3};
+                PoolWindows windows{.channels = channels, .rows = rows, .cols = cols,
+                                    .x_row = (count * cols + 2) * channels, .count = count,
+                                    .x_step = cols * channels, .place = 4, .place_row = cols + 3};
                 const int64_t size = rows * windows.x_row;
                 const auto x = coarse_values(size), dy = random_values<float>(outputs, 2);
 

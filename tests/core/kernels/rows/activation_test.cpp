@@ -19,7 +19,8 @@ constexpr float kGuard = 12345;
 // From -10 to 10, the kinks among them.
 std::vector<float> ramp(int64_t n) {
     std::vector<float> x(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) x[i] = i % 11 ? -10 + 20 * static_cast<float>(i) / static_cast<float>(n) : static_cast<float>(i % 7 - 3);
+    for (int64_t i = 0; i < n; ++i)
+        x[i] = i % 11 ? -10 + 20 * static_cast<float>(i) / static_cast<float>(n) : static_cast<float>(i % 7 - 3);
     return x;
 }
 

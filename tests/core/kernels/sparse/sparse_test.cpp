@@ -29,7 +29,8 @@ void for_each_case(std::initializer_list<double> densities, const Body& body) {
                 CAPTURE(&g - kShapes);
                 CAPTURE(std::string(name_of(pattern)));
                 CAPTURE(density);
-                body(g, pattern, sparse_weights(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, density, 2));
+                body(g, pattern,
+                     sparse_weights(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, density, 2));
             }
 }
 
@@ -55,7 +56,8 @@ TEST_CASE("sparse convolutions agree with the plain sparse loop in float64") {
         const std::vector<double> weight(weight32.begin(), weight32.end());
         std::vector<double> y(static_cast<size_t>(y_size(g))), scale(y);
         portable::sparse_conv2d(g, x.data(), weight.data(), bias.data(), y.data());
-        portable::sparse_conv2d(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
+        portable::sparse_conv2d(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(),
+                                scale.data());
         for_each_isa([&] {
             const auto layer = sparse::prepare(g, weight32.data(), pattern);
             std::vector<float> y32(y.size(), NAN), clamped(y32), sum(y.size(), 1);
@@ -91,7 +93,8 @@ TEST_CASE("sparse convolutions of no images write nothing") {
             layer->forward(g.batch, x.data(), {}, y.data());
             sparse::prepare(g, weight.data(), pattern)->forward(g.batch, x.data(), {}, wanted.data());
             double apart = 0;
-            for (size_t i = 0; i < y.size(); ++i) apart = std::max<double>(apart, y[i] == y[i] ? std::abs(y[i] - wanted[i]) : 1);
+            for (size_t i = 0; i < y.size(); ++i)
+                apart = std::max<double>(apart, y[i] == y[i] ? std::abs(y[i] - wanted[i]) : 1);
             CHECK(apart < 1e-4);
         });
     });
@@ -117,7 +120,8 @@ TEST_CASE("sparse linear layers agree with the float64 reference, for any number
                 const std::vector<double> weight(weight32.begin(), weight32.end());
                 std::vector<double> y(static_cast<size_t>(rows * 37)), scale(y);
                 conv2d_forward(g, x.data(), weight.data(), bias.data(), y.data());
-                conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(), scale.data());
+                conv2d_forward(g, magnitudes(x).data(), magnitudes(weight).data(), magnitudes(bias).data(),
+                               scale.data());
                 for_each_isa([&] {
                     const auto layer = sparse::prepare(g, weight32.data(), pattern);
                     std::vector<float> y32(y.size(), NAN);
@@ -132,7 +136,8 @@ TEST_CASE("rows without weights give the bias") {
     for (int i = 0; i < 20; ++i) bias[static_cast<size_t>(i)] = static_cast<float>(i);
     weight[5 * 16 + 3] = 2;
     for (SparsePattern pattern : kPatterns) {
-        sparse::prepare({1, 1, 1, 16, 1, 1, 20, 1, 1}, weight.data(), pattern)->forward(1, x.data(), Epilogue{bias.data()}, y.data());
+        sparse::prepare({1, 1, 1, 16, 1, 1, 20, 1, 1}, weight.data(), pattern)
+            ->forward(1, x.data(), Epilogue{bias.data()}, y.data());
         for (int i = 0; i < 20; ++i) CHECK(y[static_cast<size_t>(i)] == static_cast<float>(i == 5 ? 7 : i));
     }
 }
@@ -155,21 +160,26 @@ TEST_CASE("filters that do not fit their pattern are errors") {
     CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 8, 1, 6, 1, weight.data(), 16),
                          "sparse filter: 2:4 expected input channels (per group) divisible by 4, got 6", Error);
     CHECK_THROWS_WITH_AS(SparseFilter(SparsePattern::two_of_four, 6, 1, 8, 1, weight.data(), 16),
-                         "sparse filter: 2:4 expected at most 2 weights of 4 other than zero, got more in output channel 0", Error);
+                         "sparse filter: 2:4 expected at most 2 weights of 4 other than zero, got more in output "
+                         "channel 0",
+                         Error);
 }
 
 TEST_CASE("the pattern of sparse weights is recognized") {
     const Conv2dShape g{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1};
     for (SparsePattern pattern : kPatterns) {
         CAPTURE(std::string(name_of(pattern)));
-        const double density = pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four ? 0.8 : 0.1;
+        const double density =
+            pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four ? 0.8 : 0.1;
         CHECK(sparse::pattern_of(g, sparse_weights(pattern, 64, 9, 64, density, 2).data()) == pattern);
     }
 }
 
 TEST_CASE("sparse kernels are chosen from where they win") {
-    const Conv2dShape winograd{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1}, strided{32, 8, 8, 64, 4, 4, 64, 3, 3, 2, 2, 1, 1};
-    const Conv2dShape one_pixel{1, 1, 1, 64, 1, 1, 64, 1, 1}, depthwise{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1, 1, 1, 64};
+    const Conv2dShape winograd{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1},
+        strided{32, 8, 8, 64, 4, 4, 64, 3, 3, 2, 2, 1, 1};
+    const Conv2dShape one_pixel{1, 1, 1, 64, 1, 1, 64, 1, 1},
+        depthwise{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1, 1, 1, 64};
     CHECK_FALSE(sparse::faster(winograd, SparsePattern::unstructured, 0.75));
     CHECK(sparse::faster(winograd, SparsePattern::unstructured, 0.9));
     CHECK(sparse::faster(strided, SparsePattern::two_of_four, 0.5));
@@ -179,5 +189,6 @@ TEST_CASE("sparse kernels are chosen from where they win") {
     const auto dense = random_values<float>(64 * 9 * 64, 1);
     const auto pruned = sparse_weights(SparsePattern::unstructured, 64, 9, 64, 0.1, 1);
     CHECK(sparse::prepare_fastest(winograd, dense.data())->bytes() == conv2d_prepare(winograd, dense.data())->bytes());
-    CHECK(sparse::prepare_fastest(winograd, pruned.data())->bytes() == sparse::prepare(winograd, pruned.data())->bytes());
+    CHECK(sparse::prepare_fastest(winograd, pruned.data())->bytes() ==
+          sparse::prepare(winograd, pruned.data())->bytes());
 }

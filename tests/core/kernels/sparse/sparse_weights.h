@@ -10,8 +10,9 @@
 
 using lathe::kernels::SparsePattern;
 
-inline constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four, SparsePattern::two_of_four,
-                                              SparsePattern::row_blocks, SparsePattern::column_blocks};
+inline constexpr SparsePattern kPatterns[] = {SparsePattern::unstructured, SparsePattern::one_of_four,
+                                              SparsePattern::two_of_four, SparsePattern::row_blocks,
+                                              SparsePattern::column_blocks};
 
 inline bool needs_fours(SparsePattern pattern) {
     return pattern != SparsePattern::unstructured && pattern != SparsePattern::column_blocks;
@@ -28,7 +29,8 @@ inline std::vector<float> sparse_weights(SparsePattern pattern, int64_t k, int64
         const int64_t row = i / (taps * c);
         const size_t at = static_cast<size_t>(i);
         if (pattern == SparsePattern::row_blocks && i % 4 != 0) keep[at] = keep[at - 1];
-        else if (pattern == SparsePattern::column_blocks && row % 4 != 0) keep[at] = keep[at - static_cast<size_t>(taps * c)];
+        else if (pattern == SparsePattern::column_blocks && row % 4 != 0)
+            keep[at] = keep[at - static_cast<size_t>(taps * c)];
         else keep[at] = uniform(engine) < density;
         if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
             const int64_t most = pattern == SparsePattern::one_of_four ? 1 : 2;

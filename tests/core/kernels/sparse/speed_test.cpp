@@ -33,8 +33,10 @@ std::vector<float> half_zero(const Conv2dShape& g) {
     return weight;
 }
 
-constexpr Conv2dShape kShapes[] = {{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1}, {32, 8, 8, 64, 4, 4, 64, 3, 3, 2, 2, 1, 1},
-                                   {1, 4, 4, 64, 4, 4, 64, 3, 3, 1, 1, 1, 1},  {32, 8, 8, 64, 8, 8, 64, 1, 1},
+constexpr Conv2dShape kShapes[] = {{32, 8, 8, 64, 8, 8, 64, 3, 3, 1, 1, 1, 1},
+                                   {32, 8, 8, 64, 4, 4, 64, 3, 3, 2, 2, 1, 1},
+                                   {1, 4, 4, 64, 4, 4, 64, 3, 3, 1, 1, 1, 1},
+                                   {32, 8, 8, 64, 8, 8, 64, 1, 1},
                                    {32, 8, 8, 16, 8, 8, 64, 1, 1}};
 
 }  // namespace
@@ -64,7 +66,10 @@ TEST_CASE("a table of speeds survives its file") {
         CHECK(read.break_even[i].sparsity == table.break_even[i].sparsity);
     }
     CHECK_THROWS_WITH_AS(sparse::read_speed(path, Isa::neon),
-                         (path + ": expected 'lathe speed 1 neon', got 'lathe speed 1 avx2' (`lathe tune` writes it anew)").c_str(), Error);
+                         (path +
+                          ": expected 'lathe speed 1 neon', got 'lathe speed 1 avx2' (`lathe tune` writes it anew)")
+                             .c_str(),
+                         Error);
 }
 
 TEST_CASE("damaged tables of speeds are errors that name the file") {
@@ -90,15 +95,22 @@ TEST_CASE("damaged tables of speeds are errors that name the file") {
         return error(text.replace(text.find(from), from.size(), to));
     };
     CHECK(error(whole) == "");
-    CHECK(error(whole + "break-even gemm1x1 8 1 1 1 1 1\n") == path + ": expected 22 rows, got more (`lathe tune` writes it anew)");
-    CHECK(replaced("0.75\n", "1.75\n").find("5 sparsities in [0, 1], got 'break-even winograd4 16 0.82 1 1 0.82 1.75'") != std::string::npos);
+    CHECK(error(whole + "break-even gemm1x1 8 1 1 1 1 1\n") ==
+          path + ": expected 22 rows, got more (`lathe tune` writes it anew)");
+    CHECK(
+        replaced("0.75\n", "1.75\n").find("5 sparsities in [0, 1], got 'break-even winograd4 16 0.82 1 1 0.82 1.75'") !=
+        std::string::npos);
     CHECK(replaced("0.75\n", "nan\n").find("5 sparsities in [0, 1]") != std::string::npos);
     CHECK(replaced("0.75\n", "-0.1\n").find("5 sparsities in [0, 1]") != std::string::npos);
     CHECK(replaced("0.75\n", "0.75 1\n").find("got more in 'break-even winograd4") != std::string::npos);
-    CHECK(replaced("even winograd4", "even winograd2").find("expected 'break-even winograd4 16 …', got 'break-even winograd2 16") != std::string::npos);
-    CHECK(replaced("direct 16", "direct 8").find("expected 'break-even direct 16 …', got 'break-even direct 8") != std::string::npos);
-    CHECK(replaced("winograd4 6.5", "winograd4 0").find("expected 1 number above 0, got 'dense winograd4 0'") != std::string::npos);
-    CHECK(replaced("operation 0.5", "operation inf").find("expected 1 number above 0, got 'sparse operation inf'") != std::string::npos);
+    CHECK(replaced("even winograd4", "even winograd2")
+              .find("expected 'break-even winograd4 16 …', got 'break-even winograd2 16") != std::string::npos);
+    CHECK(replaced("direct 16", "direct 8").find("expected 'break-even direct 16 …', got 'break-even direct 8") !=
+          std::string::npos);
+    CHECK(replaced("winograd4 6.5", "winograd4 0").find("expected 1 number above 0, got 'dense winograd4 0'") !=
+          std::string::npos);
+    CHECK(replaced("operation 0.5", "operation inf").find("expected 1 number above 0, got 'sparse operation inf'") !=
+          std::string::npos);
 }
 
 TEST_CASE("the table alone chooses between sparse and dense") {
@@ -106,7 +118,8 @@ TEST_CASE("the table alone chooses between sparse and dense") {
     for (const Conv2dShape& g : kShapes) {
         CAPTURE(std::string(conv2d_algorithm(g, Conv2dPass::forward).name));
         const std::vector<float> weight = half_zero(g);
-        const int64_t dense = conv2d_prepare(g, weight.data())->bytes(), sparse = sparse::prepare(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
+        const int64_t dense = conv2d_prepare(g, weight.data())->bytes(),
+                      sparse = sparse::prepare(g, weight.data(), sparse::pattern_of(g, weight.data()))->bytes();
         REQUIRE(dense != sparse);
         for (int count : {1, 2}) {
             set_threads(count);
@@ -144,7 +157,8 @@ TEST_CASE("dense rates and sparse costs move the estimates that layouts are chos
     sparse::use_speed(all(0));
     const double sparse = sparse::fastest_cycles(g, weight.data());
     sparse::Speed slower = all(0);
-    slower.sparse.operation *= 2, slower.sparse.weight *= 2, slower.sparse.sum *= 2, slower.sparse.row *= 2, slower.sparse.transpose *= 2;
+    slower.sparse.operation *= 2, slower.sparse.weight *= 2, slower.sparse.sum *= 2, slower.sparse.row *= 2,
+        slower.sparse.transpose *= 2;
     sparse::use_speed(slower);
     CHECK(sparse::fastest_cycles(g, weight.data()) == doctest::Approx(2 * sparse));
     sparse::use_speed(all(1));  // never sparse
