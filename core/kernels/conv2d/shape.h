@@ -6,6 +6,19 @@
 
 namespace lathe::kernels {
 
+// Terms of this family, beside the letters below:
+//   tap       one position (r, s) of the kernel; taps are numbered row by row
+//   axis      rows or columns: which pixels a result's taps read along it (axis.h)
+//   phase     of a stride: every stride-th pixel of dx, which the same taps reach
+//   band      the rows of an image under a few neighbouring rows of results, copied with their padding
+//   panel     the widest stretch of output channels that the register tile of gemm.inc makes at once
+//   run       products of a result whose factors are neighbours in memory
+//   stretch   neighbouring results that have the same taps inside the image
+//   together  neighbouring results seen as one pixel with that many times the channels
+//   tile      of Winograd: 4x4 results; its 36 products are points
+//   unit      of `images`: as many images as a panel has columns
+//   task      what one thread does at a time; shares and parts are pieces of what would be too few tasks
+
 // One image or its result, [h, w, c].
 struct FeatureMap {
     int64_t h, w, c;

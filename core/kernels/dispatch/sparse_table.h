@@ -18,8 +18,8 @@ struct SparseResults {
 // of results go through the kernels side by side, one a vector lane, so a neighbouring pixel is a neighbouring vector
 // and every load is aligned. Activations stand as planes [channel, position, lane]; positions are the input pixels of a
 // tile.
-//   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with 1x4
-//                         and 4x1). Two offsets more than there are blocks are read.
+//   unstructured, blocks: `counts` of blocks in each row; a block has an offset in the planes and its values (4 with
+//                         1x4 and 4x1). Two offsets more than there are blocks are read.
 //   N:M:                  `groups` of 4 channels, each with an offset, the same in every row; N values of each, and
 //                         their positions in the group, 2 bits each, 4 a byte. One byte more is read.
 struct SparseRows {

@@ -5,6 +5,11 @@
 #include "lathe/core/kernels/dispatch/gemm_table.h"
 #include "lathe/core/memory.h"
 
+// Terms of this family: a vector holds `lanes` floats; a panel is up to `columns` columns of B, as many as the register
+// tile has; a tile is the rows of A that go with it at once (gemm.inc says how many, and why). To pack a matrix is to
+// copy it into panels, whose rows are then neighbours in memory (Goto & van de Geijn 2008, doi
+// 10.1145/1356052.1356053).
+//
 // Not for variants.inc: functions here are shared by files compiled for different instruction sets.
 namespace lathe::kernels {
 
