@@ -1,6 +1,7 @@
 #include "lathe/core/kernels/conv2d/depthwise.h"
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
@@ -117,7 +118,8 @@ public:
         const int64_t bands = ceil_div(out.h, kBandRows);
         Zeros zeros(in.w * in.c);
         parallel_tasks(batch * bands, [&](int64_t task) {
-            const int64_t n = task / bands, first = task % bands * kBandRows;
+            const auto [n, band] = divmod(task, bands);
+            const int64_t first = band * kBandRows;
             correlate(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c,
                       zeros.data(), taps_.data(), epilogue, stream, y + n * out.h * out.w * out.c);
         });
@@ -182,7 +184,8 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     for (int64_t i = 0; i < size; ++i) {
         float total = 0;
         for (int64_t task = 0; task < tasks; ++task) total += sums[static_cast<size_t>(task * size + i)];
-        dweight[i % g.in_c * taps + i / g.in_c] = total;
+        const auto [tap, c] = divmod(i, g.in_c);
+        dweight[c * taps + tap] = total;
     }
 }
 

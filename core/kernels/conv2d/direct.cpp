@@ -1,6 +1,7 @@
 #include "lathe/core/kernels/conv2d/direct.h"
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -105,9 +106,10 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     shared.runs = h.taps * (one ? 1 : w.taps);
     shared.length = in_group * (one ? w.taps : 1);
     Workspace<int64_t> runs(static_cast<size_t>(shared.runs));
-    for (int64_t i = 0; i < shared.runs; ++i)
-        runs[i] = one ? i * h.in_tap * band.width * in.c
-                      : (i / w.taps * h.in_tap * band.width + i % w.taps * w.in_tap) * in.c;
+    for (int64_t i = 0; i < shared.runs; ++i) {
+        const auto [r, s] = divmod(i, one ? 1 : w.taps);
+        runs[i] = (r * h.in_tap * band.width + s * w.in_tap) * in.c;
+    }
     shared.a_run = runs.data();
     shared.a_row = w.in_step * in.c;
     shared.a_step = 1;
@@ -122,12 +124,15 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     const int64_t all = groups * panels, tasks = batch * bands;
     const int64_t shares = std::clamp<int64_t>(kTasks / tasks, 1, ceil_div(all, 2));
     parallel_tasks(tasks * shares, [&](int64_t task) {
-        const int64_t share = task % shares, n = task / shares / bands, first = task / shares % bands * band.rows;
+        const auto [image_band, share] = divmod(task, shares);
+        const auto [n, band_index] = divmod(image_band, bands);
+        const int64_t first = band_index * band.rows;
         const int64_t results = std::min(band.rows, h.count - first);
         Workspace<float> buffer(static_cast<size_t>(band.floats));
         copy_band(h, w, in, x + n * in.h * in.w * in.c, first, results, band, buffer.data());
         for (int64_t i = all * share / shares; i < all * (share + 1) / shares; ++i) {
-            const int64_t group = i / panels, column = i % panels * kernels.columns;
+            const auto [group, panel] = divmod(i, panels);
+            const int64_t column = panel * kernels.columns;
             const int64_t channel = group * out_group + column;
             for (int64_t row = 0; row < results; ++row) {
                 GemmPanel p = shared;
@@ -197,7 +202,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
         const int64_t size = panel_size(h, w, k_group, kernels);
         Workspace<float> packed(static_cast<size_t>(g.groups * panels * size));
         for (int64_t i = 0; i < g.groups * h.taps * w.taps; ++i) {
-            const int64_t tap = i % (h.taps * w.taps), group = i / (h.taps * w.taps);
+            const auto [group, tap] = divmod(i, h.taps * w.taps);
             const int64_t r = h.kernel_first + tap / w.taps * h.kernel_step,
                           s = w.kernel_first + tap % w.taps * w.kernel_step;
             kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter,
@@ -229,16 +234,16 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     for (int64_t i = 0; i < band.rows; ++i) rows[i] = i * g.out_w * g.out_c;
     Workspace<float> sums(static_cast<size_t>(partials > 1 ? partials * size : 0));
     parallel_tasks(partials * k_blocks, [&](int64_t task) {
-        const int64_t part = task / k_blocks, k_first = task % k_blocks * k_rows,
-                      m = std::min(k_rows, k_group - k_first);
+        const auto [part, k_block] = divmod(task, k_blocks);
+        const int64_t k_first = k_block * k_rows, m = std::min(k_rows, k_group - k_first);
         float* sum = partials > 1 ? sums.data() + part * size : dweight;
         // Vectors may reach beyond the last pixel.
         Workspace<float> buffer(static_cast<size_t>(band.floats + kernels.columns));
         std::fill(buffer.data() + band.floats, buffer.data() + band.floats + kernels.columns, 0.0f);
         const int64_t begin = units * part / partials, end = units * (part + 1) / partials;
         for (int64_t unit = begin; unit < end; ++unit) {
-            const int64_t n = unit / bands, first = unit % bands * band.rows,
-                          results = std::min(band.rows, h.count - first);
+            const auto [n, band_index] = divmod(unit, bands);
+            const int64_t first = band_index * band.rows, results = std::min(band.rows, h.count - first);
             copy_band(h, w, g.input(), x + n * g.in_h * g.in_w * g.in_c, first, results, band, buffer.data());
             GemmPanel shared = empty_panel();
             shared.runs = results;
@@ -255,9 +260,9 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                 GemmPanel p = shared;
                 p.a = dy + (n * g.out_h + first) * g.out_w * g.out_c + k;
                 for (int64_t tap = 0; tap < g.kernel_h * g.kernel_w; tap += run_taps) {
-                    const float* b = buffer.data() +
-                                     (tap / g.kernel_w * h.in_tap * band.width + tap % g.kernel_w * w.in_tap) * g.in_c +
-                                     group * c_group;
+                    const auto [r, s] = divmod(tap, g.kernel_w);
+                    const float* pixel = buffer.data() + (r * h.in_tap * band.width + s * w.in_tap) * g.in_c;
+                    const float* b = pixel + group * c_group;
                     float* c = sum + k * filter + tap * c_group;
                     for (int64_t j = 0; j < run; j += kernels.lanes) {
                         add_vector(p, b + j, c + j, run - j, kernels.lanes);

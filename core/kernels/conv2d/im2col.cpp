@@ -1,5 +1,6 @@
 #include "lathe/core/kernels/conv2d/im2col.h"
 
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/gemm/gemm.h"
 #include "lathe/core/parallel.h"
@@ -32,9 +33,9 @@ public:
 private:
     // What the kernel sees of result `pixel`, [R, S, C], zeros outside the image.
     void copy_patch(const float* x, int64_t pixel, float* to) const {
-        const int64_t n = pixel / (g_.out_h * g_.out_w);
-        const int64_t top = h_.in_first + pixel / g_.out_w % g_.out_h * h_.in_step;
-        const int64_t left = w_.in_first + pixel % g_.out_w * w_.in_step;
+        const auto [line, q] = divmod(pixel, g_.out_w);
+        const auto [n, p] = divmod(line, g_.out_h);
+        const int64_t top = h_.in_first + p * h_.in_step, left = w_.in_first + q * w_.in_step;
         for (int64_t r = 0; r < h_.taps; ++r)
             for (int64_t s = 0; s < w_.taps; ++s, to += g_.in_c) {
                 const int64_t row = top + r * h_.in_tap, column = left + s * w_.in_tap;

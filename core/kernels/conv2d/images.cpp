@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -36,8 +37,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     parallel_for(units * in.h, ceil_div(1 << 14, in_row), [&](int64_t begin, int64_t end) {
         std::vector<const float*> rows(static_cast<size_t>(columns));
         for (int64_t i = begin; i < end; ++i) {
-            side_by_side<const float>(x, in.size(), i / in.h * columns, batch, i % in.h * in.row(), zeros.data(),
-                                      rows.data());
+            const auto [unit, row] = divmod(i, in.h);
+            side_by_side<const float>(x, in.size(), unit * columns, batch, row * in.row(), zeros.data(), rows.data());
             turn.enter(in.row(), vectors, rows.data(), 0, columns, turned.data() + i * in_row);
         }
     });
@@ -64,7 +65,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         p.b_run = h.in_tap * in_row;
         p.c_row = columns;
         for (int64_t line = begin; line < end; ++line) {
-            const int64_t unit = line / h.count, i = line % h.count;
+            const auto [unit, i] = divmod(line, h.count);
             const TapRange r = taps_inside(h, i, in.h);
             p.runs = r.last - r.first;
             for (int64_t run = 0; run < p.runs; ++run) runs[static_cast<size_t>(run)] = run * tap_row;

@@ -20,6 +20,8 @@ void for_each_tap(const Conv2dShape& g, int64_t p, int64_t q, const Body& body) 
     }
 }
 
+// y [N, P, Q, K] = bias [K] + sum over r, s, c of x [N, H, W, C] weight [K, R, S, C/G]; group g of the output channels
+// sees group g of the input channels.
 template <class T>
 void conv2d_forward(const Conv2dShape& g, const T* x, const T* weight, const T* bias, T* y) {
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups;
@@ -38,6 +40,7 @@ void conv2d_forward(const Conv2dShape& g, const T* x, const T* weight, const T* 
     });
 }
 
+// dx [N, H, W, C]: each pixel collects dy [N, P, Q, K] times the tap through which it was seen.
 template <class T>
 void conv2d_backward_input(const Conv2dShape& g, const T* dy, const T* weight, T* dx) {
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, image = g.in_h * g.in_w * g.in_c;
@@ -56,6 +59,7 @@ void conv2d_backward_input(const Conv2dShape& g, const T* dy, const T* weight, T
     });
 }
 
+// dweight [K, R, S, C/G]: each tap collects dy [N, P, Q, K] times the pixel that it saw.
 template <class T>
 void conv2d_backward_weight(const Conv2dShape& g, const T* x, const T* dy, T* dweight) {
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;

@@ -1,6 +1,7 @@
 #include "lathe/core/kernels/conv2d/winograd.h"
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -29,8 +30,9 @@ struct Tiles {
     template <int kSize, class T>
     void pixels(int64_t tile, const FeatureMap& map, int64_t shift_h, int64_t shift_w, T* image, T* outside,
                 T** to) const {
-        const int64_t n = tile / (down * across);
-        const int64_t top = tile / across % down * 4 - shift_h, left = tile % across * 4 - shift_w;
+        const auto [line, j] = divmod(tile, across);
+        const auto [n, i] = divmod(line, down);
+        const int64_t top = i * 4 - shift_h, left = j * 4 - shift_w;
         T* row = image + ((n * map.h + top) * map.w + left) * map.c;
         const bool inside = left >= 0 && left + kSize <= map.w;
         for (int64_t h = 0; h < kSize; ++h, row += map.w * map.c, to += kSize) {
@@ -154,8 +156,9 @@ void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_
         const int64_t points_a_task = std::clamp<int64_t>((1 << 17) / (count * in.c * out.c), 1, 6);
         parallel_for(kPoints, points_a_task, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin * out_panels; i < end * out_panels; ++i) {
-                const int64_t point = i / out_panels, k = i % out_panels * columns;
-                const float* panel = panels.data.data() + point * panels.step + k / columns * panels.size;
+                const auto [point, out_panel] = divmod(i, out_panels);
+                const int64_t k = out_panel * columns;
+                const float* panel = panels.data.data() + point * panels.step + out_panel * panels.size;
                 GemmPanel p = empty_panel();
                 p.length = in.c;
                 p.a = inputs.at(0, point);

@@ -1,6 +1,7 @@
 #include "lathe/core/kernels/gemm/gemm.h"
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/panel.h"
@@ -94,7 +95,8 @@ struct Product {
                                                                ceil_div(kSerialMacs, rows * panel_size));
         const int64_t panel_blocks = ceil_div(panels, task_panels);
         parallel_tasks(row_blocks * panel_blocks, [&](int64_t task) {
-            const int64_t row = task / panel_blocks * rows, begin = task % panel_blocks * task_panels;
+            const auto [row_block, panel_block] = divmod(task, panel_blocks);
+            const int64_t row = row_block * rows, begin = panel_block * task_panels;
             const int64_t last = std::min(panels, begin + task_panels);
             for (int64_t first = 0; first < std::max<int64_t>(k, 1); first += kDepth)
                 for (int64_t i = begin; i < last; ++i) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/rows/rows.h"
 
 namespace lathe::kernels {
@@ -48,8 +49,9 @@ void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* sum) {
     T* const first = parts == 1 ? sum : partial.data();
 
     const auto sum_part = [&](int64_t task) {
-        const int64_t begin = task % parts * grain, end = std::min(n, begin + grain);
-        const T* from = x + (task / parts * n + begin) * inner;
+        const auto [o, part] = divmod(task, parts);
+        const int64_t begin = part * grain, end = std::min(n, begin + grain);
+        const T* from = x + (o * n + begin) * inner;
         T* total = first + task * inner;
         sum_task_rows(end - begin, inner, from, total);
     };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/kernels/sparse/prepared.h"
@@ -51,8 +52,9 @@ public:
         const int64_t tiles = weights_.tiling.batches, segments = weights_.filter.segments();
         const int64_t parts = std::min(segments, ceil_div(kTasks, tiles));
         parallel_tasks(tiles * parts, [&](int64_t task) {
-            const int64_t part = task % parts, first = segments * part / parts;
-            multiply(task / parts, first, segments * (part + 1) / parts - first, x, epilogue, y);
+            const auto [tile, part] = divmod(task, parts);
+            const int64_t first = segments * part / parts;
+            multiply(tile, first, segments * (part + 1) / parts - first, x, epilogue, y);
         });
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
@@ -65,8 +67,8 @@ private:
         const Conv2dShape& g = tiling.shape;
         const int64_t step = pool_ ? 2 : 1, lanes = images(), in_map = g.in_h * g.in_w * lanes;
         const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
-        const int64_t row = tile / tiling.across * tiling.tile.height,
-                      column = tile % tiling.across * tiling.tile.width;
+        const int64_t row = divmod(tile, tiling.across).quotient * tiling.tile.height;
+        const int64_t column = divmod(tile, tiling.across).remainder * tiling.tile.width;
         const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
         const auto reached = [&](int64_t size, int64_t from, int64_t extent) {
             return std::min(size, extent - from) / step;

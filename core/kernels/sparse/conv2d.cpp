@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/sparse/prepared.h"
 #include "lathe/core/kernels/sparse/speed.h"
@@ -80,32 +81,31 @@ private:
 
     // Few tiles: first the planes of all, then tasks take output channels of a batch.
     void by_channels(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
-        const int64_t chunks = weights_.filter.groups() * weights_.filter.chunks();
-        const int64_t parts =
-            std::min(weights_.filter.segments(), ceil_div(kTasks, tiling.batches * weights_.filter.groups()));
+        const int64_t groups = weights_.filter.groups(), group_chunks = weights_.filter.chunks();
+        const int64_t chunks = groups * group_chunks, chunk_floats = weights_.chunk_floats();  // of a batch; of each
+        const int64_t segments = weights_.filter.segments(),
+                      parts = std::min(segments, ceil_div(kTasks, tiling.batches * groups));
         Workspace<const float*> inputs(static_cast<size_t>(tiling.batches * tiling.plane));
-        Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * weights_.chunk_floats()));
+        Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * chunk_floats));
         for (int64_t batch = 0; batch < tiling.batches; ++batch)
             tiling.inputs(batch, x, zeros_.data(), inputs.data() + batch * tiling.plane);
-        parallel_for(tiling.batches * chunks, ceil_div(1 << 15, weights_.chunk_floats()),
-                     [&](int64_t begin, int64_t end) {
-                         for (int64_t i = begin; i < end; ++i)
-                             enter(i % chunks / weights_.filter.chunks(), i % weights_.filter.chunks(),
-                                   inputs.data() + i / chunks * tiling.plane,
-                                   planes.data() + i * weights_.chunk_floats());
-                     });
-        parallel_tasks(tiling.batches * weights_.filter.groups() * parts, [&](int64_t task) {
-            const int64_t groups = weights_.filter.groups(), all = weights_.filter.segments();
-            const int64_t part = task % parts, group = task / parts % groups, batch = task / parts / groups;
-            const int64_t first = all * part / parts, segments = all * (part + 1) / parts - first;
+        parallel_for(tiling.batches * chunks, ceil_div(1 << 15, chunk_floats), [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                const auto [batch, group_chunk] = divmod(i, chunks);
+                const auto [group, chunk] = divmod(group_chunk, group_chunks);
+                enter(group, chunk, inputs.data() + batch * tiling.plane, planes.data() + i * chunk_floats);
+            }
+        });
+        parallel_tasks(tiling.batches * groups * parts, [&](int64_t task) {
+            const auto [batch_group, part] = divmod(task, parts);
+            const auto [batch, group] = divmod(batch_group, groups);
+            const int64_t first = segments * part / parts, count = segments * (part + 1) / parts - first;
             Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
-            Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(segments)));
+            Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(count)));
             tiling.outputs(batch, y, outputs.data());
-            for (int64_t chunk = 0; chunk < weights_.filter.chunks(); ++chunk)
-                multiply(group, chunk, first, segments,
-                         planes.data() +
-                             (batch * chunks + group * weights_.filter.chunks() + chunk) * weights_.chunk_floats(),
-                         sums.data(), epilogue, outputs.data(), false);
+            const float* plane = planes.data() + batch_group * group_chunks * chunk_floats;
+            for (int64_t chunk = 0; chunk < group_chunks; ++chunk, plane += chunk_floats)
+                multiply(group, chunk, first, count, plane, sums.data(), epilogue, outputs.data(), false);
         });
     }
 

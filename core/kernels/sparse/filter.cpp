@@ -43,53 +43,66 @@ SparseFilter::SparseFilter(SparsePattern pattern, int64_t out_c, int64_t taps, i
     chunks_ = ceil_div(in_per_group, chunk_);
     segments_ = ceil_div(out_group, kSegment);
 
-    for (int64_t part = 0; part < groups_ * chunks_ * segments_; ++part) {
-        const int64_t segment = part % segments_, first = part / segments_ % chunks_ * chunk_,
-                      group = part / segments_ / chunks_;
-        const int64_t channels = std::min(chunk_, in_per_group - first);
-        const int64_t rows = std::min(kSegment, out_group - segment * kSegment);
-        starts_.push_back(static_cast<uint32_t>(kept ? positions_.size() : offsets_.size()));
-        const auto at = [&](int64_t row, int64_t tap, int64_t c) {
-            const int64_t k = group * out_group + segment * kSegment + row;
-            return row < rows ? weight[(k * taps + tap) * in_per_group + first + c] : 0.0f;
-        };
-        for (int64_t row = 0; row < kSegment && !kept; row += height) {
-            const size_t before = offsets_.size();
-            for (int64_t tap = 0; tap < taps && row < rows; ++tap)
-                for (int64_t c = 0; c < channels; c += width) {
-                    float block[4] = {};
-                    for (int64_t i = 0; i < height * width; ++i) block[i] = at(row + i % height, tap, c + i / height);
-                    if (std::all_of(block, block + 4, [](float w) { return w == 0; })) continue;
-                    offsets_.push_back(static_cast<int32_t>(tap * chunk_ + c));
-                    values_.insert(values_.end(), block, block + height * width);
-                }
-            counts_.push_back(static_cast<uint16_t>(offsets_.size() - before));
-        }
-        for (int64_t row = 0; row < rows && kept; ++row) {
-            int64_t stored = 0;  // positions stand four a byte
-            const auto store = [&](float value, int64_t position) {
-                if (stored % 4 == 0) positions_.push_back(0);
-                positions_.back() = static_cast<uint8_t>(positions_.back() | position << stored++ % 4 * 2);
-                values_.push_back(value);
-            };
-            for (int64_t tap = 0; tap < taps; ++tap)
-                for (int64_t c = 0; c < channels; c += 4) {
-                    int64_t found = 0;
-                    for (int64_t i = 0; i < 4; ++i)
-                        if (const float value = at(row, tap, c + i); value != 0) {
-                            check(++found <= kept, "sparse filter: ", name_of(pattern), " expected at most ", kept,
-                                  " weights of 4 other than zero, got more in output channel ",
-                                  group * out_group + segment * kSegment + row);
-                            store(value, i);
-                        }
-                    for (; found < kept; ++found) store(0, 0);
-                }
-            while (stored % 4 != 0) store(0, 0);
-        }
-    }
+    for (int64_t group = 0; group < groups_; ++group)
+        for (int64_t chunk = 0; chunk < chunks_; ++chunk)
+            for (int64_t segment = 0; segment < segments_; ++segment) {
+                const int64_t first = chunk * chunk_, row = segment * kSegment, output = group * out_group + row;
+                const Part part{.weight = weight + output * taps * in_per_group + first,
+                                .output = output,
+                                .rows = std::min(kSegment, out_group - row),
+                                .channels = std::min(chunk_, in_per_group - first)};
+                starts_.push_back(static_cast<uint32_t>(kept ? positions_.size() : offsets_.size()));
+                kept ? add_n_of_four(part, kept) : add_blocks(part, height, width);
+            }
     check(values_.size() <= UINT32_MAX, "sparse filter: too many weights: ", values_.size());
     if (kept) positions_.push_back(0);  // kernels look ahead
     else offsets_.resize(offsets_.size() + 2);
+}
+
+float SparseFilter::at(const Part& part, int64_t row, int64_t tap, int64_t c) const {
+    return row < part.rows ? part.weight[(row * taps_ + tap) * in_per_group_ + c] : 0.0f;
+}
+
+// Blocks of height x width weights, of which one is not zero; 1x1 without a pattern.
+void SparseFilter::add_blocks(const Part& part, int64_t height, int64_t width) {
+    for (int64_t row = 0; row < kSegment; row += height) {
+        const size_t before = offsets_.size();
+        for (int64_t tap = 0; tap < taps_ && row < part.rows; ++tap)
+            for (int64_t c = 0; c < part.channels; c += width) {
+                float block[4] = {};  // a column of rows or a row of channels
+                for (int64_t i = 0; i < height * width; ++i) block[i] = at(part, row + i % height, tap, c + i / height);
+                if (std::all_of(block, block + 4, [](float w) { return w == 0; })) continue;
+                offsets_.push_back(static_cast<int32_t>(tap * chunk_ + c));
+                values_.insert(values_.end(), block, block + height * width);
+            }
+        counts_.push_back(static_cast<uint16_t>(offsets_.size() - before));
+    }
+}
+
+// `kept` weights of every 4 channels, zeros among them where there are fewer, and their positions, 2 bits each, 4 a
+// byte.
+void SparseFilter::add_n_of_four(const Part& part, int64_t kept) {
+    for (int64_t row = 0; row < part.rows; ++row) {
+        int64_t stored = 0;
+        const auto store = [&](float value, int64_t position) {
+            if (stored % 4 == 0) positions_.push_back(0);
+            positions_.back() = static_cast<uint8_t>(positions_.back() | position << stored % 4 * 2);
+            values_.push_back(value);
+            ++stored;
+        };
+        for (int64_t tap = 0; tap < taps_; ++tap)
+            for (int64_t c = 0; c < part.channels; c += 4) {
+                int64_t found = 0;
+                for (int64_t i = 0; i < 4; ++i)
+                    if (const float value = at(part, row, tap, c + i); value != 0) {
+                        check(++found <= kept, "sparse filter: ", name_of(pattern_), " expected at most ", kept,
+                              " weights of 4 other than zero, got more in output channel ", part.output + row);
+                        store(value, i);
+                    }
+                for (; found < kept; ++found) store(0, 0);
+            }
+        while (stored % 4 != 0) store(0, 0);
+    }
 }
 
 void SparseFilter::read(int64_t group, int64_t chunk, int64_t segment, SparseRows& to) const {

@@ -48,6 +48,15 @@ public:
     void place(const std::vector<int32_t>& offsets);
 
 private:
+    // The weights of a segment in a chunk: [rows, taps, channels] within [out_c, taps, in_per_group].
+    struct Part {
+        const float* weight;
+        int64_t output, rows, channels;  // output: the first channel
+    };
+    float at(const Part& part, int64_t row, int64_t tap, int64_t c) const;  // 0 beyond the rows
+    void add_blocks(const Part& part, int64_t height, int64_t width);
+    void add_n_of_four(const Part& part, int64_t kept);
+
     SparsePattern pattern_;
     int64_t out_c_, taps_, in_per_group_, groups_, chunk_, chunks_, segments_, nonzeros_ = 0;
     std::vector<float> values_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/sparse/speed.h"
 
@@ -21,7 +22,8 @@ bool one_line(const Conv2dShape& g) {
 template <class Body>
 void for_each_tile(const Tiling& t, int64_t batch, const Body& body) {
     const int64_t first = batch * t.kernels.lanes;
-    int64_t n = first / (t.down * t.across), i = first / t.across % t.down, j = first % t.across;
+    auto [line, j] = divmod(first, t.across);
+    auto [n, i] = divmod(line, t.down);
     for (int64_t lane = 0; lane < std::min<int64_t>(t.kernels.lanes, t.count - first); ++lane) {
         body(lane, n, i * t.tile.height, j * t.tile.width);
         if (++j == t.across) j = 0, ++i;

@@ -35,7 +35,7 @@ void compare(const Case& size, Trans a_trans, Trans b_trans, bool accumulate) {
     gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), ldc, accumulate);
     gemm(a_trans, b_trans, m, n, k, magnitudes(a).data(), lda, magnitudes(b).data(), ldb, bound.data(), ldc,
          accumulate);
-    INFO(m, " ", n, " ", k, " ", int(a_trans), int(b_trans), int(accumulate));
+    INFO(size.m, " ", size.n, " ", size.k, " ", int(a_trans), int(b_trans), int(accumulate));
     int64_t wrong = 0;
     for (int64_t i = 0; i < m * ldc; ++i)
         wrong += !(std::abs(c32[i] - c[i]) <= (i % ldc < n ? 4 * FLT_EPSILON * bound[i] : 0.0));
@@ -82,7 +82,7 @@ TEST_CASE("products without rows, columns or terms: nothing, or what an empty su
     for_each_isa([] {
         for (const Case& size : {Case{0, 5, 7}, Case{5, 0, 7}, Case{5, 7, 0}, Case{0, 0, 0}, Case{300, 24, 0}}) {
             const auto [m, n, k] = size;
-            INFO(m, " ", n, " ", k);
+            INFO(size.m, " ", size.n, " ", size.k);
             const auto a = random_values<float>(m * k + 1, 1), b = random_values<float>(k * n + 1, 2);
             const auto bias = random_values<float>(n, 4), before = random_values<float>(m * n, 3);
             std::vector<double> c64(before.size(), NAN);
