@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "lathe/core/graph/cost.h"
-#include "lathe/core/kernels/conv2d/conv2d.h"
+#include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/measure/median.h"
 
 namespace lathe::nn {
@@ -23,9 +23,13 @@ std::vector<bool> find_differentiable(const Graph& graph) {
     return found;
 }
 
-LayerProfile describe(const Graph& graph, const GraphNode& node, const std::vector<bool>& differentiable) {
+LayerProfile describe(const Graph& graph, const GraphNode& node, const std::vector<bool>& differentiable, bool backward) {
     LayerProfile layer{.name = node.path, .op = node.op, .output = node.shape, .macs = macs(graph, node), .activation_bytes = bytes_of(node)};
-    if (node.op->layer) layer.kernel = kernels::conv2d_algorithm(conv2d_shape(graph, node));
+    if (node.op->layer) {
+        const kernels::Conv2dShape shape = conv2d_shape(graph, node);
+        layer.kernel = backward ? kernels::conv2d_algorithm_names(shape)
+                                : kernels::conv2d_algorithm(shape, kernels::Conv2dPass::forward).name;
+    }
     int64_t inputs = 0, gradients = 0;  // bytes
     for (size_t i = 0; i < node.inputs.size(); ++i) {
         if (const GraphNode* parameter = graph.parameter(node, i)) layer.params += parameter->shape.numel();
@@ -58,7 +62,7 @@ NetworkProfile profile(Module& network, const Tensor& x, const ProfileOptions& o
     const std::vector<bool> differentiable = find_differentiable(graph);
     for (size_t k = 0; k < graph.nodes.size(); ++k) {
         if (!graph.nodes[k].is_op()) continue;
-        LayerProfile& layer = result.layers.emplace_back(describe(graph, graph.nodes[k], differentiable));
+        LayerProfile& layer = result.layers.emplace_back(describe(graph, graph.nodes[k], differentiable, options.backward));
         layer.seconds = median(forward[k]);
         layer.backward_seconds = median(backward[k]);
     }

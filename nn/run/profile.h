@@ -9,7 +9,7 @@ namespace lathe::nn {
 
 // What one op of a network costs.
 struct LayerProfile {
-    std::string name{}, op{}, kernel{};  // kernel: the algorithm chosen for its shape, of ops that have several
+    std::string name{}, op{}, kernel{};  // kernel: the algorithm of a layer, with backward that of each pass
     Shape output{};
     int64_t params = 0;
     int64_t macs = 0;                    // of forward

@@ -30,4 +30,12 @@ const Conv2dAlgorithm& conv2d_algorithm(const Conv2dShape& shape, Conv2dPass pas
     return *row;
 }
 
+std::string conv2d_algorithm_names(const Conv2dShape& shape) {
+    const std::string forward = conv2d_algorithm(shape, Conv2dPass::forward).name;
+    const std::string backward_input = conv2d_algorithm(shape, Conv2dPass::backward_input).name;
+    const std::string backward_weight = conv2d_algorithm(shape, Conv2dPass::backward_weight).name;
+    const bool same = forward == backward_input && forward == backward_weight;
+    return same ? forward : forward + ", " + backward_input + ", " + backward_weight;
+}
+
 }  // namespace lathe::kernels

@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <string>
 
 #include "lathe/core/kernels/conv2d/shape.h"
 
@@ -20,5 +21,8 @@ std::span<const Conv2dAlgorithm> conv2d_algorithms();
 
 // The first that suits, as conv2d_forward, conv2d_backward_input and conv2d_backward_weight take it.
 const Conv2dAlgorithm& conv2d_algorithm(const Conv2dShape& shape, Conv2dPass pass);
+
+// The names of those of all three passes: "winograd4", or "direct, images, direct" where they differ.
+std::string conv2d_algorithm_names(const Conv2dShape& shape);
 
 }  // namespace lathe::kernels

@@ -152,6 +152,9 @@ TEST_CASE("the shape of a layer says which algorithm runs each pass") {
         CHECK(chosen(c.shape, Conv2dPass::forward) == c.forward);
         CHECK(chosen(c.shape, Conv2dPass::backward_input) == c.backward_input);
         CHECK(chosen(c.shape, Conv2dPass::backward_weight) == c.backward_weight);
+        const bool same = c.forward == c.backward_input && c.forward == c.backward_weight;
+        CHECK(conv2d_algorithm_names(c.shape) ==
+              (same ? c.forward : c.forward + ", " + c.backward_input + ", " + c.backward_weight));
     }
 }
 
