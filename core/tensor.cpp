@@ -30,17 +30,34 @@ const char* name_of(DType dtype) {
 }
 
 struct Tensor::Storage {
-    explicit Storage(size_t bytes) : bytes(bytes), data(static_cast<std::byte*>(memory::allocate(bytes))) {}
-    ~Storage() { memory::release(data, bytes); }
+    Storage(size_t bytes, void* borrowed)
+        : bytes(bytes), data(static_cast<std::byte*>(borrowed ? borrowed : memory::allocate(bytes))), owned(!borrowed) {}
+    ~Storage() {
+        if (owned) memory::release(data, bytes);
+    }
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
 
     size_t bytes;
     std::byte* data;
+    bool owned;
     uint32_t version = 0;
 };
 
 namespace {
+
+struct Place {
+    void* elements = nullptr;
+    size_t bytes = 0;
+};
+constinit thread_local Place next_place;
+
+// Where a new tensor of so many bytes is to stand; null: anywhere.
+void* take_place(size_t bytes) {
+    if (!next_place.elements || next_place.bytes != bytes) [[likely]]
+        return nullptr;
+    return std::exchange(next_place.elements, nullptr);
+}
 
 template <class F>
 void visit_dtype(DType dtype, F&& f) {
@@ -56,11 +73,21 @@ void visit_dtype(DType dtype, F&& f) {
 
 }  // namespace
 
-Tensor::Tensor(const Shape& shape, DType dtype)
-    : storage_(std::make_shared<Storage>(static_cast<size_t>(shape.numel()) * size_of(dtype))),
-      shape_(shape),
-      numel_(shape.numel()),
-      dtype_(dtype) {}
+PlaceNextTensor::PlaceNextTensor(void* place, size_t bytes) { next_place = {place, bytes}; }
+PlaceNextTensor::~PlaceNextTensor() { next_place = {}; }
+
+Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), numel_(shape.numel()), dtype_(dtype) {
+    storage_ = std::make_shared<Storage>(bytes(), take_place(bytes()));
+}
+
+Tensor Tensor::borrow(void* elements, const Shape& shape, DType dtype) {
+    Tensor view;
+    view.shape_ = shape;
+    view.numel_ = shape.numel();
+    view.dtype_ = dtype;
+    view.storage_ = std::make_shared<Storage>(view.bytes(), elements);
+    return view;
+}
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype) {
     Tensor tensor(shape, dtype);
@@ -80,6 +107,15 @@ std::byte* Tensor::mutable_raw() {
     if (!storage_) return nullptr;
     ++storage_->version;
     return storage_->data + offset_;
+}
+
+int64_t Tensor::nonzeros() const {
+    int64_t count = 0;
+    visit_dtype(dtype_, [&](auto zero) {
+        const auto* values = data<decltype(zero)>();
+        count = numel_ - std::count(values, values + numel_, zero);
+    });
+    return count;
 }
 
 Tensor Tensor::clone() const {

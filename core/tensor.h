@@ -36,6 +36,8 @@ public:
     static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
     template <class T>
     static Tensor of(const Shape& shape, const std::vector<T>& values);  // Error: count differs from the shape's
+    // A view of elements that somebody else keeps for as long as it is used.
+    static Tensor borrow(void* elements, const Shape& shape, DType dtype = DType::f32);
     static Tensor scalar(double value, DType dtype = DType::f32) { return full({}, value, dtype); }
 
     explicit operator bool() const { return storage_ != nullptr; }
@@ -70,6 +72,7 @@ public:
     void fill_(double value);
     void copy_(const Tensor& source);  // Error: shape or type differs
     double item() const;               // the only element, of any type. Error: not exactly one element
+    int64_t nonzeros() const;          // elements other than zero
     double at(int64_t flat_index) const;  // any element, as double (slow; for tests and reports)
 
     uint32_t version() const;  // grows with every request for writable elements of this storage
@@ -89,6 +92,16 @@ private:
     int64_t numel_ = 0;
     int64_t offset_ = 0;  // bytes into the storage
     DType dtype_ = DType::f32;
+};
+
+// While it lives, the first tensor of so many bytes that this thread makes has its elements at `place`, which must outlive that tensor:
+// so an op writes its result where its caller wants it. Whether it did shows in the result's raw().
+class PlaceNextTensor {
+public:
+    PlaceNextTensor(void* place, size_t bytes);
+    ~PlaceNextTensor();
+    PlaceNextTensor(const PlaceNextTensor&) = delete;
+    PlaceNextTensor& operator=(const PlaceNextTensor&) = delete;
 };
 
 template <class T>

@@ -47,10 +47,12 @@ Row make_row(const std::string& file) {
     row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(file));
     const compress::SizeReport size = compress::measure_size(*row.model);
     row.size = size.total();
-    const Graph graph = nn::trace(*row.model, row.model->example());
+    const Tensor x = row.model->example();
+    const Graph graph = nn::trace(*row.model, x);
     row.macs = macs(graph);
     row.effective_macs = compress::effective_macs(graph, size);
-    row.peak_bytes = peak_activation_bytes(graph);
+    const nn::Inference run(*row.model, x);
+    row.peak_bytes = run.memory_plan(x).total + static_cast<int64_t>(x.bytes() + run(x).bytes());
     return row;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "lathe/compress/budget/size.h"
 #include "lathe/core/parallel.h"
@@ -32,35 +33,27 @@ std::string percent(double share) { return share > 0 ? format("%.0f%%", share) :
 std::string count(int64_t number) { return number ? with_commas(number) : ""; }
 std::string milliseconds(double seconds) { return format("%.3f ms", 1e3 * seconds); }
 
-// What pruning has left of a layer: its parameters that are not zero, their bytes packed, the MACs that meet them.
-struct Left {
-    int64_t nonzeros = 0, packed_bytes = 0, macs = 0;
-};
-
-std::vector<Left> what_is_left(const compress::SizeReport& size, const std::vector<nn::LayerProfile>& layers) {
-    std::vector<Left> found;
+// Bytes of the layers' parameters as files hold them packed, each parameter once.
+std::vector<int64_t> packed_bytes(const compress::SizeReport& size, const std::vector<nn::LayerProfile>& layers) {
+    std::vector<int64_t> found;
+    std::set<std::string> counted;
     for (const nn::LayerProfile& layer : layers) {
-        Left left{.macs = layer.macs};
-        for (const auto& entry : size.parameters) {
-            if (layer.params == 0 || entry.name.substr(0, entry.name.rfind('.')) != layer.name) continue;
-            left.nonzeros += entry.nonzeros;
-            left.packed_bytes += entry.packed_bytes;
-            if (entry.name.ends_with(".weight") && layer.macs) left.macs = layer.macs / entry.elements * entry.nonzeros;
-        }
-        found.push_back(left);
+        int64_t& bytes = found.emplace_back(0);
+        for (const auto& entry : size.parameters)
+            if (layer.params && entry.name.substr(0, entry.name.rfind('.')) == layer.name && counted.insert(entry.name).second)
+                bytes += entry.packed_bytes;
     }
     return found;
-}
-
-double sparsity(const nn::LayerProfile& layer, const Left& left) {
-    return layer.params ? 1 - static_cast<double>(left.nonzeros) / static_cast<double>(layer.params) : 0;
 }
 
 nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
     nn::LayerProfile total{.name = "total"};
     for (const nn::LayerProfile& layer : layers) {
         total.params += layer.params;
+        total.nonzeros += layer.nonzeros;
         total.macs += layer.macs;
+        total.effective_macs += layer.effective_macs;
+        total.done_macs += layer.done_macs;
         total.backward_macs += layer.backward_macs;
         total.seconds += layer.seconds;
         total.backward_seconds += layer.backward_seconds;
@@ -68,41 +61,71 @@ nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
     return total;
 }
 
-// `left` is empty for a model without zeros, which needs no columns for them.
-void print_table(const nn::NetworkProfile& result, const nn::LayerProfile& total, const std::vector<Left>& left, const Left& total_left,
-                 double peak, bool backward) {
+std::string sparsity(const nn::LayerProfile& layer) {
+    return layer.params ? format("%.1f%%", 100 - 100 * static_cast<double>(layer.nonzeros) / static_cast<double>(layer.params)) : "";
+}
+
+// Of the model: what it is, how it was run, and what came out.
+struct Report {
+    const nn::Model& model;
+    Shape input;
+    int64_t batch;
+    bool backward;
+    double peak;  // GFLOP/s
+    nn::NetworkProfile profile;
+    compress::SizeReport size;
+};
+
+// A model without zeros needs no columns for them.
+void print_table(const Report& r) {
+    const bool zeros = r.size.total().packed_bytes != r.size.total().dense_bytes;
+    const std::vector<int64_t> packed = packed_bytes(r.size, r.profile.layers);
     std::vector<std::string> header{"layer", "op", "output", "params", "MACs", "activation", "time", "of peak"};
-    if (!left.empty()) header.insert(header.begin() + 5, {"not zero", "sparsity", "effective", "packed"});
-    if (backward) header.insert(header.end(), {"backward", "of peak"});
+    if (zeros) header.insert(header.begin() + 5, {"not zero", "sparsity", "effective", "done", "packed"});
+    if (r.backward) header.insert(header.end(), {"backward", "of peak"});
     header.push_back("kernel");
     TextTable table(header);
-    const auto add = [&](const nn::LayerProfile& layer, const Left& left_of, const std::string& output, const std::string& activation) {
-        std::vector<std::string> row{layer.name, layer.op, output, count(layer.params), count(layer.macs), activation,
-                                     milliseconds(layer.seconds), percent(share_of(peak, layer.forward_flop(), layer.seconds))};
-        if (!left.empty())
-            row.insert(row.begin() + 5, {layer.params ? with_commas(left_of.nonzeros) : "", layer.params ? format("%.1f%%", 100 * sparsity(layer, left_of)) : "",
-                                         layer.macs ? with_commas(left_of.macs) : "", layer.params ? human_bytes(left_of.packed_bytes) : ""});
-        if (backward) {
+    const auto add = [&](const nn::LayerProfile& layer, int64_t packed_bytes, bool whole) {
+        std::vector<std::string> row{layer.name, layer.op, whole ? "" : layer.output.str(), count(layer.params), count(layer.macs),
+                                     whole ? "" : human_bytes(layer.activation_bytes), milliseconds(layer.seconds),
+                                     percent(share_of(r.peak, layer.forward_flop(), layer.seconds))};
+        if (zeros)
+            row.insert(row.begin() + 5, {layer.params ? with_commas(layer.nonzeros) : "", sparsity(layer), count(layer.effective_macs),
+                                         count(layer.done_macs), packed_bytes ? human_bytes(packed_bytes) : ""});
+        if (r.backward) {
             row.push_back(milliseconds(layer.backward_seconds));
-            row.push_back(percent(share_of(peak, layer.backward_flop(), layer.backward_seconds)));
+            row.push_back(percent(share_of(r.peak, layer.backward_flop(), layer.backward_seconds)));
         }
         row.push_back(layer.kernel);
         table.add(row);
     };
-    for (size_t i = 0; i < result.layers.size(); ++i) {
-        const nn::LayerProfile& layer = result.layers[i];
-        add(layer, left.empty() ? Left{} : left[i], layer.output.str(), human_bytes(layer.activation_bytes));
-    }
+    for (size_t i = 0; i < r.profile.layers.size(); ++i) add(r.profile.layers[i], packed[i], false);
     table.add_rule();
-    add(total, total_left, "", "");
-    std::printf("%s", table.str().c_str());
+    add(sum_of(r.profile.layers), r.size.total().packed_bytes, true);
+    std::printf("%s%s: %s parameters; input %s, batch %lld, %d thread%s at %.0f GFLOP/s\n", table.str().c_str(),
+                r.model.architecture().c_str(), with_commas(r.size.total().elements).c_str(), r.input.str().c_str(),
+                static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak);
 }
 
-nlohmann::ordered_json json_of(const nn::LayerProfile& layer, const Left& left, double peak, bool backward) {
+void print_memory(const nn::NetworkProfile& profile) {
+    int64_t workspace = 0;
+    std::string of;
+    for (const nn::LayerProfile& layer : profile.layers)
+        if (layer.workspace_bytes > workspace) workspace = layer.workspace_bytes, of = layer.name;
+    std::string alive;
+    for (const std::string& name : profile.alive) alive += (alive.empty() ? "" : ", ") + name;
+    std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s; input %s, output %s; kernels' workspaces up to %s%s%s\n",
+                human_bytes(profile.plan.total).c_str(), human_bytes(profile.plan.lower_bound).c_str(),
+                alive.empty() ? "" : ", fullest with ", alive.c_str(), human_bytes(profile.input_bytes).c_str(),
+                human_bytes(profile.output_bytes).c_str(), human_bytes(workspace).c_str(), of.empty() ? "" : " in ", of.c_str());
+}
+
+nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, double peak, bool backward) {
     nlohmann::ordered_json out{{"name", layer.name}, {"op", layer.op},
                                {"output", std::vector<int64_t>(layer.output.begin(), layer.output.end())},
-                               {"params", layer.params}, {"macs", layer.macs}, {"nonzeros", left.nonzeros}, {"effective_macs", left.macs},
-                               {"packed_bytes", left.packed_bytes}, {"activation_bytes", layer.activation_bytes},
+                               {"params", layer.params}, {"macs", layer.macs}, {"nonzeros", layer.nonzeros},
+                               {"effective_macs", layer.effective_macs}, {"done_macs", layer.done_macs}, {"packed_bytes", packed},
+                               {"activation_bytes", layer.activation_bytes}, {"workspace_bytes", layer.workspace_bytes},
                                {"seconds", layer.seconds}, {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100},
                                {"kernel", layer.kernel}};
     if (backward) {
@@ -112,48 +135,53 @@ nlohmann::ordered_json json_of(const nn::LayerProfile& layer, const Left& left, 
     return out;
 }
 
+nlohmann::ordered_json json_of(const Report& r) {
+    const nn::LayerProfile total = sum_of(r.profile.layers);
+    const compress::SizeReport::Entry size = r.size.total();
+    nlohmann::ordered_json out{{"model", r.model.architecture()}, {"batch", r.batch}, {"threads", threads()}, {"params", size.elements},
+                               {"macs", total.macs}, {"nonzeros", size.nonzeros}, {"effective_macs", total.effective_macs},
+                               {"done_macs", total.done_macs}, {"packed_bytes", size.packed_bytes}};
+    if (!r.backward) {
+        const nn::NetworkProfile& p = r.profile;
+        out["peak_activation_bytes"] = p.peak_activation_bytes();
+        out["memory_plan"] = {{"total", p.plan.total}, {"lower_bound", p.plan.lower_bound}, {"input", p.input_bytes},
+                              {"output", p.output_bytes}, {"alive_at_peak", p.alive}};
+    }
+    out["peak_gflops"] = r.peak;
+    out["seconds"] = total.seconds;
+    if (r.backward) out["backward_seconds"] = total.backward_seconds;
+    const std::vector<int64_t> packed = packed_bytes(r.size, r.profile.layers);
+    for (size_t i = 0; i < packed.size(); ++i) out["layers"].push_back(json_of(r.profile.layers[i], packed[i], r.peak, r.backward));
+    return out;
+}
+
 void profile(ProfileOptions& o) {
     if (o.threads > 0) set_threads(o.threads);
     nn::ModelOptions usual;
     if (o.input != "auto") usual.input = parse_input(o.input);
     const auto model = o.model.make(usual);
-    const Shape in = o.input == "auto" ? model->input_shape() : usual.input;
-
-    double peak = peak_gflops();
-    const nn::NetworkProfile result = nn::profile(*model, nn::Model::example(o.batch, in), {.runs = o.runs, .backward = o.backward});
-    peak = std::max(peak, peak_gflops());  // other programs may have had their share of one of them
-    nn::LayerProfile total = sum_of(result.layers);
-    total.params = model->parameter_count();  // each once, also those that several layers share
-    const compress::SizeReport size = compress::measure_size(*model);
-    std::vector<Left> left = what_is_left(size, result.layers);
-    Left total_left{.nonzeros = size.total().nonzeros, .packed_bytes = size.total().packed_bytes};
-    for (const Left& layer : left) total_left.macs += layer.macs;
+    Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch, .backward = o.backward,
+             .peak = peak_gflops(), .profile = {}, .size = compress::measure_size(*model)};
+    const Tensor x = nn::Model::example(o.batch, r.input);
+    r.profile = o.backward ? nn::profile_training(*model, x, o.runs) : nn::profile(*model, x, o.runs);
+    r.peak = std::max(r.peak, peak_gflops());  // other programs may have had their share of one of them
     if (o.json) {
-        nlohmann::ordered_json out{{"model", model->architecture()}, {"batch", o.batch}, {"threads", threads()}, {"params", total.params},
-                                   {"macs", total.macs}, {"nonzeros", total_left.nonzeros}, {"effective_macs", total_left.macs},
-                                   {"packed_bytes", total_left.packed_bytes}, {"peak_activation_bytes", result.peak_activation_bytes},
-                                   {"peak_gflops", peak}, {"seconds", total.seconds}};
-        if (o.backward) out["backward_seconds"] = total.backward_seconds;
-        for (size_t i = 0; i < left.size(); ++i) out["layers"].push_back(json_of(result.layers[i], left[i], peak, o.backward));
-        std::printf("%s\n", out.dump().c_str());
+        std::printf("%s\n", json_of(r).dump().c_str());
         return;
     }
-    if (total_left.packed_bytes == size.total().dense_bytes) left.clear();  // nothing is masked
-    print_table(result, total, left, total_left, peak, o.backward);
-    std::printf("%s, input %s, batch %lld, %d thread%s at %.0f GFLOP/s: peak activation memory %s\n", model->architecture().c_str(),
-                in.str().c_str(), static_cast<long long>(o.batch), threads(), threads() == 1 ? "" : "s", peak,
-                human_bytes(result.peak_activation_bytes).c_str());
+    print_table(r);
+    if (!o.backward) print_memory(r.profile);
 }
 
 }  // namespace
 
 void add_profile(CLI::App& app) {
     auto o = std::make_shared<ProfileOptions>();
-    CLI::App& c = *app.add_subcommand("profile", "Show parameters, MACs, memory, time and share of the machine's peak of each layer");
+    CLI::App& c = *app.add_subcommand("profile", "Show what runs, op by op: parameters, MACs, memory, time, share of the machine's peak, kernel");
     o->model.add_to(c);
     c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
-    c.add_flag("--backward", o->backward, "A training step: forward in training mode, and backward");
+    c.add_flag("--backward", o->backward, "A training step instead: forward in training mode, and backward");
     c.add_option("--runs", o->runs, "Times are medians over so many runs")->check(CLI::Range(1, 100000))->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
     c.add_flag("--json", o->json, "Print one JSON object");

@@ -1,7 +1,8 @@
 #include "lathe/core/graph/cost.h"
 
-#include <algorithm>
 #include <set>
+
+#include "lathe/core/graph/memory_plan.h"
 
 namespace lathe {
 
@@ -41,27 +42,7 @@ std::vector<int64_t> activation_bytes(const Graph& graph) {
 }
 
 int64_t peak_activation_bytes(const Graph& graph) {
-    const size_t count = graph.nodes.size();
-    const std::vector<int64_t> bytes = activation_bytes(graph);
-    std::vector<size_t> owner(count), last(count);  // who holds the elements of a node, and who reads them last
-    for (size_t i = 0; i < count; ++i) {
-        const GraphNode& node = graph.nodes[i];
-        owner[i] = node.op->traits.view ? owner[static_cast<size_t>(node.inputs[0])] : i;
-        last[i] = i;
-        for (int input : node.inputs)
-            if (input >= 0) last[owner[static_cast<size_t>(input)]] = i;
-    }
-    last[owner[static_cast<size_t>(graph.output)]] = count;
-
-    int64_t alive = 0, peak = 0;
-    std::vector<int64_t> freed_after(count + 1, 0);
-    for (size_t i = 0; i < count; ++i) {
-        alive += bytes[i];
-        freed_after[last[i]] += bytes[i];
-        peak = std::max(peak, alive);
-        alive -= freed_after[i];
-    }
-    return peak;
+    return plan_memory(graph, {.in_place = false, .alignment = 1}).lower_bound;
 }
 
 int64_t bytes(const Graph& graph, const GraphNode& node) {

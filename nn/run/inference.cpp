@@ -2,49 +2,25 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
+#include <mutex>
 
-#include "lathe/core/kernels/sparse/chwn.h"
-#include "lathe/core/kernels/sparse/conv2d.h"
-#include "lathe/core/parallel.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/graph/fold.h"
+#include "lathe/core/kernels/sparse/chwn.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/parallel.h"
 #include "lathe/nn/run/layout.h"
 
 namespace lathe::nn {
 
-using kernels::Epilogue;
-
 namespace {
 
-using Step = std::function<Tensor(std::vector<Tensor>& inputs)>;
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kStretchTasks = 16;  // fewer would leave threads idle
-
-// What the node does with a result before it is written; the bias comes with every run.
-Epilogue epilogue(const GraphNode& node) {
-    const std::string& activation = node.attributes.text("activation");
-    Epilogue end{.accumulate = node.inputs[3] >= 0};
-    if (activation != "none") end.low = 0;
-    if (activation == "relu6") end.high = 6;
-    return end;
-}
-
-Epilogue with_bias(Epilogue end, const Tensor& bias) {
-    end.bias = bias ? bias.data<float>() : nullptr;
-    return end;
-}
-
-// Where a result goes: onto the addend, when there is one; onto a copy where others read that, too.
-Tensor result(const Shape& shape, Tensor& addend) {
-    if (!addend) return Tensor(shape);
-    return addend.unique() ? std::move(addend) : addend.clone();
-}
-
-// The constant weight of a convolution or linear layer; empty for other ops.
-Tensor arranged_weight(const Graph& graph, const GraphNode& node) {
-    if (!node.op->layer) return {};
-    return graph.nodes[static_cast<size_t>(node.inputs[1])].value;
+template <class T>
+decltype(auto) at(T& values, int i) {
+    return values[static_cast<size_t>(i)];
 }
 
 // The shape with images and channels exchanged.
@@ -54,58 +30,71 @@ Shape chwn_shape(Shape shape) {
     return shape;
 }
 
-// A convolution or linear layer, by sparse kernels where enough of its weights are zero.
-Step layer_step(const Graph& graph, const GraphNode& node, const Tensor& weight) {
-    const kernels::Conv2dShape shape = conv2d_shape(graph, node);
-    if (is_chwn(node)) {
-        const bool pool = node.attributes.has("max_pool") && node.attributes.integer("max_pool") == 2;
-        const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::chwn::prepare(shape, weight.data<float>(), pool);
-        return [layer, shape = chwn_shape(node.shape), end = epilogue(node)](std::vector<Tensor>& x) {
-            Tensor y = result(shape, x[3]);
-            layer->forward(kernels::chwn::images(), x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
-            return y;
-        };
-    }
-    const std::shared_ptr<const kernels::PreparedConv2d> layer = kernels::sparse::prepare_fastest(shape, weight.data<float>());
-    const int64_t image = shape.in_h * shape.in_w * shape.in_c;
-    return [layer, image, shape = node.shape, end = epilogue(node)](std::vector<Tensor>& x) {
-        Shape out = shape;
-        out[0] = x[0].dim(0);
-        Tensor y = result(out, x[3]);
-        layer->forward(x[0].numel() / image, x[0].data<float>(), with_bias(end, x[2]), y.mutable_data<float>());
-        return y;
-    };
-}
+bool is_view(const GraphNode& node) { return node.activation && node.op->traits.view; }
 
-// Between NHWC and CHWN, or [N, C] and [C, N].
-Step conversion_step(const GraphNode& node) {
-    const int64_t channels = node.shape[node.shape.rank() - 1], pixels = node.shape.numel() / node.shape[0] / channels;
-    const auto convert = is_chwn(node) ? kernels::chwn::enter : kernels::chwn::leave;
-    Shape shape = chwn_shape(node.shape);
-    if (!is_chwn(node)) std::swap(shape[0], shape[shape.rank() - 1]);
-    return [=](std::vector<Tensor>& x) {
-        Tensor y(shape);
-        convert(pixels, channels, x[0].data<float>(), y.mutable_data<float>());
-        return y;
-    };
-}
+int64_t scaled(int64_t count, double share) { return static_cast<int64_t>(static_cast<double>(count) * share + 0.5); }
 
 }  // namespace
 
-Inference::Inference(Module& module, const Tensor& example) : graph_(arrange(fold(trace(module, example)))) {
-    steps_.resize(graph_.nodes.size());
-    last_reader_.assign(graph_.nodes.size(), -1);
-    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-        const GraphNode& node = graph_.nodes[i];
-        if (!node.activation || !node.is_op()) continue;
-        steps_[i] = step_for(node);
-        passes_ |= is_chwn(node);
-        for (int input : node.inputs)
-            if (input >= 0) last_reader_[static_cast<size_t>(input)] = static_cast<int>(i);
+struct Inference::Sized {
+    std::vector<Shape> shapes;  // of all nodes, as their elements lie
+    MemoryPlan plan;
+    int begin = 0, end = 0;  // the nodes to run
+    int root = 0;            // the node whose elements are the result
+};
+
+struct Inference::Cache {
+    static constexpr size_t kMost = 32;
+    struct Entry {
+        std::vector<Shape> inputs;
+        Part part;
+        std::shared_ptr<const Sized> sized;
+    };
+    std::mutex mutex;
+    std::vector<Entry> entries;  // the oldest first
+};
+
+Inference::Inference(Inference&&) noexcept = default;
+Inference::~Inference() = default;
+
+Inference::Inference(Module& module, const std::vector<Tensor>& examples)
+    : graph_(arrange(fold(trace(module, examples)))), cache_(std::make_unique<Cache>()) {
+    check(graph_[graph_.output].activation, "inference: expected an output that depends on the input");
+    root_ = graph_.output;
+    while (is_view(graph_[root_])) root_ = graph_[root_].inputs[0];
+    for (int i = 0; i < graph_.size(); ++i) {
+        steps_.push_back(make_step(graph_, i));
+        passes_ |= is_chwn(graph_[i]);
     }
-    last_reader_[static_cast<size_t>(graph_.output)] = static_cast<int>(graph_.nodes.size());
+    describe_ops();
     find_stretch();
     keep_weights();
+    for (GraphNode& node : graph_.nodes) constants_.push_back(node.value ? node.value.mutable_raw() : nullptr);
+}
+
+void Inference::describe_ops() {
+    std::vector<bool> counted(graph_.nodes.size(), false);
+    for (int i = 0; i < graph_.size(); ++i) {
+        const GraphNode& node = graph_[i];
+        const Step& step = at(steps_, i);
+        Op& op = ops_.emplace_back(Op{.runs = bool(step.run), .kernel = step.kernel});
+        if (!op.runs) continue;
+        op.macs = macs(graph_, node);
+        op.effective_macs = scaled(op.macs, step.density);
+        op.done_macs = scaled(op.macs, step.done);
+        for (int from : node.inputs) {
+            if (from < 0 || !graph_[from].value || at(counted, from)) continue;
+            op.weights += graph_[from].value.numel();
+            op.nonzeros += graph_[from].value.nonzeros();
+            at(counted, from) = true;
+        }
+    }
+}
+
+std::string Inference::expected(size_t input, const Tensor& x) const {
+    const GraphNode& traced = graph_[graph_.inputs[input]];
+    return detail::concat("inference: expected an input like ", traced.shape, " of type ", name_of(traced.dtype), ", got ",
+                          name_of(x.dtype()), " ", x.shape());
 }
 
 // The leading convolutions with few weights and large maps. Run for a batch, each would write more than the caches hold and
@@ -114,133 +103,180 @@ Inference::Inference(Module& module, const Tensor& example) : graph_(arrange(fol
 void Inference::find_stretch() {
     constexpr int64_t kCacheBytes = 1 << 20, kBytesPerWeightByte = 4;
     const auto image_bytes = [&](int i) {
-        const GraphNode& node = graph_.nodes[static_cast<size_t>(i)];
-        return node.shape.numel() / node.shape[0] * static_cast<int64_t>(sizeof(float));
+        return graph_[i].shape.numel() / graph_[i].shape[0] * static_cast<int64_t>(sizeof(float));
     };
+    if (graph_.inputs.size() != 1) return;
+    std::vector<int> last_readers(graph_.nodes.size(), -1);
+    for (int i = 0; i < graph_.size(); ++i)
+        for (int from : graph_[i].inputs)
+            if (from >= 0) at(last_readers, from) = i;
+    at(last_readers, graph_.output) = graph_.size();
     int64_t largest = 0;
     int last_reader = -1;  // of all values before node i
-    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-        const GraphNode& node = graph_.nodes[i];
+    for (int i = 0; i < graph_.size(); ++i) {
+        const GraphNode& node = graph_[i];
         if (!node.activation) continue;
         if (node.is_op()) {
-            if (!node.op->layer || node.shape.rank() != 4 || node.shape[0] == 0) return;
-            const int64_t bytes = image_bytes(node.inputs[0]) + image_bytes(static_cast<int>(i));
-            const Tensor weight = arranged_weight(graph_, node);
-            if (!weight || static_cast<int64_t>(weight.bytes()) * kBytesPerWeightByte > bytes) return;
+            if (!at(steps_, i).prepared || node.shape.rank() != 4 || node.shape[0] == 0) return;
+            const int64_t bytes = image_bytes(node.inputs[0]) + image_bytes(i);
+            if (static_cast<int64_t>(graph_[node.inputs[1]].value.bytes()) * kBytesPerWeightByte > bytes) return;
             largest = std::max(largest, bytes);
-            if (last_reader <= static_cast<int>(i)) {
+            if (last_reader <= i) {
                 stretch_ = i + 1;
                 stretch_images_ = std::max<int64_t>(1, kCacheBytes / largest);
             }
         }
-        last_reader = std::max(last_reader, last_reader_[i]);
+        last_reader = std::max(last_reader, at(last_readers, i));
     }
 }
 
 // What steps read beside arranged weights is copied, for the module may train on; the rest is let go.
 void Inference::keep_weights() {
     std::vector<bool> read(graph_.nodes.size(), false);
-    for (const GraphNode& node : graph_.nodes)
-        for (size_t k = 0; k < node.inputs.size(); ++k)
-            if (node.inputs[k] >= 0 && !(k == 1 && arranged_weight(graph_, node))) read[static_cast<size_t>(node.inputs[k])] = true;
-    for (size_t i = 0; i < graph_.nodes.size(); ++i)
-        if (Tensor& value = graph_.nodes[i].value; value) value = read[i] ? value.clone() : Tensor{};
+    for (int i = 0; i < graph_.size(); ++i)
+        for (size_t k = 0; k < graph_[i].inputs.size(); ++k)
+            if (const int from = graph_[i].inputs[k]; from >= 0 && graph_[i].activation && !(k == 1 && at(steps_, i).prepared))
+                read[static_cast<size_t>(from)] = true;
+    for (int i = 0; i < graph_.size(); ++i)
+        if (Tensor& value = graph_[i].value; value) value = read[static_cast<size_t>(i)] ? value.clone() : Tensor{};
 }
 
-Inference::Step Inference::step_for(const GraphNode& node) const {
-    if (const Tensor weight = arranged_weight(graph_, node)) return layer_step(graph_, node, weight);
-    if (graph_[node.inputs[0]].layout != node.layout) return conversion_step(node);
-    GraphNode copy = is_chwn(node) ? in_chwn(node) : node;
-    return [copy = std::move(copy)](std::vector<Tensor>& x) {
-        return copy.op->run(copy.attributes, std::vector<Variable>(x.begin(), x.end()), Mode::evaluation).value();
-    };
-}
-
-Tensor Inference::run(const Tensor& x, std::vector<double>* seconds) const {
-    const Shape& traced = graph_.nodes[static_cast<size_t>(graph_.input())].shape;
-    Shape expected = traced;
-    if (x.rank() == traced.rank() && traced.rank() > 0) expected[0] = x.dim(0);
-    check(x.shape() == expected && x.dtype() == DType::f32, "inference: expected an input like ", traced, " of type f32, got ",
-          name_of(x.dtype()), " ", x.shape());
-    if (!passes_) return run_pass(x, seconds);
-    expected[0] = kernels::chwn::images();
-    Tensor y;
-    for (int64_t first = 0; first == 0 || first < x.dim(0); first += expected[0]) {
-        const int64_t count = std::min(expected[0], x.dim(0) - first);
-        Tensor pass = x.rows(first, count);
-        if (count < expected[0]) {  // the last is filled up with zeros
-            pass = Tensor::zeros(expected);
-            std::copy_n(x.rows(first, count).raw(), x.rows(first, count).bytes(), pass.mutable_raw());
-        }
-        const Tensor part = run_pass(pass, seconds);
-        if (!y) {
-            Shape shape = part.shape();
-            shape[0] = x.dim(0);
-            y = Tensor(shape);
-        }
-        const size_t row = part.bytes() / static_cast<size_t>(expected[0]);
-        std::copy_n(part.raw(), static_cast<size_t>(count) * row, y.mutable_raw() + static_cast<size_t>(first) * row);
+std::shared_ptr<const Inference::Sized> Inference::sized(Inputs inputs, Part part, int64_t images) const {
+    std::vector<Shape> shapes;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+        Shape& shape = shapes.emplace_back(inputs[i].shape());
+        const GraphNode& traced = graph_[graph_.inputs[i]];
+        check(shape.rank() == traced.shape.rank() && inputs[i].dtype() == traced.dtype, expected(i, inputs[i]));
+        if (images > 0 && shape.rank() > 0) shape[0] = images;
     }
+    std::lock_guard lock(cache_->mutex);
+    for (const Cache::Entry& entry : cache_->entries)
+        if (entry.part == part && entry.inputs == shapes) return entry.sized;
+    std::shared_ptr<const Sized> made;
+    try {
+        made = make_sized(shapes, part);
+    } catch (const Error&) {
+        size_t other = 0;  // the input with other extents than the example's
+        while (other + 1 < inputs.size() && inputs[other].shape() == graph_[graph_.inputs[other]].shape) ++other;
+        fail(expected(other, inputs[other]));
+    }
+    if (cache_->entries.size() == Cache::kMost) cache_->entries.erase(cache_->entries.begin());
+    return cache_->entries.emplace_back(std::move(shapes), part, std::move(made)).sized;
+}
+
+std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<Shape>& inputs, Part part) const {
+    auto sized = std::make_shared<Sized>();
+    sized->shapes = graph_.shapes(inputs);
+    sized->root = part == Part::stretch ? stretch_ - 1 : root_;
+    sized->begin = part == Part::rest ? stretch_ : 0;
+    sized->end = part == Part::stretch ? stretch_ : graph_.size();
+    Graph graph{.nodes = {}, .inputs = graph_.inputs, .output = part == Part::stretch ? stretch_ - 1 : graph_.output};
+    for (int i = 0; i < sized->end; ++i) {
+        const GraphNode& node = graph_[i];
+        graph.nodes.push_back({.op = node.op, .attributes = node.attributes, .inputs = node.inputs, .shape = at(sized->shapes, i),
+                               .dtype = node.dtype, .activation = node.activation, .layout = node.layout});
+        if (!at(steps_, i).prepared) continue;
+        const kernels::Conv2dShape traced = conv2d_shape(graph_, node), now = conv2d_shape(graph, graph[i]);
+        check(now.in_h == traced.in_h && now.in_w == traced.in_w, "inference: '", node.path, "' is arranged for images of ",
+              traced.in_h, "x", traced.in_w, ", got ", now.in_h, "x", now.in_w);
+    }
+    PlanOptions options{.elsewhere = std::vector<bool>(graph.nodes.size(), false)};
+    for (int input : graph.inputs) at(options.elsewhere, input) = true;
+    if (part == Part::rest) std::fill_n(options.elsewhere.begin(), stretch_ - 1, true);
+    at(options.elsewhere, sized->root) = true;
+    sized->plan = plan_memory(graph, options);
+    for (int i = 0; i < graph.size(); ++i)
+        if (is_chwn(graph[i])) at(sized->shapes, i) = chwn_shape(at(sized->shapes, i));
+    return sized;
+}
+
+Tensor Inference::run(Inputs inputs, std::vector<Cost>* costs) const {
+    const NoGrad no_grad;
+    check(inputs.size() == graph_.inputs.size(), "inference: expected ", graph_.inputs.size(), " inputs, got ", inputs.size());
+    const int64_t images = passes_ ? kernels::chwn::images() : 0;  // at a time; 0: all
+    const bool stretches = !costs && stretch_ > 0 && inputs[0].rank() > 0 && (images ? images : inputs[0].dim(0)) >= kStretchTasks * stretch_images_;
+    const auto now = sized(inputs, stretches ? Part::rest : Part::whole, images);
+    for (size_t i = 0; i < inputs.size(); ++i)
+        if (graph_.inputs[i] == root_) return inputs[i].reshape(at(now->shapes, graph_.output));
+    Shape shape = at(now->shapes, graph_.output);
+    if (passes_) shape[0] = inputs[0].dim(0);
+    Tensor y(shape, graph_[graph_.output].dtype);
+    if (passes_) run_passes(*now, inputs[0], y, costs);
+    else run_nodes(*now, inputs, y.mutable_raw(), costs);
     return y;
 }
 
-Tensor Inference::run_pass(const Tensor& x, std::vector<double>* seconds) const {
-    const NoGrad no_grad;
-    std::vector<Tensor> values(graph_.nodes.size());
-    values[static_cast<size_t>(graph_.input())] = x;
-    size_t begin = 0;
-    if (!seconds && stretch_ > 0 && x.dim(0) >= kStretchTasks * stretch_images_) {
-        values[stretch_ - 1] = run_stretch(x);
-        begin = stretch_;
+void Inference::run_passes(const Sized& pass, const Tensor& x, Tensor& y, std::vector<Cost>* costs) const {
+    const int64_t images = kernels::chwn::images();
+    const size_t row = y.dim(0) == 0 ? 0 : y.bytes() / static_cast<size_t>(y.dim(0));
+    std::byte* to = y.mutable_raw();
+    for (int64_t first = 0; first < x.dim(0); first += images, to += static_cast<size_t>(images) * row) {
+        const int64_t count = std::min(images, x.dim(0) - first);
+        Tensor rows = x.rows(first, count);
+        if (count == images) {
+            run_nodes(pass, {&rows, 1}, to, costs);
+            continue;
+        }
+        Shape shape = x.shape();  // the last pass is filled up with zeros
+        shape[0] = images;
+        Tensor filled = Tensor::zeros(shape, x.dtype());
+        std::copy_n(rows.raw(), rows.bytes(), filled.mutable_raw());
+        Workspace<std::byte> result(static_cast<size_t>(images) * row);
+        run_nodes(pass, {&filled, 1}, result.data(), costs);
+        std::copy_n(result.data(), static_cast<size_t>(count) * row, to);
     }
-    run_nodes(begin, graph_.nodes.size(), values, seconds);
-    return values[static_cast<size_t>(graph_.output)];
+}
+
+// Runs a part of the nodes; the elements of its root's value go to y.
+void Inference::run_nodes(const Sized& now, Inputs inputs, std::byte* y, std::vector<Cost>* costs) const {
+    Workspace<std::byte> block(static_cast<size_t>(now.plan.total));
+    std::vector<std::byte*> elements = constants_;
+    for (size_t i = 0; i < inputs.size(); ++i) at(elements, graph_.inputs[i]) = const_cast<std::byte*>(inputs[i].raw());
+    for (int i = 0; i < now.end; ++i) {
+        const int buffer = at(now.plan.buffer_of, i);
+        if (i == now.root) at(elements, i) = y;
+        else if (buffer >= 0) at(elements, i) = block.data() + at(now.plan.buffers, buffer).offset;
+        else if (is_view(graph_[i])) at(elements, i) = at(elements, graph_[i].inputs[0]);
+    }
+    if (now.begin > 0) run_stretch(inputs[0], at(elements, stretch_ - 1));
+    const Frame frame{now.shapes, elements};
+    for (int i = now.begin; i < now.end; ++i) {
+        const Step& step = at(steps_, i);
+        if (!step.run) continue;
+        if (costs) measure_step(step, frame, at(*costs, i));
+        else step.run(frame);
+    }
 }
 
 // The value of the stretch's last node.
-Tensor Inference::run_stretch(const Tensor& x) const {
-    Shape shape = graph_.nodes[stretch_ - 1].shape;
-    shape[0] = x.dim(0);
-    Tensor result(shape);
-    float* to = result.mutable_data<float>();
-    const int64_t image = result.numel() / shape[0];
-    parallel_for(shape[0], stretch_images_, [&](int64_t begin, int64_t end) {
-        const NoGrad no_grad;
-        std::vector<Tensor> values(stretch_);
-        values[static_cast<size_t>(graph_.input())] = x.rows(begin, end - begin);
-        run_nodes(0, stretch_, values, nullptr);
-        std::copy_n(values.back().data<float>(), values.back().numel(), to + begin * image);
+void Inference::run_stretch(const Tensor& x, std::byte* y) const {
+    const int64_t count = x.dim(0), tasks = (count + stretch_images_ - 1) / stretch_images_;
+    const auto few = sized({&x, 1}, Part::stretch, stretch_images_);
+    const auto last = sized({&x, 1}, Part::stretch, count - (tasks - 1) * stretch_images_);
+    const Shape& image = at(few->shapes, stretch_ - 1);
+    const int64_t bytes = image.numel() / image[0] * static_cast<int64_t>(sizeof(float));
+    parallel_tasks(tasks, [&](int64_t task) {
+        const Sized& now = task + 1 == tasks ? *last : *few;
+        const Tensor rows = x.rows(task * stretch_images_, at(now.shapes, graph_.inputs[0])[0]);
+        run_nodes(now, {&rows, 1}, y + task * stretch_images_ * bytes, nullptr);
     });
-    return result;
 }
 
-// Values of the nodes [begin, end), each freed after its last reader.
-void Inference::run_nodes(size_t begin, size_t end, std::vector<Tensor>& values, std::vector<double>* seconds) const {
-    std::vector<Tensor> inputs;
-    for (size_t i = begin; i < end; ++i) {
-        if (!steps_[i]) continue;
-        const auto start = seconds ? Clock::now() : Clock::time_point();
-        inputs.clear();
-        for (int from : graph_.nodes[i].inputs) {
-            const auto at = static_cast<size_t>(from);
-            if (from < 0) inputs.emplace_back();
-            else inputs.push_back(graph_.nodes[at].activation ? values[at] : graph_.nodes[at].value);
-        }
-        for (int from : graph_.nodes[i].inputs)
-            if (from >= 0 && last_reader_[static_cast<size_t>(from)] == static_cast<int>(i)) values[static_cast<size_t>(from)] = {};
-        values[i] = steps_[i](inputs);
-        if (seconds) (*seconds)[i] += std::chrono::duration<double>(Clock::now() - start).count();
-    }
+void Inference::measure_step(const Step& step, const Frame& frame, Cost& cost) {
+    memory::reset_peak();
+    const size_t before = memory::stats().in_use;
+    const auto start = Clock::now();
+    step.run(frame);
+    cost.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    cost.workspace = std::max(cost.workspace, static_cast<int64_t>(memory::stats().peak - before));
 }
 
-Tensor Inference::operator()(const Tensor& x) const { return run(x, nullptr); }
-
-Graph Inference::timed(const Tensor& x) const {
-    std::vector<double> seconds(graph_.nodes.size(), 0);
-    run(x, &seconds);
-    Graph graph = graph_;
-    for (size_t i = 0; i < seconds.size(); ++i) graph.nodes[i].seconds = seconds[i];
-    return graph;
+std::vector<Inference::Cost> Inference::measure(const Tensor& x) const {
+    std::vector<Cost> costs(graph_.nodes.size());
+    run({&x, 1}, &costs);
+    return costs;
 }
+
+MemoryPlan Inference::memory_plan(const Tensor& x) const { return sized({&x, 1}, Part::whole, passes_ ? kernels::chwn::images() : 0)->plan; }
 
 }  // namespace lathe::nn

@@ -8,6 +8,11 @@
 
 namespace lathe::nn {
 
+// What a piece of a network makes: bytes of activations in all, and of those that are read behind it.
+struct PieceCost {
+    int64_t made = 0, output = 0;
+};
+
 // Runs a network with recomputed activations (Chen et al. 2016, arXiv 1604.06174): its pieces (Module::pieces) are cut into
 // segments of which only the inputs are kept; backward runs a segment again when it comes to it. The same bits for less
 // memory and one more forward, except of the last segment. It refers to the network and must live until backward is through.
@@ -28,15 +33,11 @@ private:
         std::string name, parent;
         Module* module;
     };
+    std::vector<PieceCost> costs_of(const Graph& graph) const;
     Variable run(size_t begin, size_t end, Variable x) const;
 
     std::vector<Piece> pieces_;
     std::vector<size_t> ends_;  // of the segments
-};
-
-// What a piece of a network makes: bytes of activations in all, and of its output.
-struct PieceCost {
-    int64_t made = 0, output = 0;
 };
 
 // Cuts a chain of pieces into segments and returns where each ends, so that the greatest sum of a segment's activations and

@@ -59,8 +59,8 @@ int main(int argc, char** argv) {
             runs[i](x);
             times[i].push_back(seconds() - before);
         }
-        const Graph timed = runs[1].timed(x);
-        for (size_t i = 0; i < ops.size(); ++i) ops[i] = std::min(ops[i], timed.nodes[i].seconds);
+        const std::vector<nn::Inference::Cost> costs = runs[1].measure(x);
+        for (size_t i = 0; i < ops.size(); ++i) ops[i] = std::min(ops[i], costs[i].seconds);
     }
     for (auto& series : times) std::sort(series.begin(), series.end());
     const auto at = [&](int i, double share) { return times[i][static_cast<size_t>(share * static_cast<double>(times[i].size() - 1))]; };
@@ -69,7 +69,9 @@ int main(int argc, char** argv) {
                 at(1, 0.5) * 1e3, at(0, 0) / at(1, 0), at(0, 0.5) / at(1, 0.5));
     for (size_t i = 0; i < ops.size(); ++i) {
         const GraphNode& node = runs[1].graph().nodes[i];
-        if (node.activation && node.is_op())
-            std::printf("  %-28s %-16s %-20s %9.1f us\n", node.path.c_str(), node.op.c_str(), node.shape.str().c_str(), ops[i] * 1e6);
+        const nn::Inference::Op& op = runs[1].ops()[i];
+        if (op.runs)
+            std::printf("  %-28s %-16s %-20s %9.1f us  %s\n", node.path.c_str(), node.op.name().c_str(), node.shape.str().c_str(),
+                        ops[i] * 1e6, op.kernel.c_str());
     }
 }

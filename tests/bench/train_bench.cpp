@@ -138,10 +138,10 @@ json run_block(const std::function<void()>& step, double length) {
 // Every layer's times, medians over as many steps as fit into the time given.
 json profile_layers(Subject& s, double length) {
     const double start = seconds();
-    nn::profile(*s.net, s.x, {.runs = 1, .backward = true});
+    nn::profile_training(*s.net, s.x, 1);
     const int runs = std::clamp(static_cast<int>(2 * length / (seconds() - start)), 3, 1000);
     const double peak = peak_gflops();
-    const nn::NetworkProfile result = nn::profile(*s.net, s.x, {.runs = runs, .backward = true});
+    const nn::NetworkProfile result = nn::profile_training(*s.net, s.x, runs);
     json out = {{"peak_gflops", std::max(peak, peak_gflops())}, {"bandwidth", peak_bandwidth()}};
     for (const nn::LayerProfile& layer : result.layers)
         out["layers"].push_back({{"name", layer.name}, {"op", layer.op}, {"kernel", layer.kernel}, {"output", layer.output.str()},

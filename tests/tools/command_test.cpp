@@ -190,6 +190,18 @@ TEST_CASE("profile shows the kernel chosen, the share of the peak and, when aske
     CHECK(forward["peak_gflops"].get<double>() > 0);
     CHECK_FALSE(forward.contains("backward_seconds"));
     CHECK(forward["layers"][0]["kernel"] == "direct");
+    for (const Json& layer : forward["layers"]) {
+        CHECK(layer["op"] != "batch_norm");  // what runs is folded
+        CHECK(layer["op"] != "relu");
+    }
+    const Json& plan = forward["memory_plan"];
+    CHECK(plan["input"] == 32 * 32 * 3 * 4);
+    CHECK(plan["output"] == 10 * 4);
+    CHECK(plan["total"] == 2 * 32 * 32 * 16 * 4);  // a convolution writes onto the block's input
+    CHECK(plan["lower_bound"] == plan["total"]);
+    CHECK(plan["alive_at_peak"].size() == 2);
+    CHECK(forward["peak_activation_bytes"] == plan["total"].get<int64_t>() + 32 * 32 * 3 * 4 + 10 * 4);
+    CHECK(lathe("profile --runs 1 --model resnet20").out.find("memory: activations 128.0 KiB in one block") != std::string::npos);
     const Json both = Json::parse(lathe("profile --json --runs 1 --threads 1 --batch 2 --backward --model resnet20").out);
     CHECK(both["batch"] == 2);
     CHECK(both["macs"].get<int64_t>() == 2 * forward["macs"].get<int64_t>());
@@ -326,6 +338,10 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     CHECK(profile["nonzeros"].get<double>() < 0.15 * profile["params"].get<double>());
     CHECK(profile["effective_macs"].get<double>() < 0.55 * profile["macs"].get<double>());
     CHECK(profile["layers"][0]["nonzeros"] == 225 + 6);
+    for (const Json& layer : profile["layers"]) CHECK(layer["op"] != "mul");  // masks are in the weights
+    const Json many = Json::parse(lathe("profile --json --runs 1 --batch 32 --model " + pruned).out);
+    CHECK(many["done_macs"].get<double>() < 0.9 * many["macs"].get<double>());  // some layers skip their zeros
+    CHECK(many["done_macs"] >= many["effective_macs"]);
     CHECK(lathe("profile --runs 1 --model " + pruned).out.find("sparsity") != std::string::npos);
     CHECK(lathe("profile --runs 1 --model " + model).out.find("sparsity") == std::string::npos);
 

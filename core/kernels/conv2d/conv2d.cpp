@@ -22,6 +22,7 @@ public:
         weight_.multiply(batch * pixels_, x, in_c_, y, out_c_, epilogue);
     }
     int64_t bytes() const override { return weight_.bytes(); }
+    std::string name() const override { return "gemm1x1"; }
 
 private:
     int64_t pixels_, in_c_, out_c_;

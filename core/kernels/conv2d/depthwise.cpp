@@ -126,6 +126,7 @@ public:
     }
 
     int64_t bytes() const override { return g_.kernel_h * g_.kernel_w * g_.in_c * static_cast<int64_t>(sizeof(float)); }
+    std::string name() const override { return "depthwise"; }
 
 private:
     Conv2dShape g_;

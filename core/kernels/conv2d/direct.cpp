@@ -165,6 +165,7 @@ public:
     }
 
     int64_t bytes() const override { return floats_ * static_cast<int64_t>(sizeof(float)); }
+    std::string name() const override { return "direct"; }
 
 private:
     Conv2dShape g_;

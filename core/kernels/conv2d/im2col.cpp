@@ -28,6 +28,7 @@ public:
     }
 
     int64_t bytes() const override { return weight_.bytes(); }
+    std::string name() const override { return "im2col"; }
 
 private:
     // What the kernel sees of result `pixel`, [R, S, C], zeros outside the image.

@@ -103,6 +103,7 @@ public:
                   weight_.data(), epilogue, y);
     }
     int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
+    std::string name() const override { return "images"; }
 
 private:
     Conv2dShape g_;

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "lathe/core/kernels/dispatch/epilogue.h"
 
@@ -32,6 +33,8 @@ public:
     // y [N, P, Q, K] = epilogue(conv(x [N, H, W, C], weight)), N = batch.
     virtual void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const = 0;
     virtual int64_t bytes() const = 0;  // that the arranged weights take
+    virtual std::string name() const = 0;  // of the algorithm: "winograd4", "sparse 2:4"
+    virtual bool skips_zeros() const { return false; }
 };
 
 }  // namespace lathe::kernels

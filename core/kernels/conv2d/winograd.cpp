@@ -185,6 +185,7 @@ public:
         convolve(batch, {g_.in_h, g_.in_w, g_.in_c}, {g_.out_h, g_.out_w, g_.out_c}, g_.pad_top, g_.pad_left, x, panels_, epilogue, y);
     }
     int64_t bytes() const override { return kPoints * panels_.step * static_cast<int64_t>(sizeof(float)); }
+    std::string name() const override { return "winograd4"; }
 
 private:
     Conv2dShape g_;

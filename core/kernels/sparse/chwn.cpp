@@ -54,6 +54,8 @@ public:
         });
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
+    std::string name() const override { return std::string("sparse ") + name_of(weights_.filter.pattern()) + " chwn"; }
+    bool skips_zeros() const override { return true; }
 
 private:
     void multiply(int64_t tile, int64_t first, int64_t segments, const float* x, const Epilogue& epilogue, float* y) const {
@@ -122,6 +124,7 @@ public:
         });
     }
     int64_t bytes() const override { return static_cast<int64_t>(weight_.size() * sizeof(float)); }
+    std::string name() const override { return "depthwise chwn"; }
 
 private:
     Conv2dShape g_;

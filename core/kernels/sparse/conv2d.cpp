@@ -29,6 +29,8 @@ public:
         forward(Tiling(lined_up(shape), weights_.tiling.kernels, weights_.tiling.tile, weights_.tiling.chunk), x, epilogue, y);
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
+    std::string name() const override { return std::string("sparse ") + name_of(weights_.filter.pattern()); }
+    bool skips_zeros() const override { return true; }
 
 private:
     void enter(int64_t group, int64_t chunk, const float** pixels, float* planes) const {

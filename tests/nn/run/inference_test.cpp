@@ -4,27 +4,37 @@
 
 #include <algorithm>
 #include <cmath>
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "lathe/core/ops/activation.h"
 #include "lathe/core/ops/add.h"
 #include "lathe/core/ops/concat.h"
 #include "lathe/core/ops/mul.h"
 #include "lathe/core/ops/pool2d.h"
+#include "lathe/core/memory.h"
+#include "lathe/core/ops/reshape.h"
 #include "lathe/core/ops/slice.h"
+#include "lathe/core/ops/sub.h"
+#include "lathe/core/ops/sum.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/blocks/basic_block.h"
 #include "lathe/nn/blocks/inverted_residual.h"
+#include "lathe/nn/layers/embedding.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/sequential.h"
 #include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/run/layout.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/registry.h"
+#include "lathe/tests/nn/random_tensor.h"
+#include "lathe/tests/optim/toy.h"
 
 using namespace lathe;
 using namespace lathe::nn;
+using lathe::testing::same_bits;
 
 namespace {
 
@@ -277,7 +287,129 @@ TEST_CASE("inference refuses inputs of another shape or type") {
     const Inference run(*model, normal({4, 28, 28, 1}, 1));
     CHECK_THROWS_WITH(run(normal({4, 27, 28, 1}, 1)), "inference: expected an input like [4, 28, 28, 1] of type f32, got f32 [4, 27, 28, 1]");
     CHECK_THROWS_AS(run(Tensor::zeros({4, 28, 28, 1}, DType::f64)), Error);
-    const Graph timed = run.timed(normal({2, 28, 28, 1}, 1));
-    CHECK(timed.nodes.size() == run.graph().nodes.size());
-    CHECK(std::any_of(timed.nodes.begin(), timed.nodes.end(), [](const GraphNode& node) { return node.seconds > 0; }));
+    const std::vector<Inference::Cost> costs = run.measure(normal({2, 28, 28, 1}, 1));
+    REQUIRE(costs.size() == run.graph().nodes.size());
+    for (size_t i = 0; i < costs.size(); ++i) CHECK((costs[i].seconds > 0) == run.ops()[i].runs);
+}
+
+namespace {
+
+// What a run has beyond what was in use before, at most; 0 where the allocator doesn't count (sanitizers).
+int64_t added(const Inference& run, const Tensor& x) {
+    memory::reset_peak();
+    const size_t before = memory::stats().in_use;
+    const Tensor y = run(x);
+    return static_cast<int64_t>(memory::stats().peak - before);
+}
+
+int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+TEST_CASE("a run has the memory of its plan, its output and the kernels' workspaces, and nothing else") {
+    const int before = threads();
+    set_threads(1);  // workspaces of several tasks at once would add up
+    for (const std::string& name : model_names()) {
+        INFO(name);
+        ModelOptions options;
+        if (name == "mobilenetv2") options.input = {64, 64, 3};
+        const auto model = make_model(name, options);
+        const Tensor x = model->example(4);
+        const Inference run(*model, x);
+        const MemoryPlan plan = run.memory_plan(x);
+        plan.check(run.graph());
+        int64_t workspace = 0;
+        run.measure(x);
+        for (const Inference::Cost& cost : run.measure(x)) workspace = std::max(workspace, cost.workspace);
+        const int64_t output = rounded(static_cast<int64_t>(run(x).bytes())), most = added(run, x);
+        if (memory::stats().mapped == 0) continue;
+        // Blocks of at most 16 KiB come from lists that count as in use all the time.
+        const auto counted = [](int64_t bytes) { return bytes > (16 << 10) ? bytes : 0; };
+        const int64_t planned = counted(plan.total) + counted(output);
+        CHECK(most >= planned);
+        CHECK(most <= planned + workspace);
+        CHECK(plan.total <= plan.lower_bound * 1.1);
+    }
+    set_threads(before);
+}
+
+TEST_CASE("several threads run one network at the same time, on batches of many sizes") {
+    const auto model = make_model("resnet8");
+    settle(*model);
+    const Tensor x = model->example(9);
+    const Inference run(*model, x);
+    std::vector<Tensor> expected;
+    for (int64_t n = 0; n <= 9; ++n) expected.push_back(run(x.rows(0, n)));
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 4; ++caller)
+        callers.emplace_back([&, caller] {
+            for (int64_t i = 0; i < 30; ++i) {
+                const int64_t n = (i * (caller + 1)) % 10;
+                wrong += !same_bits(run(x.rows(0, n)), expected[static_cast<size_t>(n)]);
+            }
+        });
+    for (std::thread& caller : callers) caller.join();
+    CHECK(wrong == 0);
+    for (int64_t n = 1; n <= 9; ++n) CHECK(difference(expected[static_cast<size_t>(n)], evaluated(*model, x.rows(0, n))) < 2e-5);
+}
+
+TEST_CASE("more batch sizes than are remembered") {
+    const auto model = make_model("lenet5");
+    const Tensor x = model->example(50);
+    const Inference run(*model, x);
+    const Tensor all = run(x);
+    for (int round = 0; round < 2; ++round)
+        for (int64_t n = 1; n <= 50; ++n) CHECK(difference(run(x.rows(0, n)), all.rows(0, n)) < 1e-6);
+}
+
+TEST_CASE("integers go in, and where the ops allow it the length is free") {
+    struct Words : Module {
+        Embedding embedding{{.rows = 20, .features = 8}};
+        Linear hidden{{.in = 8, .out = 16}}, last{{.in = 16, .out = 3}};
+        Words() { child("embedding", embedding), child("hidden", hidden), child("last", last); }
+        Variable forward(const Variable& x) override { return last(ops::mean(ops::relu(hidden(embedding(x))), 1)); }
+    } net;
+    Random random(2);
+    const auto words = [&](const Shape& shape) {
+        Tensor x(shape, DType::i32);
+        for (int64_t i = 0; i < x.numel(); ++i) x.mutable_data<int32_t>()[i] = static_cast<int32_t>(random.below(20));
+        return x;
+    };
+    const Inference run(net, words({2, 5}));
+    for (const Shape& shape : {Shape{2, 5}, Shape{7, 5}, Shape{1, 9}, Shape{4, 1}}) {
+        const Tensor x = words(shape);
+        CHECK(difference(run(x), evaluated(net, x)) < 1e-5);
+    }
+    CHECK_THROWS_WITH(run(normal({2, 5}, 1)), "inference: expected an input like [2, 5] of type i32, got f32 [2, 5]");
+    CHECK_THROWS_AS(run(words({2})), Error);
+}
+
+TEST_CASE("values are written in place only where nobody needs what was there") {
+    struct Net : Module {
+        Conv2d first{{.in = 4, .out = 4, .kernel = 3, .padding = 1}}, second{{.in = 4, .out = 4, .kernel = 1}};
+        Net() { child("first", first), child("second", second); }
+        Variable forward(const Variable& x) override {
+            const Variable a = ops::max_pool2d(x, 2);
+            const Variable b = ops::add(first(a), a);       // reads its addend
+            const Variable c = ops::sigmoid(b);             // b is read again
+            const Variable d = ops::mul(ops::hard_swish(c), b);
+            const Variable e = ops::add(second(d), c);      // onto c, which is read later
+            return ops::flatten(ops::sub(ops::add(e, e), ops::tanh(c)));
+        }
+    } net;
+    const Tensor x = normal({3, 6, 6, 4}, 2), kept = x.clone();
+    const Inference run(net, x);
+    CHECK(difference(run(x), evaluated(net, x)) < 1e-5);
+    CHECK(same_bits(x, kept));
+}
+
+TEST_CASE("what is read beside the input, and an output that is the input's view") {
+    struct View : Module {
+        Variable forward(const Variable& x) override { return ops::flatten(x); }
+    } view;
+    const Tensor x = normal({3, 2, 2, 1}, 1);
+    const Tensor y = Inference(view, x)(x);
+    CHECK(y.shape() == Shape{3, 4});
+    CHECK(same_bits(y, x.reshape({3, 4})));
 }

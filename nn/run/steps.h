@@ -1,0 +1,36 @@
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lathe/core/graph/graph.h"
+
+namespace lathe::nn {
+
+// Where the values of one run are.
+struct Frame {
+    const std::vector<Shape>& shapes;        // of each node, as its elements lie: [C, H, W, N] in CHWN
+    const std::vector<std::byte*>& elements; // of each node; null where it has none
+
+    template <class T>
+    T* at(int node) const { return node < 0 ? nullptr : reinterpret_cast<T*>(elements[static_cast<size_t>(node)]); }
+    const Shape& shape(int node) const { return shapes[static_cast<size_t>(node)]; }
+};
+
+// An op made ready to run: it computes its node's elements from those of its inputs. `run` is empty for what needs none: weights,
+// the input, views.
+struct Step {
+    std::function<void(const Frame&)> run{};
+    std::string kernel{};            // of a layer: the algorithm that its shape and its weights have got
+    double density = 1;              // the share of a layer's weights other than zero
+    double done = 1;                 // the share of the op's MACs that the kernel does
+    bool prepared = false;           // a layer whose weight is arranged in it and is not read again
+};
+
+// Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights are zero), for inputs of the
+// graph's shapes but of any batch; other ops run as in the op table. It refers to nothing of the graph but its constants' values,
+// which Frame gives. Error: an op that cannot run again, weights that are not float32.
+Step make_step(const Graph& graph, int node);
+
+}  // namespace lathe::nn
