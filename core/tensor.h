@@ -94,8 +94,9 @@ private:
     DType dtype_ = DType::f32;
 };
 
-// While it lives, the first tensor of so many bytes that this thread makes has its elements at `place`, which must outlive that tensor:
-// so an op writes its result where its caller wants it. Whether it did shows in the result's raw().
+// While it lives, the first tensor of so many bytes that this thread makes has its elements at `place`, which must
+// outlive that tensor: so an op writes its result where its caller wants it. Whether it did shows in the result's
+// raw().
 class PlaceNextTensor {
 public:
     PlaceNextTensor(void* place, size_t bytes);
@@ -114,8 +115,8 @@ Tensor Tensor::of(const Shape& shape, const std::vector<T>& values) {
     return tensor;
 }
 
-// Calls f with a float or a double, by the type of the tensor: `with_float(x, [&](auto zero) { using T = decltype(zero); … })`.
-// Error: x is not of a floating type.
+// Calls f with a float or a double, by the type of the tensor: `with_float(x, [&](auto zero) { using T =
+// decltype(zero); … })`. Error: x is not of a floating type.
 template <class F>
 auto with_float(const Tensor& x, F&& f) {
     if (x.dtype() == DType::f32) return f(float{});

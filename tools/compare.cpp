@@ -56,8 +56,8 @@ Row make_row(const std::string& file) {
     return row;
 }
 
-// Times the models as nn::Inference runs them, with sparse kernels where these are faster. They take turns, so that what disturbs the
-// machine disturbs all of them.
+// Times the models as nn::Inference runs them, with sparse kernels where these are faster. They take turns, so that
+// what disturbs the machine disturbs all of them.
 void time_rows(std::vector<Row>& rows, int runs) {
     for (int64_t batch : {1, 32}) {
         std::vector<nn::Inference> ready;

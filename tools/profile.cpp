@@ -40,7 +40,8 @@ std::vector<int64_t> packed_bytes(const compress::SizeReport& size, const std::v
     for (const nn::LayerProfile& layer : layers) {
         int64_t& bytes = found.emplace_back(0);
         for (const auto& entry : size.parameters)
-            if (layer.params && entry.name.substr(0, entry.name.rfind('.')) == layer.name && counted.insert(entry.name).second)
+            if (layer.params && entry.name.substr(0, entry.name.rfind('.')) == layer.name &&
+                counted.insert(entry.name).second)
                 bytes += entry.packed_bytes;
     }
     return found;
@@ -62,7 +63,8 @@ nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
 }
 
 std::string sparsity(const nn::LayerProfile& layer) {
-    return layer.params ? format("%.1f%%", 100 - 100 * static_cast<double>(layer.nonzeros) / static_cast<double>(layer.params)) : "";
+    if (layer.params == 0) return "";
+    return format("%.1f%%", 100 - 100 * static_cast<double>(layer.nonzeros) / static_cast<double>(layer.params));
 }
 
 // Of the model: what it is, how it was run, and what came out.
@@ -86,12 +88,13 @@ void print_table(const Report& r) {
     header.push_back("kernel");
     TextTable table(header);
     const auto add = [&](const nn::LayerProfile& layer, int64_t packed_bytes, bool whole) {
-        std::vector<std::string> row{layer.name, layer.op, whole ? "" : layer.output.str(), count(layer.params), count(layer.macs),
-                                     whole ? "" : human_bytes(layer.activation_bytes), milliseconds(layer.seconds),
+        std::vector<std::string> row{layer.name, layer.op, whole ? "" : layer.output.str(), count(layer.params),
+                                     count(layer.macs), whole ? "" : human_bytes(layer.activation_bytes), milliseconds(layer.seconds),
                                      percent(share_of(r.peak, layer.forward_flop(), layer.seconds))};
         if (zeros)
-            row.insert(row.begin() + 5, {layer.params ? with_commas(layer.nonzeros) : "", sparsity(layer), count(layer.effective_macs),
-                                         count(layer.done_macs), packed_bytes ? human_bytes(packed_bytes) : ""});
+            row.insert(row.begin() + 5,
+                       {layer.params ? with_commas(layer.nonzeros) : "", sparsity(layer), count(layer.effective_macs),
+                        count(layer.done_macs), packed_bytes ? human_bytes(packed_bytes) : ""});
         if (r.backward) {
             row.push_back(milliseconds(layer.backward_seconds));
             row.push_back(percent(share_of(r.peak, layer.backward_flop(), layer.backward_seconds)));
@@ -114,20 +117,22 @@ void print_memory(const nn::NetworkProfile& profile) {
         if (layer.workspace_bytes > workspace) workspace = layer.workspace_bytes, of = layer.name;
     std::string alive;
     for (const std::string& name : profile.alive) alive += (alive.empty() ? "" : ", ") + name;
-    std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s; input %s, output %s; kernels' workspaces up to %s%s%s\n",
+    std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s;\n"
+                "        input %s, output %s, a kernel's workspace up to %s%s%s\n",
                 human_bytes(profile.plan.total).c_str(), human_bytes(profile.plan.lower_bound).c_str(),
                 alive.empty() ? "" : ", fullest with ", alive.c_str(), human_bytes(profile.input_bytes).c_str(),
-                human_bytes(profile.output_bytes).c_str(), human_bytes(workspace).c_str(), of.empty() ? "" : " in ", of.c_str());
+                human_bytes(profile.output_bytes).c_str(), human_bytes(workspace).c_str(), of.empty() ? "" : " in ",
+                of.c_str());
 }
 
 nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, double peak, bool backward) {
     nlohmann::ordered_json out{{"name", layer.name}, {"op", layer.op},
                                {"output", std::vector<int64_t>(layer.output.begin(), layer.output.end())},
                                {"params", layer.params}, {"macs", layer.macs}, {"nonzeros", layer.nonzeros},
-                               {"effective_macs", layer.effective_macs}, {"done_macs", layer.done_macs}, {"packed_bytes", packed},
-                               {"activation_bytes", layer.activation_bytes}, {"workspace_bytes", layer.workspace_bytes},
-                               {"seconds", layer.seconds}, {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100},
-                               {"kernel", layer.kernel}};
+                               {"effective_macs", layer.effective_macs}, {"done_macs", layer.done_macs},
+                               {"packed_bytes", packed}, {"activation_bytes", layer.activation_bytes}, {"workspace_bytes", layer.workspace_bytes},
+                               {"seconds", layer.seconds},
+                               {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100}, {"kernel", layer.kernel}};
     if (backward) {
         out["backward_seconds"] = layer.backward_seconds;
         out["backward_of_peak"] = share_of(peak, layer.backward_flop(), layer.backward_seconds) / 100;
@@ -138,9 +143,10 @@ nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, do
 nlohmann::ordered_json json_of(const Report& r) {
     const nn::LayerProfile total = sum_of(r.profile.layers);
     const compress::SizeReport::Entry size = r.size.total();
-    nlohmann::ordered_json out{{"model", r.model.architecture()}, {"batch", r.batch}, {"threads", threads()}, {"params", size.elements},
-                               {"macs", total.macs}, {"nonzeros", size.nonzeros}, {"effective_macs", total.effective_macs},
-                               {"done_macs", total.done_macs}, {"packed_bytes", size.packed_bytes}};
+    nlohmann::ordered_json out{{"model", r.model.architecture()}, {"batch", r.batch}, {"threads", threads()},
+                               {"params", size.elements}, {"macs", total.macs}, {"nonzeros", size.nonzeros},
+                               {"effective_macs", total.effective_macs}, {"done_macs", total.done_macs},
+                               {"packed_bytes", size.packed_bytes}};
     if (!r.backward) {
         const nn::NetworkProfile& p = r.profile;
         out["peak_activation_bytes"] = p.peak_activation_bytes();
@@ -151,7 +157,8 @@ nlohmann::ordered_json json_of(const Report& r) {
     out["seconds"] = total.seconds;
     if (r.backward) out["backward_seconds"] = total.backward_seconds;
     const std::vector<int64_t> packed = packed_bytes(r.size, r.profile.layers);
-    for (size_t i = 0; i < packed.size(); ++i) out["layers"].push_back(json_of(r.profile.layers[i], packed[i], r.peak, r.backward));
+    for (size_t i = 0; i < packed.size(); ++i)
+        out["layers"].push_back(json_of(r.profile.layers[i], packed[i], r.peak, r.backward));
     return out;
 }
 
@@ -160,8 +167,8 @@ void profile(ProfileOptions& o) {
     nn::ModelOptions usual;
     if (o.input != "auto") usual.input = parse_input(o.input);
     const auto model = o.model.make(usual);
-    Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch, .backward = o.backward,
-             .peak = peak_gflops(), .profile = {}, .size = compress::measure_size(*model)};
+    Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch,
+             .backward = o.backward, .peak = peak_gflops(), .profile = {}, .size = compress::measure_size(*model)};
     const Tensor x = nn::Model::example(o.batch, r.input);
     r.profile = o.backward ? nn::profile_training(*model, x, o.runs) : nn::profile(*model, x, o.runs);
     r.peak = std::max(r.peak, peak_gflops());  // other programs may have had their share of one of them
@@ -177,7 +184,8 @@ void profile(ProfileOptions& o) {
 
 void add_profile(CLI::App& app) {
     auto o = std::make_shared<ProfileOptions>();
-    CLI::App& c = *app.add_subcommand("profile", "Show what runs, op by op: parameters, MACs, memory, time, share of the machine's peak, kernel");
+    CLI::App& c = *app.add_subcommand("profile", "Show what runs, op by op: parameters, MACs, memory, time, share of "
+                                                 "the machine's peak, kernel");
     o->model.add_to(c);
     c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();

@@ -16,7 +16,9 @@ bool is_view(const GraphNode& node, Mode mode = Mode::evaluation) {
 }
 
 // Whether the op can write its result over that input, of its shape: a fused layer adds onto its addend.
-bool may_replace(const GraphNode& node, size_t input) { return node.op->traits.elementwise || (node.op->layer && input == 3); }
+bool may_replace(const GraphNode& node, size_t input) {
+    return node.op->traits.elementwise || (node.op->layer && input == 3);
+}
 
 int64_t bytes_of(const GraphNode& node) { return node.shape.numel() * static_cast<int64_t>(size_of(node.dtype)); }
 
@@ -62,15 +64,18 @@ private:
     int replaced(int i) {
         const GraphNode& node = graph_[i];
         for (size_t k = 0; options_.in_place && k < node.inputs.size(); ++k) {
-            const int from = node.inputs[k];
-            if (from < 0 || buffer(from) < 0 || at(plan_.buffers, buffer(from)).last != i || !may_replace(node, k)) continue;
-            const auto same = [&](int input) { return graph_[input].shape == node.shape && graph_[input].dtype == node.dtype; };
-            // Others in the same memory must be read where they are overwritten, too.
-            const auto fits = [&](int input) {
-                return input < 0 || buffer(input) != buffer(from) || (same(input) && (input == from || node.op->traits.elementwise));
+            const int b = node.inputs[k] < 0 ? -1 : buffer(node.inputs[k]);
+            if (b < 0 || at(plan_.buffers, b).last != i || !may_replace(node, k)) continue;
+            // All inputs in that memory must be read exactly where they are overwritten.
+            const auto fits = [&](size_t other) {
+                const int from = node.inputs[other];
+                if (from < 0 || buffer(from) != b) return true;
+                const bool same = graph_[from].shape == node.shape && graph_[from].dtype == node.dtype;
+                return same && may_replace(node, other);
             };
-            const auto times = std::count(node.inputs.begin(), node.inputs.end(), from);
-            if ((times == 1 || node.op->traits.elementwise) && std::all_of(node.inputs.begin(), node.inputs.end(), fits)) return buffer(from);
+            bool all = true;
+            for (size_t other = 0; other < node.inputs.size(); ++other) all = all && fits(other);
+            if (all) return b;
         }
         return -1;
     }
@@ -87,7 +92,7 @@ int64_t place(std::vector<Buffer>& buffers, const std::vector<size_t>& order) {
     int64_t total = 0;
     for (size_t index : order) {
         Buffer& buffer = buffers[index];
-        int64_t end = 0, best = -1, smallest = 0;  // of those alive at the same time and below; the best gap and its size
+        int64_t end = 0, best = -1, smallest = 0;  // of those below that meet it; the best gap and its size
         for (const Buffer* other : placed) {
             if (!meet(*other, buffer)) continue;
             const int64_t gap = other->offset - end;
@@ -96,8 +101,8 @@ int64_t place(std::vector<Buffer>& buffers, const std::vector<size_t>& order) {
         }
         buffer.offset = best < 0 ? end : best;
         total = std::max(total, buffer.offset + buffer.bytes);
-        placed.insert(std::upper_bound(placed.begin(), placed.end(), &buffer,
-                                       [](const Buffer* a, const Buffer* b) { return a->offset < b->offset; }), &buffer);
+        const auto lower = [](const Buffer* a, const Buffer* b) { return a->offset < b->offset; };
+        placed.insert(std::upper_bound(placed.begin(), placed.end(), &buffer, lower), &buffer);
     }
     return total;
 }
@@ -122,7 +127,8 @@ MemoryPlan plan_memory(const Graph& graph, const PlanOptions& options) {
     std::iota(order.begin(), order.end(), size_t{0});
     std::vector<Buffer> in_time = plan.buffers;
     const int64_t total_in_time = place(in_time, order);
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return plan.buffers[a].bytes > plan.buffers[b].bytes; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return plan.buffers[a].bytes > plan.buffers[b].bytes; });
     plan.total = place(plan.buffers, order);
     if (total_in_time < plan.total) plan.total = total_in_time, plan.buffers = std::move(in_time);
     return plan;
@@ -140,30 +146,32 @@ void MemoryPlan::check(const Graph& graph) const {
     int64_t end = 0;
     for (size_t a = 0; a < buffers.size(); ++a) {
         end = std::max(end, buffers[a].offset + buffers[a].bytes);
-        check(buffers[a].offset >= 0 && buffers[a].first <= buffers[a].last, "memory plan: buffer ", a, " has no place or no life");
+        check(buffers[a].offset >= 0 && buffers[a].first <= buffers[a].last, "memory plan: buffer ", a,
+              " has no place or no life");
         for (size_t b = 0; b < a; ++b)
             check(!meet(buffers[a], buffers[b]) || buffers[a].offset >= buffers[b].offset + buffers[b].bytes ||
                       buffers[b].offset >= buffers[a].offset + buffers[a].bytes,
                   "memory plan: buffers ", b, " and ", a, " share memory and are both alive");
     }
-    check(end == total && total >= lower_bound, "memory plan: expected ", end, " bytes in all and at least ", lower_bound, ", got ", total);
+    check(end == total && total >= lower_bound, "memory plan: expected ", end, " bytes in all and at least ", lower_bound,
+          ", got ", total);
     // A value must still be in its buffer when it, or a view of it, is read.
     std::vector<int> holds(buffers.size(), -1), maker(graph.nodes.size(), -1);
+    const auto at = [](auto& values, int i) -> auto& { return values[static_cast<size_t>(i)]; };
     for (int i = 0; i < graph.size(); ++i) {
         const GraphNode& node = graph[i];
-        const auto buffer = [&](int at) { return at < 0 ? -1 : buffer_of[static_cast<size_t>(at)]; };
-        maker[static_cast<size_t>(i)] = is_view(node) ? maker[static_cast<size_t>(node.inputs[0])] : i;
+        at(maker, i) = is_view(node) ? at(maker, node.inputs[0]) : i;
         for (int from : node.inputs) {
-            const int b = buffer(from);
+            const int b = from < 0 ? -1 : at(buffer_of, from);
             if (b < 0) continue;
-            check(holds[static_cast<size_t>(b)] == maker[static_cast<size_t>(from)], "memory plan: node ", i, " reads node ", from,
-                  ", over which node ", holds[static_cast<size_t>(b)], " has written");
-            check(i <= buffers[static_cast<size_t>(b)].last, "memory plan: node ", i, " reads a buffer after its end");
+            check(at(holds, b) == at(maker, from), "memory plan: node ", i, " reads node ", from, ", over which node ",
+                  at(holds, b), " has written");
+            check(i <= at(buffers, b).last, "memory plan: node ", i, " reads a buffer after its end");
         }
-        const int b = buffer(i);
+        const int b = at(buffer_of, i);
         if (b < 0) continue;
-        check(bytes_of(node) <= buffers[static_cast<size_t>(b)].bytes, "memory plan: node ", i, " has no room in its buffer");
-        holds[static_cast<size_t>(b)] = maker[static_cast<size_t>(i)];
+        check(bytes_of(node) <= at(buffers, b).bytes, "memory plan: node ", i, " has no room in its buffer");
+        at(holds, b) = at(maker, i);
     }
 }
 

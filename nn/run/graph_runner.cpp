@@ -23,7 +23,8 @@ int first_reader(const Graph& graph, const std::string& parameter) {
     return readers.empty() ? graph.size() : readers.front();
 }
 
-GraphRunner::GraphRunner(const Graph& graph, Tensor x) : graph_(graph), last_reader_(graph.nodes.size(), -1), values_(graph.nodes.size()) {
+GraphRunner::GraphRunner(const Graph& graph, Tensor x)
+    : graph_(graph), last_reader_(graph.nodes.size(), -1), values_(graph.nodes.size()) {
     for (int i = 0; i < graph.size(); ++i)
         for (int from : graph[i].inputs)
             if (from >= 0) at(last_reader_, from) = i;
@@ -36,7 +37,8 @@ Tensor GraphRunner::value_of(int node, const std::vector<Tensor>& values) const 
     return at(values, node) ? at(values, node) : graph_[node].value;
 }
 
-// The nodes [begin, end): activations, and what is computed from a weight with another value. A value is freed after its last reader.
+// The nodes [begin, end): activations, and what is computed from a weight with another value. A value is freed after
+// its last reader.
 void GraphRunner::run(int begin, int end, std::vector<Tensor>& values) const {
     const NoGrad no_grad;
     std::vector<Variable> inputs;
@@ -66,7 +68,8 @@ Tensor GraphRunner::output() const {
 Tensor GraphRunner::output_with(const std::string& parameter, const Tensor& value) {
     const int node = find(graph_, parameter), reader = first_reader(graph_, parameter);
     if (reader == graph_.size()) return output();
-    check(reader >= at_, "graph runner: expected parameters in the order in which they are read, got '", parameter, "' too late");
+    check(reader >= at_, "graph runner: expected parameters in the order in which they are read, got '", parameter,
+          "' too late");
     run(at_, reader, values_);
     at_ = reader;
     std::vector<Tensor> values = values_;

@@ -9,9 +9,9 @@ namespace lathe::nn {
 // Where a parameter is read first, by its name; the graph's size: nowhere.
 int first_reader(const Graph& graph, const std::string& parameter);
 
-// Runs a network's graph on one input again and again with other values of one weight: what comes before the weight's first
-// reader is computed once, so that trying all weights in the order of the network costs half of whole runs. Of that it keeps
-// only what is read later.
+// Runs a network's graph on one input again and again with other values of one weight: what comes before the weight's
+// first reader is computed once, so that trying all weights in the order of the network costs half of whole runs. Of
+// that it keeps only what is read later.
 //
 //     GraphRunner runner(graph, x);
 //     for (const std::string& name : in_order)
@@ -23,8 +23,8 @@ public:
 
     // Error: ops that cannot run on the input.
     Tensor output() const;
-    // With another value for a parameter by its name, or for none that the network reads. Error: its first reader stands before
-    // that of a parameter asked for earlier.
+    // With another value for a parameter by its name, or for none that the network reads. Error: its first reader
+    // stands before that of a parameter asked for earlier.
     Tensor output_with(const std::string& parameter, const Tensor& value);
 
 private:

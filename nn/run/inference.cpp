@@ -93,13 +93,13 @@ void Inference::describe_ops() {
 
 std::string Inference::expected(size_t input, const Tensor& x) const {
     const GraphNode& traced = graph_[graph_.inputs[input]];
-    return detail::concat("inference: expected an input like ", traced.shape, " of type ", name_of(traced.dtype), ", got ",
-                          name_of(x.dtype()), " ", x.shape());
+    return detail::concat("inference: expected an input like ", traced.shape, " of type ", name_of(traced.dtype),
+                          ", got ", name_of(x.dtype()), " ", x.shape());
 }
 
-// The leading convolutions with few weights and large maps. Run for a batch, each would write more than the caches hold and
-// the next read it back from memory; run for a few images at a time, from the first to the last, they find it in the
-// second-level cache, and the weights that they read once more for each of those are small beside it.
+// The leading convolutions with few weights and large maps. Run for a batch, each would write more than the caches hold
+// and the next read it back from memory; run for a few images at a time, from the first to the last, they find it in
+// the second-level cache, and the weights that they read once more for each of those are small beside it.
 void Inference::find_stretch() {
     constexpr int64_t kCacheBytes = 1 << 20, kBytesPerWeightByte = 4;
     const auto image_bytes = [&](int i) {
@@ -135,10 +135,10 @@ void Inference::keep_weights() {
     std::vector<bool> read(graph_.nodes.size(), false);
     for (int i = 0; i < graph_.size(); ++i)
         for (size_t k = 0; k < graph_[i].inputs.size(); ++k)
-            if (const int from = graph_[i].inputs[k]; from >= 0 && graph_[i].activation && !(k == 1 && at(steps_, i).prepared))
-                read[static_cast<size_t>(from)] = true;
+            if (const int from = graph_[i].inputs[k]; from >= 0 && !(k == 1 && at(steps_, i).prepared))
+                at(read, from) = at(read, from) || graph_[i].activation;
     for (int i = 0; i < graph_.size(); ++i)
-        if (Tensor& value = graph_[i].value; value) value = read[static_cast<size_t>(i)] ? value.clone() : Tensor{};
+        if (Tensor& value = graph_[i].value; value) value = at(read, i) ? value.clone() : Tensor{};
 }
 
 std::shared_ptr<const Inference::Sized> Inference::sized(Inputs inputs, Part part, int64_t images) const {
@@ -173,12 +173,12 @@ std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<
     Graph graph{.nodes = {}, .inputs = graph_.inputs, .output = part == Part::stretch ? stretch_ - 1 : graph_.output};
     for (int i = 0; i < sized->end; ++i) {
         const GraphNode& node = graph_[i];
-        graph.nodes.push_back({.op = node.op, .attributes = node.attributes, .inputs = node.inputs, .shape = at(sized->shapes, i),
-                               .dtype = node.dtype, .activation = node.activation, .layout = node.layout});
+        graph.nodes.push_back({.op = node.op, .attributes = node.attributes, .inputs = node.inputs,
+                               .shape = at(sized->shapes, i), .dtype = node.dtype, .activation = node.activation,
+                               .layout = node.layout});
         if (!at(steps_, i).prepared) continue;
         const kernels::Conv2dShape traced = conv2d_shape(graph_, node), now = conv2d_shape(graph, graph[i]);
-        check(now.in_h == traced.in_h && now.in_w == traced.in_w, "inference: '", node.path, "' is arranged for images of ",
-              traced.in_h, "x", traced.in_w, ", got ", now.in_h, "x", now.in_w);
+        check(now.in_h == traced.in_h && now.in_w == traced.in_w, node.path, ": expected the example's height and width");
     }
     PlanOptions options{.elsewhere = std::vector<bool>(graph.nodes.size(), false)};
     for (int input : graph.inputs) at(options.elsewhere, input) = true;
@@ -190,11 +190,16 @@ std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<
     return sized;
 }
 
+int64_t Inference::images_at_once(const Tensor& x) const {
+    return passes_ ? kernels::chwn::images() : x.rank() > 0 ? x.dim(0) : 0;
+}
+
 Tensor Inference::run(Inputs inputs, std::vector<Cost>* costs) const {
     const NoGrad no_grad;
-    check(inputs.size() == graph_.inputs.size(), "inference: expected ", graph_.inputs.size(), " inputs, got ", inputs.size());
-    const int64_t images = passes_ ? kernels::chwn::images() : 0;  // at a time; 0: all
-    const bool stretches = !costs && stretch_ > 0 && inputs[0].rank() > 0 && (images ? images : inputs[0].dim(0)) >= kStretchTasks * stretch_images_;
+    check(inputs.size() == graph_.inputs.size(), "inference: expected ", graph_.inputs.size(), " inputs, got ",
+          inputs.size());
+    const int64_t images = images_at_once(inputs[0]);
+    const bool stretches = !costs && stretch_ > 0 && images >= kStretchTasks * stretch_images_;
     const auto now = sized(inputs, stretches ? Part::rest : Part::whole, images);
     for (size_t i = 0; i < inputs.size(); ++i)
         if (graph_.inputs[i] == root_) return inputs[i].reshape(at(now->shapes, graph_.output));
@@ -277,6 +282,6 @@ std::vector<Inference::Cost> Inference::measure(const Tensor& x) const {
     return costs;
 }
 
-MemoryPlan Inference::memory_plan(const Tensor& x) const { return sized({&x, 1}, Part::whole, passes_ ? kernels::chwn::images() : 0)->plan; }
+MemoryPlan Inference::memory_plan(const Tensor& x) const { return sized({&x, 1}, Part::whole, images_at_once(x))->plan; }
 
 }  // namespace lathe::nn

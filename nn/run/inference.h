@@ -11,9 +11,9 @@
 
 namespace lathe::nn {
 
-// A network made ready to run: its graph is folded (fold.h), its ops get the layouts of activations that suit them (layout.h),
-// weights are arranged for the kernels once, and activations lie where a memory plan puts them, in one block that each run takes
-// at its beginning. It keeps the weights that the module had when it was made.
+// A network made ready to run: its graph is folded (fold.h), its ops get the layouts of activations that suit them
+// (layout.h), weights are arranged for the kernels once, and activations lie where a memory plan puts them, in one
+// block that each run takes at its beginning. It keeps the weights that the module had when it was made.
 //
 //     const nn::Inference run(model, batch.x);
 //     Tensor logits = run(batch.x);
@@ -21,15 +21,16 @@ namespace lathe::nn {
 // Threads may call one Inference at the same time; each run has a block of its own.
 class Inference {
 public:
-    // Traces the module in evaluation mode. `example` [N, ...] says how large inputs are and which batch size the kernels are
-    // chosen for. Error: an op that cannot run again, weights that are not float32.
+    // Traces the module in evaluation mode. `example` [N, ...] says how large inputs are and which batch size the
+    // kernels are chosen for. Error: an op that cannot run again, weights that are not float32.
     Inference(Module& module, const Tensor& example) : Inference(module, std::vector{example}) {}
     Inference(Module& module, const std::vector<Tensor>& examples);  // of a network with several inputs
     Inference(Inference&&) noexcept;
     ~Inference();
 
-    // x [any N, ...] of the example's type and other extents; where no convolution sees it and the ops allow it, another
-    // length. Where a pruned network runs in CHWN, time grows with N in steps of a vector's lanes. Error: another shape or type.
+    // x [any N, ...] of the example's type and other extents; where no convolution sees it and the ops allow it,
+    // another length. Where a pruned network runs in CHWN, time grows with N in steps of a vector's lanes. Error:
+    // another shape or type.
     Tensor operator()(const Tensor& x) const { return run({&x, 1}, nullptr); }
     Tensor operator()(const std::vector<Tensor>& inputs) const { return run(inputs, nullptr); }
 
@@ -38,15 +39,17 @@ public:
     struct Op {
         bool runs = false;                  // neither a value that is there already nor a view of one
         std::string kernel{};               // of layers: the algorithm chosen
-        int64_t weights = 0, nonzeros = 0;  // elements of the constants that it reads and no op before it did, and those other than zero
-        // For the example: multiply-accumulates by the op's definition, those that meet a weight other than zero, and those that
-        // the kernel does.
+        // Elements of the constants that it reads and no op before it did, and those of them other than zero.
+        int64_t weights = 0, nonzeros = 0;
+        // For the example: multiply-accumulates by the op's definition, those that meet a weight other than zero, and
+        // those that the kernel does.
         int64_t macs = 0, effective_macs = 0, done_macs = 0;
     };
     const std::vector<Op>& ops() const { return ops_; }
 
-    // Where a run on inputs of this shape has its activations: all but the inputs and the output, which the caller has, and but the
-    // kernels' workspaces. Where it runs in CHWN, that is of one pass of as many images as a vector has lanes.
+    // Where a run on inputs of this shape has its activations: all but the inputs and the output, which the caller has,
+    // and but the kernels' workspaces. Where it runs in CHWN, that is of one pass of as many images as a vector has
+    // lanes.
     MemoryPlan memory_plan(const Tensor& x) const;
 
     // What each op took in one run, op by op, on the whole of x. Moves memory's peak (memory::reset_peak).
@@ -57,8 +60,8 @@ public:
     std::vector<Cost> measure(const Tensor& x) const;
 
 private:
-    // Of large batches the leading convolutions run for a few images at a time (find_stretch): `stretch` is those, `rest` what
-    // follows them.
+    // Of large batches the leading convolutions run for a few images at a time (find_stretch): `stretch` is those,
+    // `rest` what follows them.
     enum class Part { whole, stretch, rest };
     struct Sized;  // all that follows from the shapes of inputs
     struct Cache;
@@ -67,9 +70,9 @@ private:
     void describe_ops();
     void find_stretch();
     void keep_weights();
+    int64_t images_at_once(const Tensor& x) const;
     std::string expected(size_t input, const Tensor& x) const;
-    // images: instead of the inputs' own; 0: those.
-    std::shared_ptr<const Sized> sized(Inputs inputs, Part part, int64_t images = 0) const;
+    std::shared_ptr<const Sized> sized(Inputs inputs, Part part, int64_t images) const;  // of so many images each
     std::shared_ptr<const Sized> make_sized(const std::vector<Shape>& inputs, Part part) const;
     Tensor run(Inputs inputs, std::vector<Cost>* costs) const;
     void run_passes(const Sized& pass, const Tensor& x, Tensor& y, std::vector<Cost>* costs) const;
@@ -80,7 +83,7 @@ private:
     static constexpr int64_t kStretchTasks = 16;  // fewer would leave threads idle
 
     Graph graph_;
-    bool passes_ = false;      // some of it in CHWN: as many images as that holds go through the whole network at a time
+    bool passes_ = false;      // some of it in CHWN: as many images as that holds go through it at a time
     std::vector<Step> steps_;  // of each node
     std::vector<Op> ops_;
     std::vector<std::byte*> constants_;  // elements of each node's value; null: an activation, or arranged in a step

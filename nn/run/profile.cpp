@@ -15,8 +15,8 @@ namespace {
 int64_t bytes_of(const GraphNode& node) { return node.shape.numel() * static_cast<int64_t>(size_of(node.dtype)); }
 
 LayerProfile describe(const Graph& graph, const GraphNode& node) {
-    return {.name = node.path, .op = node.op, .output = node.shape, .macs = macs(graph, node), .activation_bytes = bytes_of(node),
-            .forward_bytes = bytes(graph, node)};
+    return {.name = node.path, .op = node.op, .output = node.shape, .macs = macs(graph, node),
+            .activation_bytes = bytes_of(node), .forward_bytes = bytes(graph, node)};
 }
 
 // Which nodes depend on a parameter, so that backward reaches them.
@@ -30,7 +30,8 @@ std::vector<bool> find_differentiable(const Graph& graph) {
     return found;
 }
 
-void describe_backward(const Graph& graph, const GraphNode& node, const std::vector<bool>& differentiable, LayerProfile& layer) {
+void describe_backward(const Graph& graph, const GraphNode& node, const std::vector<bool>& differentiable,
+                       LayerProfile& layer) {
     layer.backward_bytes = layer.forward_bytes;  // reads the inputs and dy
     for (size_t k = 0; k < node.inputs.size(); ++k) {
         const int from = node.inputs[k];
@@ -55,8 +56,8 @@ NetworkProfile profile(Module& network, const Tensor& x, int runs) {
             workspace[k] = std::max(workspace[k], costs[k].workspace);
         }
     }
-    NetworkProfile result{.layers = {}, .plan = inference.memory_plan(x), .input_bytes = static_cast<int64_t>(x.bytes()),
-                          .output_bytes = output_bytes};
+    NetworkProfile result{.layers = {}, .plan = inference.memory_plan(x),
+                          .input_bytes = static_cast<int64_t>(x.bytes()), .output_bytes = output_bytes};
     for (int b : result.plan.alive_at(result.plan.busiest)) {
         const GraphNode& maker = graph[result.plan.buffers[static_cast<size_t>(b)].first];
         result.alive.push_back(maker.path.empty() ? maker.op.name() : maker.path);

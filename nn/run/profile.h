@@ -12,7 +12,7 @@ namespace lathe::nn {
 struct LayerProfile {
     std::string name{}, op{}, kernel{};  // kernel: the algorithm chosen, of layers
     Shape output{};
-    int64_t params = 0, nonzeros = 0;    // elements of the weights that it reads and no op before it did; those other than zero
+    int64_t params = 0, nonzeros = 0;    // elements of the weights that no op before it read; of them, other than zero
     int64_t macs = 0;                    // of forward, by the op's definition
     int64_t effective_macs = 0;          // of them, those that meet a weight other than zero
     int64_t done_macs = 0;               // those that the kernel does: a dense one multiplies zeros, too

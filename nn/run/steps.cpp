@@ -29,14 +29,16 @@ Step layer_step(const Graph& graph, int index, const Tensor& weight) {
     const kernels::Conv2dShape shape = conv2d_shape(graph, node);
     const bool chwn = is_chwn(node);
     const bool pool = node.attributes.has("max_pool") && node.attributes.integer("max_pool") == 2;
+    const float* values = weight.data<float>();
     const std::shared_ptr<const kernels::PreparedConv2d> layer =
-        chwn ? kernels::chwn::prepare(shape, weight.data<float>(), pool) : kernels::sparse::prepare_fastest(shape, weight.data<float>());
+        chwn ? kernels::chwn::prepare(shape, values, pool) : kernels::sparse::prepare_fastest(shape, values);
     const int64_t image = chwn ? 0 : shape.in_h * shape.in_w * shape.in_c;
     Step step{.kernel = layer->name(), .prepared = true};
     step.density = weight.numel() ? static_cast<double>(weight.nonzeros()) / static_cast<double>(weight.numel()) : 1;
     if (layer->skips_zeros()) step.done = step.density;
 
-    step.run = [=, x = node.inputs[0], bias = node.inputs[2], addend = node.inputs[3], end = epilogue(node)](const Frame& f) {
+    step.run = [layer, chwn, image, index, x = node.inputs[0], bias = node.inputs[2], addend = node.inputs[3],
+                end = epilogue(node)](const Frame& f) {
         Epilogue with_bias = end;
         with_bias.bias = f.at<float>(bias);
         float* y = f.at<float>(index);
@@ -52,7 +54,9 @@ Step conversion_step(const Graph& graph, int index) {
     const GraphNode& node = graph[index];
     const int64_t channels = node.shape[node.shape.rank() - 1], pixels = node.shape.numel() / node.shape[0] / channels;
     const auto convert = is_chwn(node) ? kernels::chwn::enter : kernels::chwn::leave;
-    return {.run = [=, x = node.inputs[0]](const Frame& f) { convert(pixels, channels, f.at<float>(x), f.at<float>(index)); }};
+    return {.run = [=, x = node.inputs[0]](const Frame& f) {
+        convert(pixels, channels, f.at<float>(x), f.at<float>(index));
+    }};
 }
 
 // Any other op, through its row of the op table. Its result is written in place.
@@ -60,7 +64,8 @@ Step op_step(const Graph& graph, int index) {
     const GraphNode node = is_chwn(graph[index]) ? in_chwn(graph[index]) : graph[index];
     std::vector<DType> types;
     for (int from : node.inputs) types.push_back(from < 0 ? DType::f32 : graph[from].dtype);
-    return {.run = [=, op = node.op, attributes = node.attributes, inputs = node.inputs, type = node.dtype](const Frame& f) {
+    return {.run = [index, types, op = node.op, attributes = node.attributes, inputs = node.inputs,
+                    type = node.dtype](const Frame& f) {
         std::vector<Variable> x(inputs.size());
         for (size_t k = 0; k < inputs.size(); ++k)
             if (inputs[k] >= 0) x[k] = Tensor::borrow(f.at<std::byte>(inputs[k]), f.shape(inputs[k]), types[k]);

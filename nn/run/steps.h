@@ -18,8 +18,8 @@ struct Frame {
     const Shape& shape(int node) const { return shapes[static_cast<size_t>(node)]; }
 };
 
-// An op made ready to run: it computes its node's elements from those of its inputs. `run` is empty for what needs none: weights,
-// the input, views.
+// An op made ready to run: it computes its node's elements from those of its inputs. `run` is empty for what needs
+// none: weights, the input, views.
 struct Step {
     std::function<void(const Frame&)> run{};
     std::string kernel{};            // of a layer: the algorithm that its shape and its weights have got
@@ -28,9 +28,9 @@ struct Step {
     bool prepared = false;           // a layer whose weight is arranged in it and is not read again
 };
 
-// Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights are zero), for inputs of the
-// graph's shapes but of any batch; other ops run as in the op table. It refers to nothing of the graph but its constants' values,
-// which Frame gives. Error: an op that cannot run again, weights that are not float32.
+// Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights are zero), for
+// inputs of the graph's shapes but of any batch; other ops run as in the op table. It refers to nothing of the graph
+// but its constants' values, which Frame gives. Error: an op that cannot run again, weights that are not float32.
 Step make_step(const Graph& graph, int node);
 
 }  // namespace lathe::nn
