@@ -206,6 +206,7 @@ Tensor Inference::run(Inputs inputs, std::vector<Cost>* costs) const {
     Shape shape = at(now->shapes, graph_.output);
     if (passes_) shape[0] = inputs[0].dim(0);
     Tensor y(shape, graph_[graph_.output].dtype);
+    if (y.numel() == 0) return y;
     if (passes_) run_passes(*now, inputs[0], y, costs);
     else run_nodes(*now, inputs, y.mutable_raw(), costs);
     return y;

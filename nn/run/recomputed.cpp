@@ -7,7 +7,7 @@
 #include "lathe/core/graph/trace.h"
 #include "lathe/core/tape/recompute.h"
 #include "lathe/core/random.h"
-#include "lathe/core/graph/cost.h"
+#include "lathe/core/graph/memory_plan.h"
 
 namespace lathe::nn {
 
@@ -34,6 +34,20 @@ std::vector<size_t> cut_within(const std::vector<PieceCost>& pieces, int64_t bud
         for (size_t end = pieces.size(); end > 0; end = begin[end]) ends.push_back(end);
     std::reverse(ends.begin(), ends.end());
     return ends;
+}
+
+// Of a piece's graph: what training keeps of it, where nothing is written in place, beside the input that it found.
+PieceCost cost_of(const Graph& piece) {
+    const MemoryPlan plan = plan_memory(piece, {.in_place = false, .alignment = 1, .mode = Mode::training});
+    const auto buffer_of = [&](int node) { return plan.buffer_of[static_cast<size_t>(node)]; };
+    PieceCost cost;
+    for (int b = 0; b < static_cast<int>(plan.buffers.size()); ++b) {
+        if (b == buffer_of(piece.input())) continue;
+        const int64_t bytes = plan.buffers[static_cast<size_t>(b)].bytes;
+        cost.made += bytes;
+        if (b == buffer_of(piece.output)) cost.output = bytes;
+    }
+    return cost;
 }
 
 }  // namespace
@@ -68,12 +82,9 @@ Recomputed::Recomputed(Module& network, const Tensor& x) {
             value = y.value();
             return y;
         }, before);
-        PieceCost& cost = costs.emplace_back();
-        for (int64_t bytes : activation_bytes(graph)) cost.made += bytes;
-        cost.made -= static_cast<int64_t>(before.bytes());  // which the piece found
-        if (cost.made > 0) cost.output = static_cast<int64_t>(value.bytes());
+        costs.push_back(cost_of(graph));
+        if (i == 0) costs[0].made += static_cast<int64_t>(before.bytes());
     }
-    if (!costs.empty()) costs[0].made += static_cast<int64_t>(x.rows(0, std::min<int64_t>(2, x.dim(0))).bytes());
     ends_ = cut_segments(costs);
 }
 

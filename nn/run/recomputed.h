@@ -8,7 +8,7 @@
 
 namespace lathe::nn {
 
-// What a piece of a network makes: bytes of activations in all, and of those that are read behind it.
+// What a piece of a network makes: bytes of activations in all, and of its output.
 struct PieceCost {
     int64_t made = 0, output = 0;
 };
@@ -35,7 +35,6 @@ private:
         std::string name, parent;
         Module* module;
     };
-    std::vector<PieceCost> costs_of(const Graph& graph) const;
     Variable run(size_t begin, size_t end, Variable x) const;
 
     std::vector<Piece> pieces_;
