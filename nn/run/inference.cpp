@@ -190,17 +190,15 @@ std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<
     return sized;
 }
 
-int64_t Inference::images_at_once(const Tensor& x) const {
-    return passes_ ? kernels::chwn::images() : x.rank() > 0 ? x.dim(0) : 0;
-}
+int64_t Inference::pass_images() const { return passes_ ? kernels::chwn::images() : 0; }
 
 Tensor Inference::run(Inputs inputs, std::vector<Cost>* costs) const {
     const NoGrad no_grad;
     check(inputs.size() == graph_.inputs.size(), "inference: expected ", graph_.inputs.size(), " inputs, got ",
           inputs.size());
-    const int64_t images = images_at_once(inputs[0]);
-    const bool stretches = !costs && stretch_ > 0 && images >= kStretchTasks * stretch_images_;
-    const auto now = sized(inputs, stretches ? Part::rest : Part::whole, images);
+    const bool stretches = !costs && stretch_ > 0 && inputs[0].rank() > 0 &&
+                           (passes_ ? pass_images() : inputs[0].dim(0)) >= kStretchTasks * stretch_images_;
+    const auto now = sized(inputs, stretches ? Part::rest : Part::whole, pass_images());
     for (size_t i = 0; i < inputs.size(); ++i)
         if (graph_.inputs[i] == root_) return inputs[i].reshape(at(now->shapes, graph_.output));
     Shape shape = at(now->shapes, graph_.output);
@@ -213,7 +211,7 @@ Tensor Inference::run(Inputs inputs, std::vector<Cost>* costs) const {
 }
 
 void Inference::run_passes(const Sized& pass, const Tensor& x, Tensor& y, std::vector<Cost>* costs) const {
-    const int64_t images = kernels::chwn::images();
+    const int64_t images = pass_images();
     const size_t row = y.dim(0) == 0 ? 0 : y.bytes() / static_cast<size_t>(y.dim(0));
     std::byte* to = y.mutable_raw();
     for (int64_t first = 0; first < x.dim(0); first += images, to += static_cast<size_t>(images) * row) {
@@ -283,6 +281,6 @@ std::vector<Inference::Cost> Inference::measure(const Tensor& x) const {
     return costs;
 }
 
-MemoryPlan Inference::memory_plan(const Tensor& x) const { return sized({&x, 1}, Part::whole, images_at_once(x))->plan; }
+MemoryPlan Inference::memory_plan(const Tensor& x) const { return sized({&x, 1}, Part::whole, pass_images())->plan; }
 
 }  // namespace lathe::nn

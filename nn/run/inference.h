@@ -70,9 +70,10 @@ private:
     void describe_ops();
     void find_stretch();
     void keep_weights();
-    int64_t images_at_once(const Tensor& x) const;
+    int64_t pass_images() const;  // that go through the network at a time; 0: all
     std::string expected(size_t input, const Tensor& x) const;
-    std::shared_ptr<const Sized> sized(Inputs inputs, Part part, int64_t images) const;  // of so many images each
+    // images: as if the inputs were so many; 0: as they are.
+    std::shared_ptr<const Sized> sized(Inputs inputs, Part part, int64_t images) const;
     std::shared_ptr<const Sized> make_sized(const std::vector<Shape>& inputs, Part part) const;
     Tensor run(Inputs inputs, std::vector<Cost>* costs) const;
     void run_passes(const Sized& pass, const Tensor& x, Tensor& y, std::vector<Cost>* costs) const;

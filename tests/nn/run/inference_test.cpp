@@ -412,3 +412,24 @@ TEST_CASE("what is read beside the input, and an output that is the input's view
     CHECK(y.shape() == Shape{3, 4});
     CHECK(same_bits(y, x.reshape({3, 4})));
 }
+
+TEST_CASE("networks with several inputs, which stay as they are") {
+    struct Two : Module {
+        Conv2d conv{{.in = 3, .out = 4, .kernel = 3, .padding = 1}};
+        Two() { child("conv", conv); }
+        Variable forward_all(const std::vector<Variable>& x) override { return ops::add(conv(x[0]), x[1]); }
+    } net;
+    const Tensor x = normal({2, 5, 4, 3}, 1), skip = normal({2, 5, 4, 4}, 2), before = skip.clone();
+    const Inference run(net, {x, skip});
+    CHECK(count(run.graph(), "add") == 0);
+    const auto expected = [&](const std::vector<Tensor>& inputs) {
+        const ModeScope eval(net, false);
+        const NoGrad no_grad;
+        return net(std::vector<Variable>(inputs.begin(), inputs.end())).value();
+    };
+    CHECK(difference(run(std::vector{x, skip}), expected({x, skip})) < 1e-5);
+    CHECK(difference(run(std::vector{x.rows(1, 1), skip.rows(1, 1)}), expected({x.rows(1, 1), skip.rows(1, 1)})) < 1e-5);
+    CHECK(same_bits(skip, before));
+    CHECK_THROWS_WITH(run(x), "inference: expected 2 inputs, got 1");
+    CHECK_THROWS_AS(run(std::vector{x, skip.rows(0, 1)}), Error);
+}
