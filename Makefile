@@ -70,7 +70,7 @@ LABS     := $(LAB_SRC:tools/labs/%.cpp=$(BIN)/%)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test check-headers asan fuzz bench roofline parity install uninstall clean help
+.PHONY: all deps demo test check-headers asan fuzz bench roofline parity check-prefix install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS)
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
@@ -115,11 +115,11 @@ test: all $(BIN)/lathe-tests
 	$(if $(filter release,$(BUILD)),tests/architecture.sh $(OUT))
 	LATHE_BIN=$(BIN)/lathe $(BIN)/lathe-tests
 
-# Every public header compiles alone.
+# Every public header compiles alone, and without a warning that users may ask for.
 check-headers: $(HEADERS:%=$(OUT)/%.alone)
 $(OUT)/%.alone: % $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
-	echo '#include "lathe/$<"' | $(ALL_CXX) -fsyntax-only -MMD -MP -MF $@.d -MT $@ -x c++ - && touch $@
+	echo '#include "lathe/$<"' | $(ALL_CXX) -Wshadow -Wsign-conversion -fsyntax-only -MMD -MP -MF $@.d -MT $@ -x c++ - && touch $@
 -include $(HEADERS:%=$(OUT)/%.alone.d)
 
 # About a minute of training on the built-in images, then what came of it.
@@ -143,20 +143,28 @@ fuzz:
 $(OUT)/%-fuzzer: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/fuzz.o $(OUT)/tests/data/test_files.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install $(BIN)/lathe $(DESTDIR)$(PREFIX)/bin/lathe
-	install -m 644 $(BIN)/liblathe.a $(DESTDIR)$(PREFIX)/lib/
-	install $(BIN)/liblathe.so $(DESTDIR)$(PREFIX)/lib/liblathe.so.$(VERSION)
-	ln -sf liblathe.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/liblathe.so.0
-	ln -sf liblathe.so.0 $(DESTDIR)$(PREFIX)/lib/liblathe.so
-	for h in $(HEADERS); do install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/lathe/$$h || exit 1; done
-	install -m 644 tools/lathe.h $(DESTDIR)$(PREFIX)/include/lathe/lathe.h
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/lathe.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lathe.pc
+# One word for the shell, whatever DESTDIR holds. PREFIX goes into flags that nothing quotes, so it may hold plain characters only.
+ROOT = '$(subst ','\'',$(DESTDIR)$(PREFIX))'
+check-prefix:
+	@case '$(subst ','\'',$(PREFIX))' in (*[!A-Za-z0-9_./+@,:=~-]*) false;; (/*) ;; (*) false;; esac || \
+	    { echo 'PREFIX: expected an absolute path without spaces and the like, since compilers get it from pkg-config as a word; DESTDIR may have them' >&2; exit 2; }
 
-uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/include/lathe $(DESTDIR)$(PREFIX)/bin/lathe
-	rm -f $(DESTDIR)$(PREFIX)/lib/liblathe.* $(DESTDIR)$(PREFIX)/lib/pkgconfig/lathe.pc
+install: check-prefix all
+	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig
+	install $(BIN)/lathe $(ROOT)/bin/lathe
+	install -m 644 $(BIN)/liblathe.a $(ROOT)/lib/
+	install $(BIN)/liblathe.so $(ROOT)/lib/liblathe.so.$(VERSION)
+	ln -sf liblathe.so.$(VERSION) $(ROOT)/lib/liblathe.so.0
+	ln -sf liblathe.so.0 $(ROOT)/lib/liblathe.so
+	for h in $(HEADERS); do install -D -m 644 $$h $(ROOT)/include/lathe/$$h || exit 1; done
+	install -m 644 tools/lathe.h $(ROOT)/include/lathe/lathe.h
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/lathe.pc.in > $(ROOT)/lib/pkgconfig/lathe.pc
+
+# What install puts there, file by file, and the folders of headers that are then empty.
+uninstall: check-prefix
+	cd $(ROOT) && rm -f bin/lathe lib/pkgconfig/lathe.pc lib/liblathe.a lib/liblathe.so lib/liblathe.so.0 lib/liblathe.so.$(VERSION) \
+	    include/lathe/lathe.h $(HEADERS:%=include/lathe/%)
+	if [ -d $(ROOT)/include/lathe ]; then find $(ROOT)/include/lathe -type d -empty -delete; fi
 
 deps:
 	tools/install_deps.sh $(CXX)

@@ -8,9 +8,12 @@ namespace lathe {
 namespace {
 thread_local std::vector<const std::string*> path;
 
+// Texts of a file may be long, or hold what a terminal would obey.
+constexpr size_t kLongest = 1000;
+
 std::string with_path(const std::string& message) {
     const std::string where = current_path();
-    return where.empty() ? message : where + ": " + message;
+    return printable(shortened(where.empty() ? message : where + ": " + message, kLongest));
 }
 
 size_t edit_distance(const std::string& a, const std::string& b) {

@@ -1,12 +1,14 @@
 #pragma once
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "lathe/core/text.h"
+
 namespace lathe {
 
-// The one exception of the library. The message names the op, layer or file, what was expected and what came.
+// The one exception of the library. The message names the op, layer or file, what was expected and what came, on one line of
+// a readable length whatever it quotes.
 class Error : public std::runtime_error {
 public:
     explicit Error(const std::string& message);
@@ -15,7 +17,7 @@ public:
 namespace detail {
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-    std::ostringstream out;
+    TextStream out;
     (out << ... << parts);
     return out.str();
 }

@@ -23,7 +23,7 @@ void run_tasks(int64_t tasks, const void* body, void (*call)(const void* body, i
 // Tasks are handed out dynamically. The first exception thrown by a body is rethrown here.
 template <class Body>
 void parallel_tasks(int64_t tasks, const Body& body) {
-    detail::run_tasks(tasks, &body, [](const void* body, int64_t task) { (*static_cast<const Body*>(body))(task); });
+    detail::run_tasks(tasks, &body, [](const void* of, int64_t task) { (*static_cast<const Body*>(of))(task); });
 }
 
 // Calls body(begin, end) for consecutive ranges covering [0, count), each of `grain` items (the last may be shorter).

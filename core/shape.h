@@ -18,9 +18,9 @@ public:
     explicit Shape(const std::vector<int64_t>& dims);
 
     int rank() const { return rank_; }
-    int64_t operator[](int axis) const { return dims_[axis]; }
-    int64_t& operator[](int axis) { return dims_[axis]; }
-    int64_t back() const { return dims_[rank_ - 1]; }
+    int64_t operator[](int axis) const { return dims_.data()[axis]; }
+    int64_t& operator[](int axis) { return dims_.data()[axis]; }
+    int64_t back() const { return dims_.data()[rank_ - 1]; }
     const int64_t* begin() const { return dims_.data(); }
     const int64_t* end() const { return dims_.data() + rank_; }
     int64_t numel() const;  // product of the extents; 1 for rank 0. Error: above 2^60

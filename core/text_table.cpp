@@ -7,6 +7,8 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "lathe/core/text.h"
+
 namespace lathe {
 
 namespace {
@@ -35,6 +37,11 @@ private:
 };
 
 }  // namespace
+
+void TextTable::add(std::vector<std::string> row) {
+    for (std::string& cell : row) cell = printable(cell);
+    rows_.push_back(std::move(row));
+}
 
 std::string TextTable::str() const {
     std::vector<size_t> widths;

@@ -9,7 +9,7 @@ namespace lathe {
 class TextTable {
 public:
     explicit TextTable(std::vector<std::string> header) : rows_{std::move(header)} {}
-    void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+    void add(std::vector<std::string> row);  // cells are made printable
     void add_rule() { rows_.push_back({}); }
     std::string str() const;
 

@@ -37,7 +37,7 @@ int64_t Dataset::size() const { return indices_ ? static_cast<int64_t>(indices_-
 
 std::string Dataset::describe() const {
     const DatasetInfo& info = source_->info();
-    return detail::concat(info.name, ": ", with_commas(size()), size() == 1 ? " image " : " images ", shape_[0], "x",
+    return detail::concat(printable(info.name), ": ", with_commas(size()), size() == 1 ? " image " : " images ", shape_[0], "x",
                           shape_[1], "x", shape_[2], ", ", classes().size(), classes().size() == 1 ? " class" : " classes",
                           info.note.empty() ? "" : ", ", info.note);
 }

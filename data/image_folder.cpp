@@ -1,9 +1,10 @@
 #include "lathe/data/image_folder.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cctype>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "lathe/core/files/gzip.h"
 #include "lathe/data/tar.h"
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxArchive = size_t{8} << 30;
-constexpr int kMaxDepth = 8;  // a link to a folder above itself ends here
+constexpr int kMaxDepth = 8;
 
 // A file in the folder or archive, by its path there; that of a folder ends in '/'.
 struct Entry {
@@ -24,66 +25,137 @@ struct Entry {
     size_t offset = 0, size = 0;  // in the archive
     int64_t label = 0;
 };
-using Classes = std::map<std::string, std::vector<Entry>>;
+using Entries = std::vector<Entry>;
+using Classes = std::map<std::string, Entries>;
 
-std::vector<Entry> list_folder(const std::string& root) {
-    std::vector<Entry> entries;
+std::string lower_case(std::string text) {
+    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+}
+
+// What systems and programs leave in every folder: it says nothing about the images.
+bool is_system_name(const std::string& name) {
+    static const std::set<std::string> known{"__macosx", "@eadir", "__pycache__", "lost+found", "$recycle.bin", "system volume information",
+                                             "thumbs.db", "desktop.ini"};
+    return name.starts_with('.') || known.count(lower_case(name)) > 0;
+}
+
+bool has_system_part(const std::string& path) {
+    for (size_t at = 0; at < path.size();) {
+        const size_t end = std::min(path.find('/', at), path.size());
+        if (is_system_name(path.substr(at, end - at))) return true;
+        at = end + 1;
+    }
+    return false;
+}
+
+// A link to a folder that the link lies in would be walked again and again.
+bool leads_up(const fs::directory_entry& entry) {
+    if (!entry.is_symlink()) return false;
+    const std::string at = fs::canonical(entry.path().parent_path()).string() + '/', to = fs::canonical(entry.path()).string();
+    return at.starts_with(to.ends_with('/') ? to : to + '/');
+}
+
+Entries list_folder(const std::string& root) {
+    Entries entries;
     try {
         constexpr auto options = fs::directory_options::follow_directory_symlink;
         for (fs::recursive_directory_iterator at(root, options), end; at != end; ++at) {
-            if (at.depth() >= kMaxDepth) at.disable_recursion_pending();
             const std::string path = at->path().lexically_relative(root).generic_string();
-            entries.push_back({at->is_directory() ? path + '/' : path});
+            const bool folder = at->is_directory();
+            const bool skipped = is_system_name(at->path().filename().string()) || (folder && leads_up(*at));
+            if (folder && (skipped || at.depth() >= kMaxDepth)) at.disable_recursion_pending();
+            if (!skipped && (folder || at->exists())) entries.push_back({folder ? path + '/' : path});
         }
     } catch (const fs::filesystem_error& error) {
-        fail(root, ": cannot be read: ", error.code().message());
+        fail(error.path1().empty() ? root : error.path1().string(), ": cannot be read: ", error.code().message());
     }
     return entries;
 }
 
-std::vector<Entry> list_archive(Bytes archive, const std::string& name) {
-    std::vector<Entry> entries;
-    for (TarEntry& entry : parse_tar(archive, name)) entries.push_back({std::move(entry.path), entry.offset, entry.size});
+Entries list_archive(Bytes archive, const std::string& name) {
+    Entries entries;
+    for (TarEntry& entry : parse_tar(archive, name))
+        if (!has_system_part(entry.path)) entries.push_back({std::move(entry.path), entry.offset, entry.size});
     return entries;
 }
 
-bool hidden(const Entry& entry) {
-    return entry.path.starts_with('.') || entry.path.starts_with("__MACOSX/") || entry.path.find("/.") != std::string::npos;
+// Photographs hardly pack; what unpacks to so much more than a file's size was made to fill the memory.
+size_t most_unpacked(const std::string& path) {
+    constexpr size_t kAlways = size_t{256} << 20, kRatio = 200;
+    std::error_code error;
+    const auto packed = fs::file_size(path, error);
+    return error ? kAlways : std::clamp<size_t>(kRatio * packed, kAlways, kMaxArchive);
 }
 
-bool any_below(const std::vector<Entry>& entries, const std::string& base) {
-    return std::any_of(entries.begin(), entries.end(), [&](const Entry& e) { return e.path.starts_with(base); });
+// What lies directly in a folder.
+struct Level {
+    std::set<std::string> folders;
+    int64_t images = 0;
+};
+
+Level level(const Entries& entries, const std::string& base) {
+    Level found;
+    for (const Entry& entry : entries) {
+        if (!entry.path.starts_with(base) || entry.path.size() == base.size()) continue;
+        const size_t slash = entry.path.find('/', base.size());
+        if (slash != std::string::npos) found.folders.insert(entry.path.substr(base.size(), slash - base.size()));
+        else found.images += has_image_suffix(entry.path);
+    }
+    return found;
 }
 
-// The folder that holds all others: archives often have one more around them. It ends in '/', or is "".
-std::string common_base(const std::vector<Entry>& entries) {
-    std::string base;
-    for (;;) {
-        std::string next;
-        for (const Entry& entry : entries) {
-            if (entry.path.size() <= base.size()) continue;  // the base itself
-            const size_t slash = entry.path.find('/', base.size());
-            const bool folder = entry.path.ends_with('/');
-            if (slash == std::string::npos || (!folder && entry.path.find('/', slash + 1) == std::string::npos)) return base;
-            if (next.empty()) next = entry.path.substr(0, slash + 1);
-            if (!entry.path.starts_with(next)) return base;
-        }
-        if (next.empty()) return base;
+// Whether it holds folders of images rather than images.
+bool holds_classes(const Entries& entries, const std::string& base) {
+    const Level inside = level(entries, base);
+    return inside.images == 0 && !inside.folders.empty();
+}
+
+// The folder that holds the splits or classes: archives often have one more around them. It ends in '/', or is "".
+std::string common_base(const Entries& entries) {
+    for (std::string base;;) {
+        const Level here = level(entries, base);
+        if (here.images > 0 || here.folders.size() != 1) return base;
+        const std::string next = base + *here.folders.begin() + "/";
+        if (!holds_classes(entries, next)) return base;
         base = next;
     }
 }
 
-// The images of each class folder in `base`, in the order of their names.
-Classes classes_below(const std::vector<Entry>& entries, const std::string& base, const std::string& name) {
+// The folders train/ and val/ (or test/) in `base`, each ending in '/'; "" where there is none.
+struct Splits {
+    std::string train, test, unused;
+};
+
+Splits find_splits(const Entries& entries, const std::string& base, const std::string& name) {
+    const auto find = [&](const std::set<std::string>& meanings) {
+        std::string found;
+        for (const std::string& folder : level(entries, base).folders) {
+            if (!meanings.count(lower_case(folder)) || !holds_classes(entries, base + folder + "/")) continue;
+            check(found.empty(), name, ": expected one folder of a kind, got ", found, " and ", base, folder, "/");
+            found = base + folder + "/";
+        }
+        return found;
+    };
+    const std::string train = find({"train", "training"}), val = find({"val", "valid", "validation", "dev"}), test = find({"test", "testing"});
+    if (train.empty() && val.empty() && test.empty()) return {};
+    check(!train.empty(), name, ": expected train/ beside ", val.empty() ? test : val, ", found none");
+    check(!val.empty() || !test.empty(), name, ": expected val/ or test/ beside ", train, ", got other folders");
+    return {train, val.empty() ? test : val, val.empty() ? "" : test};
+}
+
+// The images of each class folder in `base`, in the order of their names. Counts what lies there and is none, by its suffix.
+Classes classes_below(const Entries& entries, const std::string& base, const std::string& name, std::map<std::string, int64_t>& passed_over) {
     Classes classes;
     for (const Entry& entry : entries) {
         const size_t slash = entry.path.find('/', base.size());
         if (!entry.path.starts_with(base) || entry.path.size() == base.size() || slash == std::string::npos) continue;
-        auto& images = classes[entry.path.substr(base.size(), slash - base.size())];
+        Entries& images = classes[entry.path.substr(base.size(), slash - base.size())];
         if (has_image_suffix(entry.path)) images.push_back(entry);
+        else if (!entry.path.ends_with('/')) ++passed_over[lower_case(fs::path(entry.path).extension().string())];
     }
-    check(!classes.empty(), name, ": expected a folder of images for each class", base.empty() ? "" : " in " + base,
-          ", found none");
+    const std::string in = base.empty() ? "" : " in " + base;
+    check(!classes.empty(), name, ": expected a folder of images for each class", in, ", found none");
     for (auto& [label, images] : classes) {
         check(!images.empty(), name, ": class folder ", base, label, " holds no PNG, JPEG or BMP image");
         std::sort(images.begin(), images.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
@@ -91,21 +163,35 @@ Classes classes_below(const std::vector<Entry>& entries, const std::string& base
     return classes;
 }
 
-// A random share of the images for testing (one at least, never all), the others for training.
-std::vector<Entry> share_of(const std::vector<Entry>& images, Split split, double test_share, Random random) {
-    const auto count = static_cast<int64_t>(images.size());
-    const auto wanted = std::max<int64_t>(1, std::llround(test_share * static_cast<double>(count)));
-    const int64_t tests = std::min(wanted, count - 1);
-    const std::vector<int64_t> order = permutation(count, random);
-    std::vector<Entry> share;
-    for (int64_t i = 0; i < count; ++i)
-        if ((order[i] < tests) == (split == Split::test)) share.push_back(images[i]);
-    return share;
+// An image tests or trains by its own name and the seed alone: it stays where it is when others come or go.
+bool is_test(const std::string& path, const FolderOptions& options) {
+    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+    for (char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return Random(options.seed, hash).uniform() < options.test_share;
+}
+
+// That share of each class; `base` is no part of the names.
+Classes share_of(Classes classes, const std::string& base, Split split, const FolderOptions& options) {
+    for (auto& [name, images] : classes)
+        std::erase_if(images, [&](const Entry& image) { return is_test(image.path.substr(base.size()), options) != (split == Split::test); });
+    return classes;
+}
+
+// "3 other files passed over (.txt 1, .webp 2)"
+std::string note_of(const std::map<std::string, int64_t>& passed_over) {
+    int64_t total = 0;
+    std::string kinds;
+    for (const auto& [suffix, count] : passed_over) {
+        total += count;
+        kinds += (kinds.empty() ? "" : ", ") + (suffix.empty() ? "no suffix" : suffix) + " " + std::to_string(count);
+    }
+    if (total == 0) return "";
+    return detail::concat(total, total == 1 ? " other file" : " other files", " passed over (", printable(shortened(kinds, 100)), ")");
 }
 
 class FolderSource : public Source {
 public:
-    FolderSource(DatasetInfo info, std::string root, std::vector<std::byte> archive, std::vector<Entry> entries, Transform fit)
+    FolderSource(DatasetInfo info, std::string root, std::vector<std::byte> archive, Entries entries, Transform fit)
         : Source(std::move(info)),
           root_(std::move(root)),
           archive_(std::move(archive)),
@@ -125,13 +211,14 @@ public:
 private:
     const std::string root_;
     const std::vector<std::byte> archive_;  // empty: the files lie in the folder root_
-    const std::vector<Entry> entries_;
+    const Entries entries_;
     const Transform fit_;
 };
 
 }  // namespace
 
 Dataset image_folder(const std::string& path, Split split, const FolderOptions& options) {
+    check(!path.empty(), "image_folder: expected the path of a folder or archive, got none");
     check(options.channels == 1 || options.channels == 3, "image_folder: expected 1 or 3 channels, got ", options.channels);
     check(options.test_share > 0 && options.test_share < 1, "image_folder: expected a test share between 0 and 1, got ",
           options.test_share);
@@ -139,36 +226,46 @@ Dataset image_folder(const std::string& path, Split split, const FolderOptions& 
     std::vector<std::byte> archive;
     std::error_code ignored;
     const bool folder = fs::is_directory(path, ignored);
-    if (!folder) archive = read_unpacked(path, kMaxArchive);
-    std::vector<Entry> entries = folder ? list_folder(path) : list_archive(archive, path);
-    std::erase_if(entries, hidden);
+    if (!folder) archive = read_unpacked(path, most_unpacked(path));
+    const Entries entries = folder ? list_folder(path) : list_archive(archive, path);
 
     const std::string base = common_base(entries);
-    const std::string train = base + "train/", test = base + (any_below(entries, base + "val/") ? "val/" : "test/");
-    const bool has_splits = any_below(entries, train) && any_below(entries, test);
-    const Classes classes = classes_below(entries, has_splits ? train : base, path);
-    const Classes own = has_splits && split == Split::test ? classes_below(entries, test, path) : classes;
+    const Splits splits = find_splits(entries, base, path);
+    const bool has_splits = !splits.train.empty(), testing = split == Split::test;
+    std::map<std::string, int64_t> of_train, passed_over;
+    const Classes classes = classes_below(entries, has_splits ? splits.train : base, path, of_train);
+    Classes own = has_splits && testing ? classes_below(entries, splits.test, path, passed_over) : classes;
+    if (!has_splits || !testing) passed_over = of_train;
     for (const auto& [name, images] : own)
-        check(classes.count(name) > 0, path, ": class folder ", test, name, " has no counterpart in ", train);
+        check(classes.count(name) > 0, path, ": class folder ", splits.test, name, " has no counterpart in ", splits.train);
+    if (!has_splits) own = share_of(std::move(own), base, split, options);
 
     DatasetInfo info;
-    std::vector<Entry> chosen;
+    Entries chosen;
     for (const auto& [name, all] : classes) {
         const auto label = static_cast<int64_t>(info.classes.size());
         info.classes.push_back(name);
         if (own.count(name) == 0) continue;
-        const Random random(options.seed, static_cast<uint64_t>(label));
-        for (Entry entry : has_splits ? own.at(name) : share_of(all, split, options.test_share, random)) {
+        check(testing || !own.at(name).empty(), path, ": no image of class ", name, " is left to train on: ",
+              100 * options.test_share, "% are for testing, chosen by their names; expected more images, or folders train/ and val/");
+        for (Entry entry : own.at(name)) {
             entry.label = label;
             chosen.push_back(std::move(entry));
         }
     }
+    check(!chosen.empty(), path, ": no image is left to test on: ", 100 * options.test_share,
+          "% are for testing, chosen by their names; expected more images, or folders train/ and val/");
     info.name = "folder:" + path + " " + name_of(split);
     info.image_shape = {options.size, options.size, options.channels};
     info.normalization = options.channels == 3  // of ImageNet, which pretrained weights expect
                              ? Normalization{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}}
                              : Normalization{{0.449f}, {0.226f}};
-    if (!has_splits) info.note = detail::concat(100 * options.test_share, "% of the images kept for testing");
+    const int64_t stray = level(entries, base).images;
+    for (const std::string& note : {has_splits ? std::string() : detail::concat(100 * options.test_share, "% of the images kept for testing"),
+                                    splits.unused.empty() ? "" : splits.unused + " not used",
+                                    stray ? detail::concat(stray, " in no class folder passed over") : "", note_of(passed_over),
+                                    classes.size() == 1 ? std::string("a single class: is this the folder above the class folders?") : ""})
+        if (!note.empty()) info.note += (info.note.empty() ? "" : ", ") + note;
     return Dataset(std::make_shared<FolderSource>(std::move(info), path, std::move(archive), std::move(chosen),
                                                   options.fit ? options.fit : fit(options.size)));
 }

@@ -16,6 +16,7 @@ const std::string kResizedCrop = "resized-crop";
 Dataset open_folder(const std::string& path, Split split, const OpenOptions& options, const std::string& augment) {
     FolderOptions folder;
     folder.size = options.size;
+    folder.channels = options.channels;
     folder.seed = options.seed;
     std::vector<Transform> steps = parse_transforms(augment, {options.size, options.size, folder.channels});
     if (augment == kResizedCrop || augment.starts_with(kResizedCrop + ",") || augment.starts_with(kResizedCrop + ":")) {

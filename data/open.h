@@ -8,6 +8,7 @@ namespace lathe::data {
 
 struct OpenOptions {
     int64_t size = 64;             // folders: images are brought to size x size
+    int64_t channels = 3;          // folders: 3 colour, 1 grey
     int64_t count = 0;             // shapes: images; 0: the usual number
     uint64_t seed = 0;             // shapes: which ones; folders without splits: which images test
     std::string augment = "none";  // steps of augmentation as in "crop:4,flip", "usual" or "none"

@@ -13,10 +13,17 @@ std::string joined(const std::string& prefix, const std::string& name) {
     return prefix + "." + name;
 }
 
+// Where the texts part, only the last * has to take more of the text: what an earlier one took was the least it could.
 bool wildcard_match(const char* pattern, const char* text) {
-    if (*pattern == '*') return wildcard_match(pattern + 1, text) || (*text && wildcard_match(pattern, text + 1));
-    if (!*pattern || !*text) return *pattern == *text;
-    return *pattern == *text && wildcard_match(pattern + 1, text + 1);
+    const char *star = nullptr, *taken = nullptr;
+    while (*text) {
+        if (*pattern == '*') star = pattern++, taken = text;
+        else if (*pattern == *text) ++pattern, ++text;
+        else if (star) pattern = star + 1, text = ++taken;
+        else return false;
+    }
+    while (*pattern == '*') ++pattern;
+    return !*pattern;
 }
 
 bool name_matches(const std::string& pattern, const std::string& name) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
+#include "lathe/core/files/json.h"
 #include "lathe/core/files/safetensors.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
@@ -158,7 +159,7 @@ Progress load_checkpoint(const std::string& path, nn::Module& module, Ema* ema, 
     const auto entry = file.metadata.find(kTraining);
     check(entry != file.metadata.end(), "expected a checkpoint, got a file without the state of a training run");
     try {
-        const json training = json::parse(entry->second);
+        const json training = json::parse(checked_json(entry->second, kTraining));
         check_settings(training.at("settings").get<RunSettings>(), settings);
         Progress progress = read_progress(training.at("progress"));
         progress.epochs = read_history(file);

@@ -87,6 +87,8 @@ Schedule step_decay(const StepOptions& options) {
 Schedule multi_step(const MultiStepOptions& options) {
     check(!options.epochs.empty(), "schedule: expected the epochs at which the learning rate falls, got none");
     check_gamma(options.gamma);
+    for (size_t i = 0; i < options.epochs.size(); ++i)
+        check(options.epochs[i] > (i ? options.epochs[i - 1] : 0), "schedule: expected rising epochs of 1 or more, got ", options.epochs[i]);
     std::string text;
     for (int64_t epoch : options.epochs) text += detail::concat(text.empty() ? "multi-step:" : ",", epoch);
     return make(detail::concat(text, ":", options.gamma), options.warmup, [=](const Position& at) {

@@ -13,6 +13,7 @@
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
+#include "lathe/tools/json_line.h"
 
 namespace lathe::tools {
 
@@ -101,7 +102,7 @@ void compare(CompareOptions& o) {
                         {"peak_activation_bytes", row.peak_bytes}, {"seconds_batch_1", one}, {"seconds_batch_32", many}});
         if (row.accuracy >= 0) list.back()["accuracy"] = row.accuracy;
     }
-    if (o.json) std::printf("%s\n", list.dump().c_str());
+    if (o.json) std::printf("%s", json_line(list).c_str());
     else std::printf("%s%d thread%s; times are medians of %d runs, the models in turns\n", table.str().c_str(), threads(), threads() == 1 ? "" : "s", o.runs);
 }
 

@@ -21,6 +21,7 @@ data::Dataset DataOptions::open(data::Split split, const Shape& size, const nn::
     if (size.rank()) {
         check(!is_folder() || size[0] == size[1], "--input: expected a square size for a folder of images, got ", size);
         options.size = size[0];
+        options.channels = size[2];
     }
     const data::Dataset dataset = data::open(data, root, split, options);
     check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ", dataset.image_shape());

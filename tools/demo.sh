@@ -5,14 +5,13 @@ set -eu
 lathe=$1
 out=$2
 epochs=${3:-4}
-rm -rf "$out"
 run() {
     printf '\n$ lathe'
     printf ' %s' "$@"
     printf '\n'
     "$lathe" "$@"
 }
-run train --model resnet8 --data shapes --epochs "$epochs" --batch 64 --lr 0.1 --schedule one-cycle --out "$out"
+run train --model resnet8 --data shapes --epochs "$epochs" --batch 64 --lr 0.1 --schedule one-cycle --force --out "$out"
 run eval --model "$out/best.safetensors" --data shapes
 run profile --model "$out/best.safetensors"
 printf '\nThe trained model is %s/best.safetensors; its log is %s/log.csv.\n' "$out" "$out"

@@ -8,6 +8,7 @@
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
+#include "lathe/tools/json_line.h"
 #include "lathe/tools/model_options.h"
 #include "lathe/tools/progress.h"
 
@@ -28,7 +29,7 @@ void print_json(const optim::Evaluation& result, const data::Dataset& dataset) {
     nlohmann::ordered_json out{{"correct", result.correct}, {"total", result.total}, {"top1", result.top1()}, {"loss", result.loss}};
     for (size_t i = 0; i < result.classes.size(); ++i)
         out["classes"].push_back({{"name", dataset.classes()[i]}, {"correct", result.classes[i].correct}, {"total", result.classes[i].total}});
-    std::printf("%s\n", out.dump().c_str());
+    std::printf("%s", json_line(out).c_str());
 }
 
 void print_table(const optim::Evaluation& result, const data::Dataset& dataset) {

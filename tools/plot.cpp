@@ -10,6 +10,17 @@
 
 namespace lathe::tools {
 
+namespace {
+
+// A text of gnuplot that nothing in it ends.
+std::string literal(const std::string& text) {
+    std::string quoted = "'";
+    for (char c : text) quoted += c == '\'' ? "''" : std::string(1, c);
+    return quoted + "'";
+}
+
+}  // namespace
+
 std::string plot_quoted(const std::string& text) {
     std::string quoted = "\"";
     for (char c : text) {
@@ -36,7 +47,7 @@ std::string sensitivity_curves(const compress::Sensitivity& s) {
 bool plot_svg(const std::string& path, const std::string& commands, int width, int height) {
     const std::string script = path + ".gnuplot";
     write_file_atomically(script, format("set terminal svg size %d,%d font \"sans-serif,13\" background \"white\"\n", width, height) +
-                                      "set output '" + path + ".svg'\n" + commands);
+                                      "set output " + literal(path + ".svg") + "\n" + commands);
     const char* arguments[] = {"gnuplot", script.c_str(), nullptr};
     pid_t child = 0;
     if (posix_spawnp(&child, "gnuplot", nullptr, nullptr, const_cast<char**>(arguments), environ) != 0) return false;

@@ -10,6 +10,7 @@
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/json_line.h"
 
 namespace lathe::tools {
 
@@ -58,7 +59,7 @@ void predict(const PredictOptions& o) {
         }
         all.push_back({{"image", path}, {"predictions", found}});
     }
-    std::printf("%s", o.json ? (all.dump() + "\n").c_str() : table.str().c_str());
+    std::printf("%s", o.json ? json_line(all).c_str() : table.str().c_str());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "lathe/nn/run/profile.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/json_line.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
 
@@ -135,7 +136,7 @@ void profile(ProfileOptions& o) {
                                    {"peak_gflops", peak}, {"seconds", total.seconds}};
         if (o.backward) out["backward_seconds"] = total.backward_seconds;
         for (size_t i = 0; i < left.size(); ++i) out["layers"].push_back(json_of(result.layers[i], left[i], peak, o.backward));
-        std::printf("%s\n", out.dump().c_str());
+        std::printf("%s", json_line(out).c_str());
         return;
     }
     if (total_left.packed_bytes == size.total().dense_bytes) left.clear();  // nothing is masked

@@ -137,7 +137,7 @@ bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& trai
     fit.epochs = o.finetune;
     fit.workers = o.data.workers;
     fit.out = o.out.path;
-    fit.resume = o.out.resume && std::filesystem::exists(o.out / "last.safetensors");  // not if it was stopped before it trained
+    fit.resume = o.out.resumes_training();
     if (hook) fit.hooks = {hook};
     std::unique_ptr<nn::Model> teacher;
     if (o.distill > 0) {
@@ -178,7 +178,7 @@ void finish(const PruneOptions& o, nn::Model& model, const data::Dataset& train,
             compress::PruneHook* hook) {
     std::fflush(stdout);
     if (o.finetune > 0) {
-        if (!finetune(o, model, train, test, hook)) return say_stopped("lathe prune --out " + o.out.path + " --resume");
+        if (!finetune(o, model, train, test, hook)) return say_stopped("lathe prune --out " + shell_quoted(o.out.path) + " --resume");
         nn::load_weights(model, o.out / "best.safetensors");
     }
     const std::string file = o.out / "pruned.safetensors";
@@ -230,6 +230,8 @@ void prune(CLI::App& command, PruneOptions& o) {
     check(!o.model.empty() && !o.data.data.empty(), "prune: expected --model and --data");
     check((o.target_size > 0) + (o.target_macs > 0) + (o.target_latency > 0) <= 1,
           "prune: expected one target of --target-size, --target-macs and --target-latency, got more");
+    for (const char* name : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience"})
+        check(o.finetune > 0 || command.get_option(name)->count() == 0, "prune: ", name, " is for training; expected --finetune EPOCHS beside it");
     o.training.begin();
     o.when.kind = compress::prune_schedule_of(o.schedule);
 

@@ -89,7 +89,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     optim::FitOptions fit = o.training.fit;
     fit.workers = o.data.workers;
     fit.out = o.out.path;
-    fit.resume = o.out.resume;
+    fit.resume = o.out.resumes_training();
     if (o.norm_sparsity > 0) {
         const double smoothing = fit.label_smoothing;
         fit.loss = compress::with_batch_norm_sparsity(*model, o.norm_sparsity, [=](const Variable& output, const data::Batch& batch) {
@@ -98,7 +98,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     }
     const optim::History history = o.training.run(trainer, train, test, fit);
     if (history.end == optim::History::End::stopped) {
-        say_stopped("lathe train --out " + o.out.path + " --resume");
+        say_stopped("lathe train --out " + shell_quoted(o.out.path) + " --resume");
         return;
     }
     if (history.end == optim::History::End::early)
@@ -120,7 +120,7 @@ void add_train(CLI::App& app) {
     c.add_option("--width", o->width, "Multiplies every channel count")->check(PositiveNumber)->capture_default_str();
     c.add_option("--widths", o->widths, "Channel counts one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
     c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")->capture_default_str();
-    c.add_option("--dropout", o->dropout, "Probability; -1: the network's usual one")->capture_default_str();
+    c.add_option("--dropout", o->dropout, "Probability; -1: the network's usual one")->check(ProbabilityOrUsual)->capture_default_str();
     c.add_option("--freeze", o->freeze, "Do not train parameters of this name or below it; * stands for anything")->expected(1, 1000);
 
     o->data.add_to(c);

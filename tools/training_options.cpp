@@ -24,6 +24,25 @@ void on_signal(int signal) {
     std::signal(signal, SIG_DFL);
 }
 
+// While it lives, SIGINT, SIGTERM and SIGHUP stop the trainer. What was ignored stays so, as after nohup or `command &` in a script.
+class HandleSignals {
+public:
+    explicit HandleSignals(optim::Trainer& trainer) {
+        running = &trainer;
+        for (auto& [signal, before] : before_)
+            if ((before = std::signal(signal, on_signal)) == SIG_IGN) std::signal(signal, SIG_IGN);
+    }
+    ~HandleSignals() {
+        for (const auto& [signal, before] : before_) std::signal(signal, before);
+        running = nullptr;
+    }
+    HandleSignals(const HandleSignals&) = delete;
+    HandleSignals& operator=(const HandleSignals&) = delete;
+
+private:
+    std::pair<int, void (*)(int)> before_[3] = {{SIGINT, SIG_DFL}, {SIGTERM, SIG_DFL}, {SIGHUP, SIG_DFL}};
+};
+
 void print_epoch(const optim::EpochReport& e, int64_t epochs) {
     std::printf("epoch %*lld/%lld  loss %.4f  acc %5.2f%%  test loss %.4f  acc %5.2f%%  lr %.4g  %.0f img/s  data %.0f%%  %s\n",
                 epochs > 99 ? 3 : epochs > 9 ? 2 : 1, static_cast<long long>(e.epoch), static_cast<long long>(epochs),
@@ -41,7 +60,7 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr, const std::string& lr
     c.add_option("--lr", lr, format("Learning rate; 0: %g for sgd, %g for adam and adamw", usual_lr, usual_lr / 50))->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--momentum", momentum, "Of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_flag("--nesterov", nesterov, "Nesterov's momentum");
-    c.add_option("--weight-decay", weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")->capture_default_str();
+    c.add_option("--weight-decay", weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")->check(NonNegativeOrUsual)->capture_default_str();
     c.add_flag("--decay-all", decay_all, "Decay biases and norms, too");
     c.add_option(lr_schedule, schedule, "Learning rate: constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; +warmup:EPOCHS, +restart:EPOCHS behind it")->capture_default_str();
     c.add_option("--label-smoothing", fit.label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
@@ -90,16 +109,7 @@ optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset
         epoch = -1;
         print_epoch(report, fit.epochs);
     };
-    running = &trainer;
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
-    struct Restore {
-        ~Restore() {
-            running = nullptr;
-            std::signal(SIGINT, SIG_DFL);
-            std::signal(SIGTERM, SIG_DFL);
-        }
-    } restore;
+    const HandleSignals handle(trainer);
     return trainer.fit(train, test, fit);
 }
 

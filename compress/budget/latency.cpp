@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "lathe/core/files/file.h"
+#include "lathe/core/files/json.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
@@ -24,7 +24,7 @@ constexpr double kNanoseconds = 1e9;  // a second
 constexpr double kSparsities[] = {0.25, 0.5, 0.75, 0.9, 0.98};  // prepare_fastest looks at none below the first
 
 std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, double sparsity) {
-    std::ostringstream key;
+    TextStream key;
     key << kernels::name_of(kernels::active_isa());
     for (int64_t part : {g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.out_c, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
                          g.pad_top, g.pad_left, g.dilation_h, g.dilation_w, g.groups})
@@ -36,7 +36,7 @@ std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, d
 
 std::map<std::string, double> read_times(const std::string& file) {
     try {
-        std::map<std::string, double> times = nlohmann::json::parse(read_text_file(file));
+        std::map<std::string, double> times = nlohmann::json::parse(checked_json(read_text_file(file), file));
         if (std::all_of(times.begin(), times.end(), [](const auto& time) { return time.second > 0; })) return times;
     } catch (const nlohmann::json::exception&) {
     }

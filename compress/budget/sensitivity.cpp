@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <numeric>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "lathe/core/files/file.h"
+#include "lathe/core/files/json.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/text_table.h"
 #include "lathe/data/loader.h"
@@ -182,12 +184,12 @@ std::string Sensitivity::json() const {
         for (const Point& point : layer.points) points.push_back(to_json(point));
         out["layers"].push_back({{"name", layer.name}, {"weights", layer.weights}, {"points", points}});
     }
-    return out.dump(1) + "\n";
+    return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Sensitivity parse_sensitivity(const std::string& json) {
     try {
-        const Json in = Json::parse(json);
+        const auto in = Json::parse(checked_json(json, "sensitivity"));
         Sensitivity result{.dense = read_point(in.at("dense")), .layers = {}, .images = in.at("images").get<int64_t>(),
                            .data = in.at("data").get<std::string>()};
         for (const Json& layer : in.at("layers")) {
@@ -200,6 +202,21 @@ Sensitivity parse_sensitivity(const std::string& json) {
     }
 }
 
+namespace {
+
+// The scan in a file, when there is one of this key; a damaged file is about to be replaced.
+std::optional<Sensitivity> kept_scan(const std::string& path, const std::string& key) {
+    if (!std::filesystem::exists(path)) return {};
+    try {
+        const auto kept = Json::parse(checked_json(read_text_file(path), path));
+        if (kept.is_object() && kept.contains("key") && kept["key"] == key && kept.contains("scan")) return parse_sensitivity(kept["scan"].dump());
+    } catch (const Error&) {
+    }
+    return {};
+}
+
+}  // namespace
+
 Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, const ScanOptions& o) {
     check(!o.sparsities.empty(), "scan: expected at least one sparsity");
     for (double sparsity : o.sparsities) check(sparsity >= 0 && sparsity < 1, "scan: expected sparsities in [0, 1), got ", sparsity);
@@ -208,10 +225,7 @@ Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, c
     if (o.cache.empty()) return scan(module, images, o);
 
     const std::string key = fingerprint(module, images, o);
-    if (std::filesystem::exists(o.cache)) {
-        const Json kept = Json::parse(read_text_file(o.cache), nullptr, false);
-        if (kept.is_object() && kept.value("key", "") == key && kept.contains("scan")) return parse_sensitivity(kept["scan"].dump());
-    }
+    if (auto kept = kept_scan(o.cache, key)) return *std::move(kept);
     const Sensitivity result = scan(module, images, o);
     write_file_atomically(o.cache, Json{{"key", key}, {"scan", Json::parse(result.json())}}.dump(1) + "\n");
     return result;

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "lathe/core/error.h"
+#include "lathe/core/files/json.h"
 
 namespace lathe {
 
@@ -48,27 +48,6 @@ std::string quoted(const std::string& text) {
     constexpr size_t kShown = 80;
     const std::string shown = json(text.substr(0, kShown)).dump(-1, ' ', true, json::error_handler_t::replace);
     return text.size() <= kShown ? shown : shown + "...";
-}
-
-// JSON parsers keep the last of several equal keys, so two readers may see different tensors under one name; and text
-// that only nests deeper and deeper should not cost memory. Both are refused while parsing.
-json parse_json(const char* begin, const char* end, const std::string& name) {
-    std::set<std::string> keys[kMaxDepth];
-    try {
-        return json::parse(begin, end, [&](int depth, json::parse_event_t event, json& parsed) {
-            using Event = json::parse_event_t;
-            const bool opens = event == Event::object_start || event == Event::array_start;
-            check(!opens || depth < kMaxDepth, name, ": header: expected at most ", kMaxDepth, " nested levels, got more");
-            if (event == Event::object_start) keys[depth].clear();
-            if (event == Event::key) {
-                const auto& text = parsed.get_ref<const std::string&>();
-                check(keys[depth - 1].insert(text).second, name, ": header: duplicate key ", quoted(text));
-            }
-            return true;
-        });
-    } catch (const json::exception&) {
-        fail(name, ": header: expected JSON in UTF-8");
-    }
 }
 
 const StoredType* parse_type(const json& value, const std::string& where) {
@@ -177,7 +156,7 @@ TensorFile read(uint64_t size, const std::string& name, const ReadAt& read_at) {
     TensorFile file;
     std::vector<Entry> entries;
     const uint64_t data_start = kLengthBytes + length, data_bytes = size - data_start;
-    const json parsed = parse_json(header.data(), header.data() + header.size(), name);
+    const json parsed = json::parse(checked_json(header, name + ": header", kMaxDepth));
     for (const auto& [key, value] : parsed.items()) {
         if (key == kMetadata)
             file.metadata = parse_metadata(value, name);

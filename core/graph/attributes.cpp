@@ -1,6 +1,5 @@
 #include "lathe/core/graph/attributes.h"
 
-#include <sstream>
 
 #include "lathe/core/error.h"
 
@@ -36,7 +35,7 @@ const std::string& Attributes::text(std::string_view name) const { return get<st
 const std::vector<int64_t>& Attributes::integers(std::string_view name) const { return get<std::vector<int64_t>>(name); }
 
 std::string Attributes::str() const {
-    std::ostringstream out;
+    TextStream out;
     for (const auto& [name, attribute] : items_) {
         if (out.tellp() > 0) out << ' ';
         out << name << '=';

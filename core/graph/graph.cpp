@@ -2,7 +2,8 @@
 
 #include <atomic>
 #include <set>
-#include <sstream>
+
+#include "lathe/core/text.h"
 
 namespace lathe {
 
@@ -58,7 +59,7 @@ std::vector<std::string> Graph::names() const {
 }
 
 std::string Graph::str() const {
-    std::ostringstream out;
+    TextStream out;
     for (int i = 0; i < size(); ++i) {
         const GraphNode& node = (*this)[i];
         out << '%' << i << " = " << node.op << '(';

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "lathe/core/files/json.h"
+
 namespace lathe::nn {
 
 namespace {
@@ -165,7 +167,7 @@ TensorFile unpack(TensorFile file) {
     const auto entry = file.metadata.find(kPacked);
     if (entry == file.metadata.end()) return file;
     try {
-        const json packed = json::parse(entry->second);
+        const json packed = json::parse(checked_json(entry->second, kPacked));
         for (const auto& [name, how] : packed.items()) {
             const Tensor values = take(file, name + ".values"), index = take(file, name + ".index");
             const PathScope scope(name);

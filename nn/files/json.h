@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lathe/core/error.h"
+#include "lathe/core/files/json.h"
 
 // Reading JSON that may hold anything: errors name what they read and what was expected. Only for source files, so that users
 // of the library pay for no foreign header.
@@ -14,24 +15,7 @@ using nlohmann::json;
 constexpr int kDeepest = 32;  // levels of nesting; more would be an attack on the stack
 
 // Error: no JSON, or nested too deeply.
-inline json parse(const std::string& text, const std::string& what) {
-    int depth = 0;
-    bool quoted = false, escaped = false;
-    for (char c : text) {
-        if (quoted) {
-            if (escaped) escaped = false;
-            else if (c == '\\') escaped = true;
-            else if (c == '"') quoted = false;
-            continue;
-        }
-        if (c == '"') quoted = true;
-        if (c == '[' || c == '{') check(++depth <= kDeepest, what, ": expected JSON of at most ", kDeepest, " levels");
-        if (c == ']' || c == '}') --depth;
-    }
-    json value = json::parse(text, nullptr, false);
-    check(!value.is_discarded(), what, ": expected JSON");
-    return value;
-}
+inline json parse(const std::string& text, const std::string& what) { return json::parse(checked_json(text, what, kDeepest)); }
 
 inline const json& member(const json& object, const char* name, const std::string& what) {
     check(object.is_object() && object.contains(name), what, ": expected an object with '", name, "'");

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "lathe/data/open.h"
 #include "lathe/data/transforms.h"
 #include "lathe/tests/temporary_folder.h"
 #include "test_files.h"
@@ -52,7 +53,7 @@ TEST_CASE("image_folder: train/ and val/ are the splits, sorted folders the clas
                      {"val/bee/c.png", picture(40)}, {"README", "?"}});
     for (const std::string& path : both.paths) {
         const Dataset train = image_folder(path, Split::train, {.size = 8});
-        CHECK(train.describe() == "folder:" + path + " train: 3 images 8x8x3, 2 classes");
+        CHECK(train.describe() == "folder:" + path + " train: 3 images 8x8x3, 2 classes, 1 other file passed over (.txt 1)");
         CHECK(train.classes() == std::vector<std::string>{"ant", "bee"});
         CHECK(first_pixels(train) == std::vector<int>{30, 10, 20});
         CHECK(train.label(0) == 0);
@@ -67,22 +68,97 @@ TEST_CASE("image_folder: train/ and val/ are the splits, sorted folders the clas
 
 TEST_CASE("image_folder: without splits a share of each class is kept for testing, also below one common folder") {
     Files files;
-    for (int i = 0; i < 20; ++i) files.push_back({"pets/" + std::string(i < 10 ? "cat" : "dog") + "/deep/" + std::to_string(i) + ".png", picture(i)});
-    files.push_back({"pets/only/1.png", picture(99)});
+    for (int i = 0; i < 200; ++i) files.push_back({"pets/" + std::string(i < 100 ? "cat" : "dog") + "/deep/" + std::to_string(i) + ".png", picture(i)});
     const Both both(files);
+    std::vector<int> of_folder;
     for (const std::string& path : both.paths) {
         const auto train = first_pixels(image_folder(path, Split::train, {.test_share = 0.3}));
         const Dataset test = image_folder(path, Split::test, {.test_share = 0.3});
         const auto values = first_pixels(test);
-        CHECK(contains(test.describe(), "6 images 64x64x3, 3 classes, 30% of the images kept for testing"));
-        CHECK(train.size() == 15);
+        CHECK(contains(test.describe(), " images 64x64x3, 2 classes, 30% of the images kept for testing"));
         std::set<int> all(train.begin(), train.end());
         all.insert(values.begin(), values.end());
-        CHECK(all.size() == 21);
-        CHECK(std::count_if(values.begin(), values.end(), [](int v) { return v < 10; }) == 3);
+        CHECK(all.size() == 200);
+        CHECK(train.size() + values.size() == 200);
+        const auto cats = std::count_if(values.begin(), values.end(), [](int v) { return v < 100; });
+        CHECK(std::abs(static_cast<double>(cats) - 30) < 14);  // three standard deviations of a share that each image draws alone
+        CHECK(std::abs(static_cast<double>(values.size()) - 60) < 20);
         CHECK(first_pixels(image_folder(path, Split::test, {.test_share = 0.3})) == values);
         CHECK(first_pixels(image_folder(path, Split::test, {.test_share = 0.3, .seed = 1})) != values);
+        if (of_folder.empty()) of_folder = values;
+        CHECK(values == of_folder);
     }
+}
+
+TEST_CASE("image_folder: a test image stays one when the folder grows or loses images") {
+    Files files;
+    for (int i = 0; i < 120; ++i) files.push_back({std::string(i % 2 ? "cat/" : "dog/") + std::to_string(i) + ".png", picture(i)});
+    const auto tests_of = [](const Files& some) {
+        const Both both(some);
+        const std::vector<int> pixels = first_pixels(image_folder(both.paths[0], Split::test));
+        return std::set<int>(pixels.begin(), pixels.end());
+    };
+    const std::set<int> all = tests_of(files);
+    for (int64_t count : {20, 40, 90})
+        for (int value : tests_of({files.begin(), files.begin() + count})) CHECK(all.count(value) == 1);
+    files.push_back({"wasp/1.png", picture(201)}), files.push_back({"ant/1.png", picture(202)}), files.push_back({"ant/2.png", picture(203)});
+    std::set<int> more = tests_of(files);
+    for (int value : {201, 202, 203}) more.erase(value);
+    CHECK(more == all);
+}
+
+TEST_CASE("image_folder: splits are known by their usual names, in any case, and wrapped folders with whatever lies beside them") {
+    for (const auto& [train, test] : std::vector<std::pair<std::string, std::string>>{{"train", "val"}, {"Training", "VALIDATION"}, {"TRAIN", "valid"},
+                                                                                      {"train", "dev"}, {"training", "Testing"}, {"train", "test"}}) {
+        CAPTURE(test);
+        const Both both({{"set/README.md", "?"}, {"set/labels.csv", "?"}, {"set/" + train + "/ant/1.png", picture(1)}, {"set/" + train + "/bee/2.png", picture(2)},
+                         {"set/" + test + "/bee/3.png", picture(3)}, {"@eaDir/x/y.png", "?"}, {"__pycache__/a/b.png", "?"}, {"lost+found/", ""},
+                         {"set/@eaDir/1.png/thumb.jpg", "?"}, {".Trash/a/b.png", "?"}, {"set/" + train + "/__MACOSX/1.png", "?"}, {"Thumbs.db", "?"},
+                         {"set/" + train + "/ant/.1.png", "?"}});
+        for (const std::string& path : both.paths) {
+            CHECK(image_folder(path, Split::train).describe() == "folder:" + path + " train: 2 images 64x64x3, 2 classes");
+            CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{3});
+        }
+    }
+    // A class may be called "train".
+    Files vehicles;
+    for (int i = 0; i < 60; ++i) vehicles.push_back({std::string(i % 2 ? "bus/" : "train/") + std::to_string(i) + ".png", picture(i)});
+    CHECK(image_folder(Both(vehicles).paths[0], Split::train).classes() == std::vector<std::string>{"bus", "train"});
+    const Both three({{"train/a/1.png", picture(1)}, {"train/b/2.png", picture(2)}, {"val/a/3.png", picture(3)}, {"test/a/4.png", picture(4)}});
+    for (const std::string& path : three.paths) CHECK(contains(image_folder(path, Split::test).describe(), "1 image 64x64x3, 2 classes, test/ not used"));
+}
+
+TEST_CASE("image_folder: what was passed over is counted, and a single class said") {
+    const Both both({{"train/ant/1.jfif", encode_jpeg(plain_image(8, 8, {50, 50, 50}))}, {"train/ant/2.webp", "?"}, {"train/ant/3.WEBP", "?"},
+                     {"train/ant/4.tif", "?"}, {"train/ant/LICENSE", "?"}, {"val/ant/1.png", picture(1)}, {"stray.png", picture(1)}});
+    for (const std::string& path : both.paths) {
+        const Dataset train = image_folder(path, Split::train);
+        CHECK(contains(train.describe(), "1 image 64x64x3, 1 class, 1 in no class folder passed over, 4 other files passed over "
+                                         "(no suffix 1, .tif 1, .webp 2), a single class"));
+    }
+}
+
+TEST_CASE("image_folder: grey networks get grey images, and links are followed, but not in circles") {
+    Files files;
+    for (int i = 0; i < 40; ++i) files.push_back({std::string(i % 2 ? "a/" : "b/") + std::to_string(i) + ".png", encode_png(plain_image(9, 9, {255, 0, 0}))});
+    const Both both(files);
+    CHECK(image_folder(both.paths[0], Split::train, {.channels = 1}).batch({0}).x.shape() == Shape{1, 64, 64, 1});
+    CHECK(first_pixels(image_folder(both.paths[0], Split::train, {.channels = 1})).front() == 76);  // 0.299 red
+    const Dataset opened = open("folder:" + both.paths[1], "", Split::train, {.size = 32, .channels = 1});
+    CHECK(opened.image_shape() == Shape{32, 32, 1});
+    const int64_t before = image_folder(both.paths[0], Split::train).size();
+    std::filesystem::create_directory_symlink("..", both.paths[0] + "/a/up");
+    std::filesystem::create_symlink("nowhere.png", both.paths[0] + "/a/lost.png");
+    CHECK(image_folder(both.paths[0], Split::train).size() == before);
+    std::filesystem::create_directory_symlink("a", both.paths[0] + "/c");
+    CHECK(image_folder(both.paths[0], Split::train).classes().size() == 3);
+}
+
+TEST_CASE("image_folder: a small file that unpacks to very much is given up early") {
+    const TemporaryFolder folder;
+    write_file(folder / "zeros.tar.gz", tar_header("a/1.png", size_t{600} << 20, '0') + std::string(size_t{300} << 20, '\0'));
+    CHECK(std::filesystem::file_size(folder / "zeros.tar.gz") < 4 << 20);
+    CHECK(contains(error_of([&] { image_folder(folder / "zeros.tar.gz", Split::train); }), "zeros.tar.gz: expected at most "));
 }
 
 TEST_CASE("image_folder: what is wrong with a set is said") {
@@ -100,9 +176,16 @@ TEST_CASE("image_folder: what is wrong with a set is said") {
         CHECK(contains(error, "class folder bee holds no PNG, JPEG or BMP image"));
     for (const std::string& error : errors({{"train/ant/x.png", picture(1)}, {"val/wasp/x.png", picture(1)}}))
         CHECK(contains(error, "class folder val/wasp has no counterpart in train/"));
+    for (const std::string& error : errors({{"train/ant/x.png", picture(1)}, {"extra/wasp/x.png", picture(1)}}))
+        CHECK(contains(error, "expected val/ or test/ beside train/, got other folders"));
+    for (const std::string& error : errors({{"val/ant/x.png", picture(1)}, {"test/wasp/x.png", picture(1)}}))
+        CHECK(contains(error, "expected train/ beside val/, found none"));
+    for (const std::string& error : errors({{"train/ant/x.png", picture(1)}, {"val/ant/x.png", picture(1)}, {"dev/ant/x.png", picture(1)}}))
+        CHECK(contains(error, "expected one folder of a kind, got dev/ and val/"));
+    for (const std::string& error : errors({{"ant/x.png", picture(1)}, {"bee/y.png", picture(1)}})) CHECK(contains(error, "for testing, chosen by their names"));
     for (const std::string& error : errors({{"x.png", picture(1)}}))
         CHECK(contains(error, "expected a folder of images for each class, found none"));
-    for (const std::string& error : errors({{"ant/a.png", picture(1)}, {"ant/b.png", picture(1).substr(0, 60)}, {"bee/c.png", "text"}}))
+    for (const std::string& error : errors({{"train/ant/a.png", picture(1)}, {"train/ant/b.png", picture(1).substr(0, 60)}, {"train/bee/c.png", "text"}, {"val/bee/d.png", picture(1)}}))
         CHECK(contains(error, ".png: "));
     CHECK(contains(error_of([] { image_folder("/nowhere/at/all", Split::train); }), "/nowhere/at/all: cannot be read"));
     const TemporaryFolder folder;

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "lathe/data/exif.h"
 #include "test_files.h"
 
 using namespace lathe;
@@ -61,12 +62,12 @@ TEST_CASE("parse_image: files that are no image, or claim too much") {
     CHECK(contains(error_for("hello, world, this is text"), "f: expected a PNG, JPEG or BMP image"));
     std::string png = encode_png(gradient(8, 8));
     for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x17\x70");
-    CHECK(contains(error_for(png), "f: expected an image of 1 to 33554432 pixels, got 6000x6000"));
-    for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x07\x70");
-    CHECK(contains(error_for(png), "f: the image is truncated (1904x1904 pixels in "));
+    CHECK(contains(error_for(with_png_checksums(png)), "f: the image is truncated (6000x6000 pixels in "));
+    for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x3a\x98");
+    CHECK(contains(error_for(with_png_checksums(png)), "f: expected an image of 1 to 134217728 pixels, got 15000x15000"));
     png = encode_png(gradient(8, 8));
     png[41] = 0x07;  // no deflate stream
-    CHECK(contains(error_for(png), "f: the image is damaged"));
+    CHECK(contains(error_for(with_png_checksums(png)), "f: the image is damaged (bad "));
     std::string jpeg = encode_jpeg(gradient(8, 8)), scans = jpeg;
     for (int i = 0; i < 300; ++i) scans.insert(scans.size() - 2, std::string("\xff\xda\0\2", 4));
     CHECK(contains(error_for(scans), "f: expected a JPEG of at most 200 scans"));
@@ -74,11 +75,52 @@ TEST_CASE("parse_image: files that are no image, or claim too much") {
     CHECK(contains(error_for(jpeg), "f: the image is damaged (a Huffman table of "));
     CHECK(contains(error_of([] { read_image("/nowhere/x.png"); }), "/nowhere/x.png"));
     CHECK(has_image_suffix("a/B.JPeG"));
+    CHECK(has_image_suffix("a/b.jfif"));
     CHECK_FALSE(has_image_suffix("a/b.gif"));
 }
 
 TEST_CASE("parse_image: a few bytes that unpack to much more than the image are refused") {
     std::string png = encode_png(plain_image(800, 800, {0, 0, 0}));  // 2 MB of zeros in a small file
     for (size_t at : {size_t{16}, size_t{20}}) png.replace(at, 4, std::string("\0\0\0\1", 4));  // that claims 1x1
-    CHECK(contains(error_for(png), "f: the image is damaged"));
+    CHECK(contains(error_for(with_png_checksums(png)), "f: the image is damaged (outofmem)"));
+}
+
+TEST_CASE("parse_image: a flipped bit anywhere in a PNG is seen") {
+    const std::string png = encode_png(gradient(9, 7));
+    for (size_t i = 0; i < 8 * png.size(); ++i) {
+        std::string flipped = png;
+        flipped[i / 8] = static_cast<char>(flipped[i / 8] ^ (1 << i % 8));
+        CHECK(contains(error_for(flipped), "f: "));
+    }
+}
+
+TEST_CASE("parse_image: pictures taken with a turned camera are turned upright, from all eight sides") {
+    const std::vector<std::string> seen{"abc/def", "cba/fed", "fed/cba", "def/abc", "ad/be/cf", "da/eb/fc", "fc/eb/da", "cf/be/ad"};
+    Image stored = blank_image(2, 3, 1);
+    for (size_t i = 0; i < 6; ++i) stored.pixels[i] = static_cast<uint8_t>('a' + i);
+    const std::string png = encode_png(stored), jpeg = encode_jpeg(gradient(16, 24));
+    for (int orientation = 1; orientation <= 8; ++orientation)
+        for (bool little : {true, false}) {
+            CAPTURE(orientation);
+            const std::string exif = exif_block(orientation, little);
+            const Image image = decode(png.substr(0, 33) + png_chunk("eXIf", exif) + png.substr(33), 1);
+            std::string rows;
+            for (int64_t y = 0; y < image.height; ++y)
+                rows += (y ? "/" : "") + std::string(image.at(y, 0), image.at(y, 0) + image.width);
+            CHECK(rows == seen[static_cast<size_t>(orientation - 1)]);
+
+            const size_t size = exif.size() + 8;
+            const std::string segment = std::string("\xff\xe1") + static_cast<char>(size >> 8) + static_cast<char>(size) + std::string("Exif\0\0", 6) + exif;
+            CHECK(decode("\xff\xd8" + segment + jpeg.substr(2)).pixels == upright(decode(jpeg), orientation).pixels);
+        }
+    CHECK(exif_orientation(bytes_of("")) == 1);
+    CHECK(exif_orientation(bytes_of(exif_block(9, true))) == 1);
+    CHECK(exif_orientation(bytes_of(exif_block(0, false))) == 1);
+    for (size_t cut = 0; cut < 34; ++cut) CHECK(exif_orientation(bytes_of(exif_block(6, true).substr(0, cut))) >= 1);
+    CHECK(exif_orientation(bytes_of("II*\0\xff\xff\xff\xff")) == 1);  // a directory beyond the end
+}
+
+TEST_CASE("parse_image: the photographs of today's cameras") {
+    CHECK(decode(encode_bmp(plain_image(8000, 4200, {10, 20, 30})), 1).shape() == Shape{8000, 4200, 1});
+    CHECK(contains(error_for(encode_png(plain_image(8000, 4200, {10}))), "f: expected a photograph of so many pixels (4200x8000) to have more than "));
 }

@@ -49,6 +49,40 @@ std::string encode_jpeg(const data::Image& image) {
     return out;
 }
 
+namespace {
+
+std::string number_of(uint32_t value, bool little_endian = false, int bytes = 4) {
+    std::string text;
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> 8 * (little_endian ? i : bytes - 1 - i));
+    return text;
+}
+
+}  // namespace
+
+std::string png_chunk(const std::string& type, const std::string& contents) {
+    const std::string summed = type + contents;
+    const auto sum = crc32(0, reinterpret_cast<const Bytef*>(summed.data()), static_cast<uInt>(summed.size()));
+    return number_of(static_cast<uint32_t>(contents.size())) + summed + number_of(static_cast<uint32_t>(sum));
+}
+
+std::string with_png_checksums(std::string png) {
+    for (size_t at = 8; at + 12 <= png.size();) {
+        size_t size = 0;
+        for (size_t i = 0; i < 4; ++i) size = size << 8 | static_cast<unsigned char>(png[at + i]);
+        if (size > png.size() - at - 12) break;
+        png.replace(at, size + 12, png_chunk(png.substr(at + 4, 4), png.substr(at + 8, size)));
+        at += size + 12;
+    }
+    return png;
+}
+
+std::string exif_block(int orientation, bool little_endian) {
+    const auto word = [&](uint32_t value) { return number_of(value, little_endian, 2); };
+    const auto number = [&](uint32_t value) { return number_of(value, little_endian); };
+    return (little_endian ? "II" : "MM") + word(42) + number(8) + word(2) + word(0x0100) + word(4) + number(1) + number(7) +
+           word(0x0112) + word(3) + number(1) + word(static_cast<uint32_t>(orientation)) + word(0) + number(0);
+}
+
 data::Image plain_image(int64_t height, int64_t width, std::vector<uint8_t> color) {
     data::Image image = data::blank_image(height, width, static_cast<int64_t>(color.size()));
     for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = color[i % color.size()];

@@ -15,6 +15,9 @@ void write_file(const std::string& path, const std::string& contents);
 std::string encode_png(const data::Image& image);
 std::string encode_bmp(const data::Image& image);
 std::string encode_jpeg(const data::Image& image);
+std::string png_chunk(const std::string& type, const std::string& contents);
+std::string with_png_checksums(std::string png);  // the right ones in every chunk
+std::string exif_block(int orientation, bool little_endian);
 data::Image plain_image(int64_t height, int64_t width, std::vector<uint8_t> color);  // one color all over
 
 // A ustar archive of (path, contents); a path that ends in '/' is a folder.

@@ -30,6 +30,13 @@ void check_entries(Bytes bytes) {
         if (entry.offset > bytes.size() || entry.size > bytes.size() - entry.offset) abort();
 }
 
+// A link to a/1.png.
+std::string link(char type) {
+    std::string header = testing::tar_header("b", 0, type);
+    header.replace(157, 7, "a/1.png");
+    return with_checksums(header);
+}
+
 }  // namespace
 
 std::vector<std::string> seeds() {
@@ -38,6 +45,7 @@ std::vector<std::string> seeds() {
     padded.resize(512);
     return {testing::tar_of({{"a/", ""}, {"a/1.png", "one"}}),
             testing::tar_header("pax", record.size(), 'x') + padded + testing::tar_of({{"short", "1"}}),
+            testing::tar_of({{"a/1.png", "one"}}).substr(0, 1024) + link('1') + link('2') + std::string(1024, '\0'),
             testing::tar_header("@LongLink", record.size(), 'L') + padded + testing::tar_of({{"short", "1"}})};
 }
 

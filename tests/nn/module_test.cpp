@@ -38,6 +38,12 @@ TEST_CASE("freezing by pattern") {
     CHECK(trainable() == 59 - 18 - 12);
     CHECK(model->freeze("*", false) == 59);
     CHECK(model->freeze("conv1.weight") == 1);
+    CHECK(model->freeze("*2*.bn2.b*s") == 5);
+    CHECK(model->freeze("layer*.0.*conv1") == 3);
+    CHECK(message_of([&] { model->freeze(std::string(5000, '*') + "x"); }).ends_with("x'"));  // at once: no matching tries all ways
+    std::string every;
+    for (int i = 0; i < 2000; ++i) every += "*e";
+    CHECK(message_of([&] { model->freeze(every); }).starts_with("freeze: no parameter matches '*e*e"));
     CHECK(message_of([&] { model->freeze("conv1.weihgt"); }) ==
           "freeze: no parameter matches 'conv1.weihgt'; did you mean 'conv1.weight'?");
 

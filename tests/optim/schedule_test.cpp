@@ -59,7 +59,8 @@ TEST_CASE("a misspelt schedule is refused") {
                       "schedule: expected constant, step, multi-step, cosine or one-cycle, got 'cosin'; did you mean 'cosine'?");
     CHECK_THROWS_WITH(optim::parse_schedule("step:x"), "schedule 'step:x': expected a whole number, got 'x'");
     CHECK_THROWS_WITH(optim::parse_schedule("cosine:0.1:3"), "schedule 'cosine:0.1:3': expected at most 1 numbers after cosine, got 2");
-    for (const std::string text : {"", "step:0", "step:30:nan", "step:30:-1", "step:", "step:3.5", "multi-step", "multi-step:", "multi-step:1,,2",
+    for (const std::string text : {"", "step:0", "step:30:nan", "step:30:-1", "step:", "step:3.5", "multi-step", "multi-step:", "multi-step:1,,2", "multi-step:-5", "multi-step:0,3",
+                                   "multi-step:5,3", "multi-step:4,4",
                                    "cosine:2", "cosine:nan", "one-cycle:1", "constant:1", "cosine+", "cosine+warmup", "cosine+warmup:-1",
                                    "cosine+warmup:1e300", "cosine+warmup:1+warmup:2", "cosine +warmup:1"}) {
         CAPTURE(text);

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -20,6 +21,7 @@
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/optim/toy.h"
+#include "lathe/tests/german_locale.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
@@ -153,6 +155,21 @@ TEST_CASE("trainer: stopped anywhere and resumed, it ends with the same bits") {
         CHECK(trainer.fit(training_set(), stripes(30, 2), options).end == optim::History::End::stopped);
         check_resumed(folder);
     }
+}
+
+TEST_CASE("trainer: a run goes on in another locale, and its log is read by machines") {
+    const TemporaryFolder folder;
+    auto net = toy_net();
+    auto trainer = make_trainer(*net);
+    auto options = everything(folder.path);
+    options.on_epoch = [&](const optim::EpochReport&) { trainer.request_stop(); };
+    {
+        const GermanLocale german;
+        CHECK(trainer.fit(training_set(), stripes(30, 2), options).end == optim::History::End::stopped);
+    }
+    const std::string log = read_text_file(folder / "log.csv"), row = log.substr(log.find('\n'));
+    CHECK(std::count(row.begin(), row.end(), ',') == std::count(log.begin(), log.begin() + static_cast<long>(log.find('\n')), ','));
+    check_resumed(folder);
 }
 
 TEST_CASE("trainer: killed at any moment, it resumes from the last good checkpoint") {

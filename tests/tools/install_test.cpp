@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 namespace fs = std::filesystem;
@@ -36,22 +37,41 @@ int shell(const std::string& command) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000;
 }
 
+// A sanitized library is not what users link.
+bool is_release() {
+    const char* variant = std::getenv("LATHE_BIN");
+    return !variant || std::string(variant) == "build/lathe";
+}
+
+struct Root {
+    fs::path path = fs::temp_directory_path() / ("lathe-install-" + std::to_string(getpid()));
+    Root() { fs::create_directories(path); }
+    ~Root() { fs::remove_all(path); }
+    std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+// Everything below a folder.
+std::set<std::string> tree(const fs::path& folder) {
+    std::set<std::string> paths;
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) paths.insert(entry.path().string());
+    return paths;
+}
+
 }  // namespace
 
-TEST_CASE("the program in the README builds against an installed library with the README's command, and trains") {
-    const char* variant = std::getenv("LATHE_BIN");
-    if (variant && std::string(variant) != "build/lathe") return;  // a sanitized library is not what users link
-    const fs::path root = fs::temp_directory_path() / ("lathe-install-" + std::to_string(getpid()));
-    fs::create_directories(root);
-    const std::string at = root.string(), readme = text_of("README.md");
-    CHECK(shell("make -s install PREFIX=/usr DESTDIR=" + at + " >" + at + "/log 2>&1") == 0);
+TEST_CASE("the program in the README builds against an installed library with the README's commands, without a warning, and trains") {
+    if (!is_release()) return;
+    const Root root;
+    const std::string readme = text_of("README.md"), prefix = root / "usr/local";
+    REQUIRE(command_of(readme, "sudo make install") == "sudo make install PREFIX=/usr/local");
+    CHECK(shell("make -s install PREFIX=" + prefix + " >" + (root / "log") + " 2>&1") == 0);
 
     const std::string program = program_of(readme);
     CHECK(std::count(program.begin(), program.end(), '\n') <= 25);
     std::ofstream(root / "train.cpp") << program;
-    const std::string environment = "cd " + at + " && export PKG_CONFIG_PATH=" + at + "/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=" + at +
-                                    " LD_LIBRARY_PATH=" + at + "/usr/lib && ";
-    const int built = shell(environment + command_of(readme, "c++ ") + " >log 2>&1");
+    const std::string environment = "unset LD_LIBRARY_PATH; cd " + root.path.string() + " && export PKG_CONFIG_PATH=" + prefix + "/lib/pkgconfig && ";
+    const std::string warnings = " -Wall -Wextra -Wshadow -Wsign-conversion -Wconversion -Wpedantic -Werror";
+    const int built = shell(environment + command_of(readme, "c++ ") + warnings + " >log 2>&1");
     INFO(text_of(root / "log"));
     CHECK(built == 0);
     CHECK(shell(environment + "./train >out 2>&1") == 0);
@@ -59,5 +79,41 @@ TEST_CASE("the program in the README builds against an installed library with th
     INFO(out);
     CHECK(out.find("test accuracy of the saved model") != std::string::npos);
     CHECK(fs::exists(root / "shapes.safetensors"));
-    fs::remove_all(root);
+}
+
+TEST_CASE("install and uninstall touch their own files only, and say before anything is written what they cannot do") {
+    if (!is_release()) return;
+    const Root root;
+    const std::string destination = root / "my root's", at = " \"DESTDIR=" + destination + "\" ", log = " >" + (root / "log") + " 2>&1";
+    for (const char* mine : {"lib/liblathe.mine", "include/lathe/mine.h", "include/lathe/core/mine.h", "bin/other"}) {
+        const fs::path path = destination + "/opt/x/" + mine;
+        fs::create_directories(path.parent_path());
+        std::ofstream(path) << "mine";
+    }
+    fs::create_directories(root / "My/Programs");
+    const std::set<std::string> before = tree(root.path);
+    const int installed = shell("make -s install" + at + "PREFIX=/opt/x" + log);
+    INFO(text_of(root / "log"));
+    CHECK(installed == 0);
+    CHECK(fs::exists(destination + "/opt/x/include/lathe/lathe.h"));
+    CHECK(text_of(destination + "/opt/x/lib/pkgconfig/lathe.pc").starts_with("prefix=/opt/x\n"));
+    CHECK(shell("make -s uninstall" + at + "PREFIX=/opt/x" + log) == 0);
+    std::set<std::string> after = tree(root.path);
+    after.erase(root / "log");
+    after.erase(destination + "/opt/x/lib/pkgconfig");
+    CHECK(after == before);
+
+    for (const std::string& prefix : {root / "My Programs", root / "a;touch b", std::string("relative"), root / "it's", root / "a$b"}) {
+        CAPTURE(prefix);
+        std::string quoted = "'PREFIX=";
+        for (char c : prefix) quoted += c == '\'' ? "'\\''" : c == '$' ? "$$" : std::string(1, c);
+        for (const char* target : {"install ", "uninstall "}) {
+            CHECK(shell("make -s " + (target + quoted) + "'" + log) == 2);
+            CHECK(text_of(root / "log").find("PREFIX: expected an absolute path without spaces") != std::string::npos);
+        }
+    }
+    after = tree(root.path);
+    after.erase(root / "log");
+    after.erase(destination + "/opt/x/lib/pkgconfig");
+    CHECK(after == before);
 }

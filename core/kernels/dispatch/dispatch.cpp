@@ -1,5 +1,6 @@
 #include "lathe/core/kernels/dispatch/dispatch.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -20,13 +21,10 @@ namespace {
 constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon};
 
 Isa choose() {
-    if (const char* wanted = std::getenv("LATHE_CPU"); wanted && *wanted) {
-        for (Isa isa : kAll)
-            if (wanted == std::string(name_of(isa))) {
-                check(supported(isa), "LATHE_CPU: this machine cannot run '", wanted, "'");
-                return isa;
-            }
-        fail("LATHE_CPU: expected baseline, avx2, avx512 or neon, got '", wanted, "'");
+    try {
+        if (const auto requested = requested_isa()) return *requested;
+    } catch (const Error& wrong) {  // no reason to end somebody's program in its first kernel
+        std::fprintf(stderr, "lathe: %s; taking the best that this machine runs\n", wrong.what());
     }
     Isa best = Isa::baseline;
     for (Isa isa : kAll)
@@ -57,6 +55,17 @@ const char* name_of(Isa isa) {
         case Isa::neon: return "neon";
     }
     return "?";
+}
+
+std::optional<Isa> requested_isa() {
+    const char* wanted = std::getenv("LATHE_CPU");
+    if (!wanted || !*wanted) return {};
+    for (Isa isa : kAll)
+        if (wanted == std::string(name_of(isa))) {
+            check(supported(isa), "LATHE_CPU: this machine cannot run '", wanted, "'");
+            return isa;
+        }
+    fail("LATHE_CPU: expected baseline, avx2, avx512 or neon, got '", wanted, "'");
 }
 
 bool supported(Isa isa) {

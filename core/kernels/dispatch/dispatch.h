@@ -1,4 +1,6 @@
 #pragma once
+#include <optional>
+
 #include "lathe/core/kernels/dispatch/activation_table.h"
 #include "lathe/core/kernels/dispatch/batch_norm_table.h"
 #include "lathe/core/kernels/dispatch/depthwise_table.h"
@@ -31,8 +33,10 @@ struct Table {
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.
 const Table& table(Isa isa);
 
-// What runs: the best supported set, or the one that the environment variable LATHE_CPU names (baseline, avx2, avx512,
-// neon), chosen once. Error: LATHE_CPU names an unknown or unsupported set.
+// The set that the environment variable LATHE_CPU names (baseline, avx2, avx512, neon). Error: unknown or not supported.
+std::optional<Isa> requested_isa();
+
+// What runs, chosen once: the requested set, else the best supported one; a wrong request is said on standard error.
 Isa active_isa();
 const Table& table();
 

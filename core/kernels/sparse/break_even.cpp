@@ -19,6 +19,7 @@ std::string wanted() {
 
 BreakEven parse_row(const std::string& line, const BreakEven& expected, const std::string& where) {
     std::istringstream in(line);
+    in.imbue(std::locale::classic());
     BreakEven row;
     in >> row.dense >> row.channels;
     check(in && row.dense == expected.dense && row.channels == expected.channels, where, ": expected '", expected.dense, " ",
@@ -72,6 +73,7 @@ BreakEvenTable read_break_even(const std::string& path, Isa isa) {
     const std::string text = read_text_file(path), remedy = " (`lathe tune` writes it anew)";
     check(text.ends_with('\n'), path, ": expected whole lines, got a file cut short", remedy);
     std::istringstream in(text);
+    in.imbue(std::locale::classic());
     std::string line;
     std::getline(in, line);
     check(line == header(isa), path, ": expected '", header(isa), "', got '", line, "'", remedy);
@@ -86,7 +88,7 @@ BreakEvenTable read_break_even(const std::string& path, Isa isa) {
 }
 
 void write_break_even(const std::string& path, Isa isa, const BreakEvenTable& table) {
-    std::ostringstream out;
+    TextStream out;
     out << header(isa) << '\n';
     for (const BreakEven& row : table.rows) {
         out << row.dense << ' ' << row.channels;

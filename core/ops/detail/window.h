@@ -9,7 +9,7 @@ struct Padding {
     Padding() = default;
     Padding(int64_t all) : top(all), bottom(all), left(all), right(all) {}
     Padding(int64_t vertical, int64_t horizontal) : top(vertical), bottom(vertical), left(horizontal), right(horizontal) {}
-    Padding(int64_t top, int64_t bottom, int64_t left, int64_t right) : top(top), bottom(bottom), left(left), right(right) {}
+    Padding(int64_t above, int64_t below, int64_t before, int64_t after) : top(above), bottom(below), left(before), right(after) {}
 };
 
 // A pair of numbers for height and width; one number sets both.
@@ -17,7 +17,7 @@ struct Pair {
     int64_t h = 1, w = 1;
     Pair() = default;
     Pair(int64_t both) : h(both), w(both) {}
-    Pair(int64_t h, int64_t w) : h(h), w(w) {}
+    Pair(int64_t height, int64_t width) : h(height), w(width) {}
 };
 
 }  // namespace lathe::ops

@@ -1,11 +1,13 @@
 #include "lathe/core/files/safetensors.h"
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 
 #include <doctest/doctest.h>
 
 #include "lathe/core/random.h"
+#include "lathe/tests/german_locale.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
@@ -83,6 +85,26 @@ TEST_CASE("safetensors: the bytes of a file are exactly those of the format") {
     empty.resize(64 - 8, ' ');
     CHECK(read_text_file(folder / "x") == with_length(empty));
     CHECK(read_safetensors(folder / "x").tensors.empty());
+}
+
+TEST_CASE("safetensors: the same bytes in every locale") {
+    const TemporaryFolder folder;
+    TensorFile file = example();
+    file.tensors["large"] = Tensor::zeros({1234});  // offsets of four digits
+    write_safetensors(folder / "here", file);
+    const GermanLocale german;
+    write_safetensors(folder / "there", file);
+    CHECK(read_text_file(folder / "there") == read_text_file(folder / "here"));
+    CHECK(same(read_safetensors(folder / "there").tensors.at("f64"), file.tensors.at("f64")));
+}
+
+TEST_CASE("safetensors: a file of very many tensors takes no longer than its size") {
+    std::string header = "{";
+    for (int i = 0; i < 100000; ++i)
+        header += (i ? "," : "") + std::string("\"t") + std::to_string(i) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(parse(with_length(header + "}")).tensors.size() == 100000);
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));  // a second or so; quadratic it takes minutes
 }
 
 TEST_CASE("safetensors: what cannot be written is refused and leaves no file") {

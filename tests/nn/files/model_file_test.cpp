@@ -201,7 +201,7 @@ TEST_CASE("files with wrong claims are refused in one line") {
         return message_of([&] { from_file(changed, "m"); });
     };
     CHECK(failure("lathe.version", "1") == "m: expected a model of version 2, got '1'");
-    CHECK(failure("lathe.options", "{") == "m: lathe.options: expected JSON");
+    CHECK(failure("lathe.options", "{") == "m: lathe.options: expected JSON in UTF-8");
     CHECK(failure("lathe.options", "[]") == "m: lathe.options: expected an object with 'classes'");
     const std::string rest = R"(,"width":1.0,"widths":[],"input":[28,28,1],"dropout":0.0})";
     CHECK(failure("lathe.options", R"({"classes":10)" + rest) == "no error");
@@ -211,7 +211,7 @@ TEST_CASE("files with wrong claims are refused in one line") {
           "m: lathe.graph: expected one input [1, 27, 28, 1], got [1, 28, 28, 1]");
     CHECK(failure("lathe.options", R"({"classes":10,"width":1,"widths":[],"input":[1,2,3,4,5,6,7],"dropout":0})")
               .starts_with("m: shape: expected at most"));
-    CHECK(failure("lathe.graph", "{") == "m: graph: expected JSON");
+    CHECK(failure("lathe.graph", "{") == "m: graph: expected JSON in UTF-8");
     CHECK(failure("lathe.graph", "{}") == "m: graph: expected an object with 'nodes'");
     const auto changed = [&](const std::string& from, const std::string& to) {
         std::string graph = file.metadata.at("lathe.graph");

@@ -117,7 +117,7 @@ TEST_CASE("blocks, flattened images, plain ops with attributes") {
 }
 
 TEST_CASE("a description that does not hold is refused with the layer and the reason") {
-    CHECK(refused("{", "") == "net: description: expected JSON");
+    CHECK(refused("{", "") == "net: description: expected JSON in UTF-8");
     CHECK(refused("\"input\"", "\"inputs\"") == "net: no member is called 'inputs'; did you mean 'input'?");
     CHECK(refused("conv2d", "conv3d") == "net.conv1: no op is called 'conv3d'; did you mean 'conv2d'?");
     CHECK(refused("\"out\": 16, \"kernel\": 3, \"padding\": 1}", "\"kernel\": 3}") == "net.conv1: expected the option 'out'");
@@ -134,5 +134,5 @@ TEST_CASE("a description that does not hold is refused with the layer and the re
     CHECK(message_of([] { model_from_description(kText, "net", {.width = 2}); }) ==
           "net: expected a described network to say its own widths and dropout, got options for them");
     CHECK(message_of([] { model_from_description(std::string(100000, '['), "net"); }) ==
-          "net: description: expected JSON of at most 32 levels");
+          "net: description: expected at most 32 nested levels, got more");
 }

@@ -8,6 +8,7 @@
 #include "lathe/core/kernels/sparse/break_even.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/parallel.h"
+#include "lathe/tests/german_locale.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
@@ -54,6 +55,15 @@ TEST_CASE("a table of break-even sparsities survives its file") {
     }
     CHECK_THROWS_WITH_AS(sparse::read_break_even(path, Isa::neon),
                          (path + ": expected 'lathe break-even 1 neon', got 'lathe break-even 1 avx2' (`lathe tune` writes it anew)").c_str(), Error);
+}
+
+TEST_CASE("a table of break-even sparsities is the same in every locale") {
+    const TemporaryFolder folder;
+    sparse::write_break_even(folder / "here", Isa::baseline, sparse::shipped_break_even());
+    const GermanLocale german;
+    sparse::write_break_even(folder / "there", Isa::baseline, sparse::shipped_break_even());
+    CHECK(read_text_file(folder / "there") == read_text_file(folder / "here"));
+    CHECK(sparse::read_break_even(folder / "there", Isa::baseline).rows[0].sparsity == sparse::shipped_break_even().rows[0].sparsity);
 }
 
 TEST_CASE("damaged tables of break-even sparsities are errors that name the file") {

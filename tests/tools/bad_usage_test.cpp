@@ -1,0 +1,264 @@
+#include "command.h"
+
+#include <map>
+#include <regex>
+
+using namespace testing;
+
+namespace {
+
+// A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE, SCAN, EVAL, PROFILE,
+// COMPARE, PREDICT and TUNE stand for a good line of the command, OUT for a folder that is not there, MODEL and IMAGE for good files, TEXT
+// for a file that is none, SET for a folder of images, NONE for a path where nothing is.
+struct Row {
+    std::string line;
+    int code;
+    std::string words;
+};
+
+const std::vector<Row> kRows = {
+    // The command.
+    {"", 2, "A subcommand is required"},
+    {"trian", 2, "unknown command 'trian'; did you mean 'train'?"},
+    {"''", 2, "unknown command ''"},
+    {"--version", 2, "A subcommand is required"},
+    {"info extra", 2, "extra"},
+    {"info --json", 2, "--json"},
+    {"train", 2, "--out is required"},
+    {"TRAIN --frobnicate 3", 2, "--frobnicate"},
+    {"TRAIN stray", 2, "stray"},
+    {"TRAIN --epoch 3", 2, "--epoch"},
+    {"TRAIN --epochs", 2, "--epochs"},
+    {"TRAIN --epochs 2 --epochs 3", 2, "--epochs"},
+    {"train --model lenet5 --data shapes --out ''", 2, "--out: expected a word, got an empty one"},
+    {"TRAIN --force --resume", 2, "--force"},
+    // Numbers; those of a wrong form are tried on every option below.
+    {"TRAIN --epochs 0", 2, "--epochs: expected a number above 0, got 0"},
+    {"TRAIN --epochs -3", 2, "--epochs: expected a number above 0, got -3"},
+    {"TRAIN --epochs 2.5", 2, "--epochs: expected a whole number up to 1000000000000, got 2.5"},
+    {"TRAIN --epochs 9223372036854775807", 2, "--epochs: expected a whole number up to 1000000000000"},
+    {"TRAIN --batch 9223372036854775807", 2, "--batch: expected a whole number up to"},
+    {"TRAIN --batch 0", 2, "--batch"},
+    {"TRAIN --limit -1", 2, "--limit"},
+    {"TRAIN --seed -1", 2, "--seed: expected a whole number from 0 to 2^64-1, got -1"},
+    {"TRAIN --seed 18446744073709551616", 2, "--seed: expected a whole number from 0 to 2^64-1"},
+    {"TRAIN --dropout -0.5", 2, "--dropout: expected -1 or a number in [0, 1), got -0.5"},
+    {"TRAIN --dropout 1", 2, "--dropout: expected -1 or a number in [0, 1), got 1"},
+    {"TRAIN --weight-decay -7", 2, "--weight-decay: expected -1 or a number of 0 or more, got -7"},
+    {"TRAIN --lr -1", 2, "--lr: expected a number of 0 or more, got -1"},
+    {"TRAIN --lr 1e-400", 2, "--lr: expected a number, got 1e-400"},
+    {"TRAIN --lr 0,1", 2, "--lr"},
+    {"TRAIN --momentum 1.5", 2, "--momentum"},
+    {"TRAIN --momentum 1", 1, "momentum in [0, 1), got 1"},
+    {"TRAIN --label-smoothing 2", 2, "--label-smoothing"},
+    {"TRAIN --clip -1", 2, "--clip"},
+    {"TRAIN --ema 1", 1, "ema: expected a decay in [0, 1), got 1"},
+    {"TRAIN --patience -1", 2, "--patience"},
+    {"TRAIN --norm-sparsity -1", 2, "--norm-sparsity"},
+    {"TRAIN --width 0", 2, "--width"},
+    {"TRAIN --width 1e9", 1, "width multiplier"},
+    {"TRAIN --widths 1,2", 1, "expected 4 widths, got 2"},
+    {"TRAIN --widths 1,x,3,4", 2, "--widths"},
+    {"TRAIN --workers -1", 2, "--workers"},
+    {"TRAIN --workers 257", 2, "--workers"},
+    {"TRAIN --threads 5000", 2, "--threads"},
+    {"TRAIN --nesterov=maybe", 2, "--nesterov: expected true or false, got maybe"},
+    {"TRAIN --nesterov=2", 2, "--nesterov: expected true or false, got 2"},
+    // Words.
+    {"TRAIN --optimizer sdg", 2, "sdg"},
+    {"TRAIN --optimizer SGD", 2, "SGD"},
+    {"TRAIN --init ''", 2, "--init: expected a word"},
+    {"TRAIN --augment ''", 2, "--augment: expected a word"},
+    {"TRAIN --augment crop:x", 1, "crop"},
+    {"TRAIN --augment spin", 1, "spin"},
+    {"TRAIN --mean nan,1,1", 1, "mean: expected finite numbers"},
+    {"TRAIN --mean 1,2", 1, "mean"},
+    {"TRAIN --std 0,1,1", 1, "std: expected positive numbers"},
+    {"TRAIN --input 0x0x3", 1, "--input"},
+    {"TRAIN --input 32x32", 1, "--input"},
+    {"TRAIN --input 48x48x3", 1, "--input"},
+    {"TRAIN --input 32x32x3x", 1, "--input"},
+    {"TRAIN --freeze fc9", 1, "fc9"},
+    {"TRAIN --schedule linear", 1, "linear"},
+    {"TRAIN --schedule multi-step:-5", 1, "rising epochs of 1 or more, got -5"},
+    {"TRAIN --schedule multi-step:5,3", 1, "rising epochs of 1 or more, got 3"},
+    {"TRAIN --schedule step:0", 1, "step"},
+    {"TRAIN --schedule step:30:nan", 1, "factor above 0"},
+    {"TRAIN --schedule cosine:2", 1, "floor"},
+    {"TRAIN --schedule cosine+warmup:-1", 1, "warm-up"},
+    {"TRAIN --schedule cosine+warmup:nan", 1, "warm-up"},
+    {"TRAIN --schedule cosine+restart:0", 1, "restart"},
+    {"TRAIN --schedule ''", 2, "--schedule: expected a word"},
+    // What to train, and on what.
+    {"train --data shapes --out OUT", 1, "--model or --init"},
+    {"train --model lenet5 --out OUT", 1, "--data"},
+    {"train --model lenet6 --data shapes --out OUT", 1, "did you mean 'lenet5'?"},
+    {"train --model lenet5 --data shape --out OUT", 1, "did you mean 'shapes'?"},
+    {"train --model lenet5 --data folder: --out OUT", 1, "expected the path of a folder or archive"},
+    {"train --model lenet5 --data folder:NONE --out OUT", 1, "NONE: cannot be read"},
+    {"train --model lenet5 --data folder:TEXT --out OUT", 1, "TEXT: truncated, or not a tar archive"},
+    {"train --model lenet5 --data mnist --data-root NONE --out OUT", 1, "NONE"},
+    {"train --model lenet5 --data folder:SET --input 32x48x3 --out OUT", 1, "square"},
+    {"train --model autoencoder --data shapes --out OUT", 1, "autoencoder"},
+    {"train --init NONE --data shapes --out OUT", 1, "NONE"},
+    {"train --init TEXT --data shapes --out OUT", 1, "TEXT"},
+    {"train --init MODEL --model resnet8 --data shapes --out OUT", 1, "--model is resnet8"},
+    {"train --init MODEL --width 2 --data shapes --out OUT", 1, "--width"},
+    {"train --init MODEL --dropout 0.5 --data shapes --out OUT", 1, "--dropout"},
+    {"train --model lenet5 --data shapes --out /proc/no/such/folder", 1, "/proc/no/such/folder: cannot make the folder"},
+    {"train --model lenet5 --data shapes --out TEXT", 1, "TEXT"},
+    {"train --resume --out OUT", 1, "config.json"},
+    // prune
+    {"prune --out OUT", 1, "--model and --data"},
+    {"prune --model MODEL --data shapes", 2, "--out is required"},
+    {"PRUNE", 1, "--sparsity"},
+    {"PRUNE --sparsity 1", 1, "[0, 1), got 1"},
+    {"PRUNE --sparsity -0.1", 1, "[0, 1), got -0.1"},
+    {"PRUNE --layer conv1", 1, "NAME=SPARSITY"},
+    {"PRUNE --layer conv1=", 1, "NAME=SPARSITY"},
+    {"PRUNE --layer conv1=nan", 1, "nan"},
+    {"PRUNE --layer conv9=0.5", 1, "did you mean 'conv1'?"},
+    {"PRUNE --sparsity 0.5 --method magic", 2, "magic"},
+    {"PRUNE --sparsity 0.5 --pattern 2:4", 1, "--pattern"},
+    {"PRUNE --method nm --pattern 5:4", 1, "5:4"},
+    {"PRUNE --method block --sparsity 0.5 --pattern 0x4", 1, "0x4"},
+    {"PRUNE --sparsity 0.5 --importance tailor", 1, "taylor"},
+    {"PRUNE --sparsity 0.5 --scope local", 2, "local"},
+    {"PRUNE --target-size 1.5", 2, "--target-size"},
+    {"PRUNE --target-size 0.5 --target-macs 0.5", 1, "one target"},
+    {"PRUNE --target-size 0.5 --sparsity 0.5", 1, "target"},
+    {"PRUNE --sparsity 0.5 --schedule gradual", 1, "--finetune"},
+    {"PRUNE --sparsity 0.5 --schedule once", 2, "once"},
+    {"PRUNE --sparsity 0.5 --lr-schedule cosine", 1, "--lr-schedule is for training; expected --finetune"},
+    {"PRUNE --sparsity 0.5 --distill 0.5", 1, "--distill is for training; expected --finetune"},
+    {"PRUNE --sparsity 0.5 --finetune -1", 2, "--finetune"},
+    {"PRUNE --sparsity 0.5 --finetune 1 --distill 1.5", 2, "--distill"},
+    {"PRUNE --sparsity 0.5 --finetune 1 --temperature 0", 2, "--temperature"},
+    {"PRUNE --sparsity 0.5 --finetune 1 --lr-schedule linear", 1, "linear"},
+    {"PRUNE --sparsity 0.5 --skip conv7", 1, "conv7"},
+    {"PRUNE --sparsity 0.5 --rewind NONE", 1, "NONE"},
+    {"PRUNE --method channel", 1, "--ratio"},
+    {"PRUNE --method channel --ratio 1", 1, "[0, 1), got 1"},
+    {"PRUNE --method channel --ratio 0.5 --round-to 0", 2, "--round-to"},
+    {"PRUNE --method channel --layer fc3=0.5", 1, "it is the network's output"},
+    {"prune --model NONE --data shapes --sparsity 0.5 --out OUT", 1, "NONE"},
+    {"prune --model lenet5 --data shapes --sparsity 0.5 --out OUT", 1, "lenet5"},
+    {"prune --model MODEL --data folder:SET --sparsity 0.5 --out OUT", 1, "classes"},
+    // scan
+    {"scan --data shapes", 2, "--model is required"},
+    {"scan --model MODEL", 2, "--data is required"},
+    {"SCAN --sparsities 1.5", 1, "[0, 1), got 1.5"},
+    {"SCAN --sparsities 0.5,x", 2, "--sparsities"},
+    {"SCAN --sparsities ''", 2, "--sparsities"},
+    {"SCAN --images -1", 2, "--images"},
+    {"SCAN --split dev", 2, "dev"},
+    {"SCAN --pattern 3", 1, "3"},
+    {"SCAN --importance size", 1, "size"},
+    {"SCAN --skip conv7", 1, "conv7"},
+    {"SCAN --out TEXT", 1, "TEXT: cannot make the folder"},
+    {"scan --model TEXT --data shapes", 1, "TEXT"},
+    // eval
+    {"eval --model MODEL", 2, "--data is required"},
+    {"eval --model NONE --data shapes", 1, "neither a file nor the name of a network"},
+    {"eval --model TEXT --data shapes", 1, "TEXT"},
+    {"eval --model lenet6 --data shapes", 1, "did you mean 'lenet5'?"},
+    {"EVAL --weights NONE", 1, "NONE"},
+    {"EVAL --classes 3", 1, "--classes"},
+    {"EVAL --split training", 2, "training"},
+    {"EVAL --batch 0", 2, "--batch"},
+    {"EVAL --input 8x8x3", 1, "--input"},
+    {"eval --model MODEL --data folder:SET", 1, "classes"},
+    {"eval --model lenet5 --classes -1 --data shapes", 2, "--classes"},
+    // profile
+    {"profile", 2, "--model is required"},
+    {"PROFILE --input 4x4x3", 1, "4"},
+    {"PROFILE --input 32x32", 1, "--input"},
+    {"PROFILE --input 32", 1, "32"},
+    {"PROFILE --runs 0", 2, "--runs"},
+    {"PROFILE --batch 0", 2, "--batch"},
+    {"PROFILE --widths 1", 1, "widths"},
+    {"profile --model MODEL --width 2", 1, "--width"},
+    // compare
+    {"compare", 2, "models is required"},
+    {"COMPARE NONE", 1, "NONE"},
+    {"COMPARE TEXT", 1, "TEXT"},
+    {"COMPARE --runs 0", 2, "--runs"},
+    {"COMPARE --data cifar11", 1, "cifar10"},
+    {"COMPARE --data folder:SET", 1, "classes"},
+    // predict
+    {"predict IMAGE", 2, "--model is required"},
+    {"predict --model MODEL", 2, "images is required"},
+    {"PREDICT NONE", 1, "NONE"},
+    {"PREDICT TEXT", 1, "TEXT: expected a PNG, JPEG or BMP image"},
+    {"PREDICT ''", 2, "expected a word"},
+    {"PREDICT --top 0", 2, "--top"},
+    {"predict --model lenet5 IMAGE", 1, "lenet5"},
+    {"predict --model SET IMAGE", 1, "expected a file, got a folder"},
+    // tune
+    {"TUNE --seconds 0", 2, "--seconds"},
+    {"TUNE --threads -1", 2, "--threads"},
+    {"TUNE --seconds 0.01 --out /proc/no/table", 1, "/proc/no"},
+};
+
+// One set of files for all rows.
+struct Files {
+    const Folder folder;
+    std::map<std::string, std::string> words;
+
+    Files() {
+        words = {{"OUT", folder / "out"}, {"TEXT", folder / "text"}, {"NONE", folder / "none"}, {"SET", folder / "set"}, {"IMAGE", folder / "image.bmp"},
+                 {"MODEL", folder / "run/best.safetensors"}};
+        std::ofstream(words["TEXT"]) << "no image, model or archive";
+        write_bmp(words["IMAGE"]);
+        for (const char* path : {"train/a", "train/b", "val/a"}) {
+            fs::create_directories(folder / ("set/" + std::string(path)));
+            write_bmp(folder / ("set/" + std::string(path) + "/1.bmp"));
+        }
+        REQUIRE(lathe("train --model lenet5 --data shapes --limit 64 --epochs 1 --out " + (folder / "run")).code == 0);
+        const std::string model = " --model " + words["MODEL"] + " ", shapes = "--data shapes ", out = "--out " + words["OUT"] + " ";
+        words["TRAIN"] = "train --model lenet5 " + shapes + out;
+        words["PRUNE"] = "prune" + model + shapes + out;
+        words["SCAN"] = "scan" + model + shapes;
+        words["EVAL"] = "eval" + model + shapes;
+        words["PROFILE"] = "profile --model lenet5 ";
+        words["COMPARE"] = "compare " + words["MODEL"] + " ";
+        words["PREDICT"] = "predict" + model + words["IMAGE"] + " ";
+        words["TUNE"] = "tune --out " + words["OUT"] + "/table ";
+    }
+
+    // The text with what its words in capitals stand for.
+    std::string filled(std::string text) const {
+        for (const auto& [word, meaning] : words)
+            for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += meaning.size()) text.replace(at, word.size(), meaning);
+        return text;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("bad command lines: one clear line, the right code, and nothing left behind") {
+    const Files files;
+    for (const Row& row : kRows) {
+        CAPTURE(row.line);
+        check_fails(lathe(files.filled(row.line)), row.code, files.filled(row.words));
+        CHECK_FALSE((fs::exists(files.words.at("OUT")) && !fs::is_empty(files.words.at("OUT"))));
+        fs::remove_all(files.words.at("OUT"));
+    }
+}
+
+TEST_CASE("bad numbers: every number of every command") {
+    const Files files;
+    const std::regex option(R"(\n  (?:-\w,)?(--[\w-]+)[^\n]* (INT|UINT|FLOAT)\b)");
+    int tried = 0;
+    for (const char* name : {"TRAIN", "PRUNE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE"}) {
+        const std::string command = files.words.at(name), help = lathe(command.substr(0, command.find(' ')) + " --help").out;
+        for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at)
+            for (const char* word : {"''", "nan", "3x", "1e400"}) {
+                const std::string line = command + (*at)[1].str() + " " + word;
+                CAPTURE(line);
+                check_fails(lathe(line), 2, (*at)[1].str().substr(2));
+                ++tried;
+            }
+    }
+    CHECK(tried > 200);
+}
