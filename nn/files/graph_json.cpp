@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "lathe/nn/files/json.h"
+#include "lathe/nn/files/json.inc"
 
 namespace lathe::nn {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "lathe/nn/files/graph_json.h"
-#include "lathe/nn/files/json.h"
+#include "lathe/nn/files/json.inc"
 #include "lathe/nn/graph_module.h"
 #include "lathe/nn/files/encode.h"
 

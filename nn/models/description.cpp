@@ -9,7 +9,7 @@
 #include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/files/graph_json.h"
-#include "lathe/nn/files/json.h"
+#include "lathe/nn/files/json.inc"
 #include "lathe/nn/graph_module.h"
 #include "lathe/nn/layers/batch_norm.h"
 #include "lathe/nn/layers/conv2d.h"
