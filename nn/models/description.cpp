@@ -24,7 +24,7 @@ namespace {
 
 using json_reader::json;
 
-constexpr int64_t kMostChannels = 1 << 20, kMostSide = 1 << 14;
+constexpr int64_t kMostChannels = 1 << 20, kMostSide = 1 << 14, kMostElements = 1 << 28;
 constexpr size_t kMostLayers = 4096;
 
 // The members of a layer's entry, each taken once; what is left over at the end is an error.
@@ -122,18 +122,34 @@ int64_t channels_of(const Place& at) {
     return at.input.back();
 }
 
+// Error: more numbers in one weight or one image's result than any sensible network has, told before there is memory for them.
+void check_room(const char* what, std::initializer_list<int64_t> factors) {
+    int64_t count = 1;
+    for (int64_t factor : factors) {
+        count *= factor;  // factors are below 2^31, what came before is at most 2^28
+        check(count <= kMostElements, "expected at most 2^28 ", what, ", got more");
+    }
+}
+
 const std::map<std::string, Maker>& makers() {
     static const std::map<std::string, Maker> all{
         {"conv2d", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              const bool same = o.is_text("padding", "same");
-             return std::make_unique<Conv2d>(Conv2dOptions{
+             const Conv2dOptions conv{
                  .in = channels_of(at), .out = o.count("out"), .kernel = o.pair("kernel", {}), .stride = o.pair("stride", {}),
                  .padding = same ? ops::Padding() : o.padding(), .same = same, .dilation = o.pair("dilation", {}),
-                 .groups = o.count("groups", 1), .bias = o.flag("bias", true)});
+                 .groups = o.count("groups", 1), .bias = o.flag("bias", true)};
+             check(at.input.rank() == 4, "expected images [N, H, W, C], got ", at.input);
+             check_room("weights", {conv.in, conv.out, conv.kernel.h, conv.kernel.w});
+             check_room("values", {at.input[1] + conv.padding.top + conv.padding.bottom,
+                                   at.input[2] + conv.padding.left + conv.padding.right, conv.out});
+             return std::make_unique<Conv2d>(conv);
          }},
         {"linear", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
-             return std::make_unique<Linear>(LinearOptions{
-                 .in = channels_of(at), .out = o.count("out"), .bias = o.flag("bias", true), .pixels = at.pixels});
+             const LinearOptions linear{.in = channels_of(at), .out = o.count("out"), .bias = o.flag("bias", true), .pixels = at.pixels};
+             check_room("weights", {linear.in, linear.out});
+             check_room("values", {at.input.numel() / linear.in, linear.out});
+             return std::make_unique<Linear>(linear);
          }},
         {"batch_norm", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              return std::make_unique<BatchNorm>(BatchNormOptions{.channels = channels_of(at), .eps = o.real("eps", 1e-5),
@@ -143,8 +159,11 @@ const std::map<std::string, Maker>& makers() {
         {"layer_norm", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              return std::make_unique<LayerNorm>(LayerNormOptions{.features = channels_of(at), .eps = o.real("eps", 1e-5)});
          }},
-        {"embedding", [](Options& o, const Place&) -> std::unique_ptr<Module> {
-             return std::make_unique<Embedding>(EmbeddingOptions{.rows = o.count("rows"), .features = o.count("features")});
+        {"embedding", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+             const EmbeddingOptions embedding{.rows = o.count("rows"), .features = o.count("features")};
+             check_room("weights", {embedding.rows, embedding.features});
+             check_room("values", {at.input.numel(), embedding.features});
+             return std::make_unique<Embedding>(embedding);
          }},
         {"max_pool2d", [](Options& o, const Place&) -> std::unique_ptr<Module> {
              return std::make_unique<MaxPool2d>(MaxPool2dOptions{
@@ -164,8 +183,12 @@ const std::map<std::string, Maker>& makers() {
              const std::string shortcut = o.text("shortcut", "subsample");
              check(shortcut == "subsample" || shortcut == "projection", "'shortcut': expected subsample or projection, got '", shortcut,
                    "'");
+             check(at.input.rank() == 4, "expected images [N, H, W, C], got ", at.input);
+             const int64_t out = o.count("out");
+             check_room("weights", {std::max(out, channels_of(at)), out, 9});
+             check_room("values", {at.input[1], at.input[2], out});
              return std::make_unique<BasicBlock>(BasicBlockOptions{
-                 .in = channels_of(at), .out = o.count("out"), .stride = o.count("stride", 1),
+                 .in = channels_of(at), .out = out, .stride = o.count("stride", 1),
                  .shortcut = shortcut == "subsample" ? Shortcut::subsample : Shortcut::projection, .bias = o.flag("bias", false),
                  .eps = o.real("eps", 1e-5)});
          }},
@@ -175,6 +198,9 @@ const std::map<std::string, Maker>& makers() {
                  .kernel = o.count("kernel", 3), .stride = o.count("stride", 1),
                  .activation = o.activation("activation", Activation::relu6)};
              options.squeezed = o.count("squeezed", 0);
+             check(at.input.rank() == 4, "expected images [N, H, W, C], got ", at.input);
+             check_room("weights", {options.expanded, std::max({options.in, options.out, options.kernel * options.kernel, options.squeezed})});
+             check_room("values", {at.input[1], at.input[2], std::max(options.expanded, options.out)});
              return std::make_unique<InvertedResidual>(options);
          }},
     };
@@ -265,6 +291,7 @@ private:
         node.attributes = with_defaults(row, attributes_from_json(row, entry.dump(), {"name", "op", "inputs"}));
         row.check_call(node.attributes, inputs.size());
         node.shape = row.shape(node.attributes, graph_.input_shapes(node));
+        check(node.shape.numel() <= kMostElements, "expected at most 2^28 values, got ", node.shape);
         graph_.nodes.push_back(std::move(node));
         graph_.output = graph_.size() - 1;
     }
@@ -280,8 +307,9 @@ Shape input_of(const json& file) {
     const std::vector<int64_t> extents = json_reader::list(json_reader::member(file, "input", "description"), "'input'", json_reader::integer);
     check(!extents.empty() && extents.size() < Shape::kMaxRank, "'input': expected [height, width, channels] or [features]");
     for (int64_t extent : extents) {
-        check(extent >= 1 && extent <= kMostSide, "'input': expected sizes from 1 to ", kMostSide, ", got ", extent);
+        check(extent >= 1 && extent <= kMostChannels, "'input': expected sizes from 1 to ", kMostChannels, ", got ", extent);
         shape.push_back(extent);
+        check(shape.numel() <= kMostElements, "'input': expected at most 2^28 values, got ", shape);
     }
     return shape;
 }

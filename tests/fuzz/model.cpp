@@ -4,10 +4,12 @@
 #include "lathe/nn/mask.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
+#include "lathe/nn/run/inference.h"
 #include "lathe/tests/fuzz/fuzz.h"
 
 // Whole models from files whose tensors are in order: what is damaged is what they say. The input is an edit script on a
-// model that was saved: (entry, offset in two bytes, byte) in fours, over its metadata and its tensors' bytes.
+// model that was saved: (entry, offset in two bytes, byte) in fours, over its metadata, its tensors' bytes, shapes and types, and the
+// numbers and words of its graph. What loads is run, prepared for inference, and saved again.
 namespace lathe::fuzz {
 
 namespace {
@@ -24,11 +26,53 @@ TensorFile saved(nn::Weights weights) {
     return nn::to_file(*model, weights);
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Another number in place of the n-th of a text.
+void change_number(std::string& text, size_t n, uint8_t choice) {
+    static const char* const numbers[] = {"0", "1", "2", "3", "7", "255", "256", "65535", "2147483647", "2147483648", "-1", "1e9", "0.5"};
+    std::vector<size_t> places;
+    for (size_t i = 0; i < text.size(); ++i)
+        if (is_digit(text[i]) && (i == 0 || !is_digit(text[i - 1]))) places.push_back(i);
+    if (places.empty()) return;
+    const size_t at = places[n % places.size()];
+    size_t end = at;
+    while (end < text.size() && is_digit(text[end])) ++end;
+    text.replace(at, end - at, numbers[choice % std::size(numbers)]);
+}
+
+// Another word that stands in quotes, one of the text's own: ops, names, attributes and inputs change places.
+void change_word(std::string& text, size_t n, size_t other) {
+    std::vector<std::pair<size_t, size_t>> words;
+    for (size_t begin = text.find('"'); begin != std::string::npos;) {
+        const size_t end = text.find('"', begin + 1);
+        if (end == std::string::npos) break;
+        words.emplace_back(begin + 1, end - begin - 1);
+        begin = text.find('"', end + 1);
+    }
+    if (words.empty()) return;
+    const std::string word = text.substr(words[other % words.size()].first, words[other % words.size()].second);
+    text.replace(words[n % words.size()].first, words[n % words.size()].second, word);
+}
+
+void change_shape(Tensor& tensor, uint8_t choice) {
+    if (choice % 4 == 0) tensor = Tensor::zeros(tensor.shape(), DType::i32);
+    else if (choice % 4 == 1 && tensor.rank() > 0) tensor = tensor.reshape({tensor.numel()});
+    else if (choice % 4 == 2) tensor = Tensor::zeros({0});
+    else tensor = Tensor::zeros({1, 2, 3});
+}
+
 void edit(TensorFile& file, Bytes script) {
     for (size_t i = 0; i + 4 <= script.size(); i += 4) {
         const auto number = [&](size_t k) { return static_cast<size_t>(script[i + k]); };
         const size_t entries = file.metadata.size() + file.tensors.size(), entry = number(0) % entries;
         const size_t offset = number(1) << 8 | number(2);
+        if (number(0) >= 192) {
+            std::string& graph = file.metadata["lathe.graph"];
+            if (number(0) % 2) change_number(graph, offset, static_cast<uint8_t>(number(3)));
+            else change_word(graph, offset, number(3));
+            continue;
+        }
         if (entry < file.metadata.size()) {
             std::string& text = std::next(file.metadata.begin(), static_cast<int64_t>(entry))->second;
             if (offset < text.size()) text[offset] = static_cast<char>(number(3));
@@ -36,6 +80,7 @@ void edit(TensorFile& file, Bytes script) {
         } else {
             Tensor& tensor = std::next(file.tensors.begin(), static_cast<int64_t>(entry - file.metadata.size()))->second;
             if (tensor.bytes() > 0) tensor.mutable_raw()[offset % tensor.bytes()] = static_cast<std::byte>(number(3));
+            if (number(3) >= 240 && number(3) < 250) change_shape(tensor, static_cast<uint8_t>(number(3)));
             if (number(3) == 255 && tensor.rank() > 0 && tensor.dim(0) > 1) tensor = tensor.rows(0, tensor.dim(0) - 1).clone();
         }
     }
@@ -52,7 +97,16 @@ void read(Bytes bytes) {
     TensorFile file{.tensors = {}, .metadata = from.metadata};
     for (const auto& [name, tensor] : from.tensors) file.tensors[name] = tensor.clone();
     edit(file, bytes.subspan(1));
-    nn::from_file(file, "fuzz");
+    const auto model = nn::from_file(file, "fuzz");
+    const Graph graph = nn::trace(*model, model->example(1));
+    int64_t elements = 0;
+    for (const GraphNode& node : graph.nodes) elements += node.shape.numel();
+    if (elements > 1 << 20) return;  // right, but slow
+    const Tensor x = model->example(2);
+    model->eval();
+    (*model)(x);
+    nn::Inference{*model, x}(x);
+    nn::from_file(nn::to_file(*model), "again");
 }
 
 }  // namespace lathe::fuzz
