@@ -119,11 +119,11 @@ void print_memory(const nn::NetworkProfile& profile) {
     std::string alive;
     for (const std::string& name : profile.alive) alive += (alive.empty() ? "" : ", ") + name;
     std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s;\n"
-                "        input %s, output %s, a kernel's workspace up to %s%s%s\n",
+                "        input %s, output %s%s%s%s%s\n",
                 human_bytes(profile.plan.total).c_str(), human_bytes(profile.plan.lower_bound).c_str(),
                 alive.empty() ? "" : ", fullest with ", alive.c_str(), human_bytes(profile.input_bytes).c_str(),
-                human_bytes(profile.output_bytes).c_str(), human_bytes(workspace).c_str(), of.empty() ? "" : " in ",
-                of.c_str());
+                human_bytes(profile.output_bytes).c_str(), workspace ? ", a kernel's workspace up to " : "",
+                workspace ? human_bytes(workspace).c_str() : "", workspace ? " in " : "", of.c_str());
 }
 
 nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, double peak, bool backward) {

@@ -27,9 +27,11 @@ bool is_symmetric(const Graph& graph, const GraphNode& node) {
     const int last = node.shape.rank() - 1;
     if (node.op->traits.view) {  // of one pixel, whose channels stay where they are
         const Shape& from = node_of(graph, node.inputs[0]).shape;
-        return node.shape[0] == from[0] && node.shape[last] == from[from.rank() - 1] && node.shape.numel() == from[0] * node.shape[last];
+        return node.shape[0] == from[0] && node.shape[last] == from[from.rank() - 1] &&
+               node.shape.numel() == from[0] * node.shape[last];
     }
-    if (node.attributes.has("axis") && node.shape.axis(static_cast<int>(node.attributes.integer("axis"))) != last) return false;
+    if (node.attributes.has("axis") && node.shape.axis(static_cast<int>(node.attributes.integer("axis"))) != last)
+        return false;
     return node.op->traits.any_layout;
 }
 
@@ -55,8 +57,8 @@ Cost cost_of(const Graph& graph, const GraphNode& node) {
     return {0, 0};
 }
 
-// Which nodes the minimum cut puts on the side of CHWN: the maximum flow from NHWC to CHWN leaves the others reachable (Ford and
-// Fulkerson 1956, along shortest paths).
+// Which nodes the minimum cut puts on the side of CHWN: the maximum flow from NHWC to CHWN leaves the others reachable
+// (Ford and Fulkerson 1956, along shortest paths).
 std::vector<bool> cut(std::vector<std::vector<double>> room) {
     const size_t count = room.size(), source = count - 2, sink = count - 1;
     for (;;) {
@@ -101,8 +103,8 @@ std::vector<bool> choose(const Graph& graph) {
     return chwn;
 }
 
-// Whether the node takes the largest of every 2x2 results of a convolution that nothing else reads: the fused op has a place
-// for that.
+// Whether the node takes the largest of every 2x2 results of a convolution that nothing else reads: the fused op has a
+// place for that.
 bool pools_convolution(const Graph& graph, const GraphNode& node, const std::vector<int>& readers) {
     static const Op pooling = "max_pool2d";
     if (node.op != pooling) return false;
@@ -135,11 +137,14 @@ GraphNode in_chwn(const GraphNode& node) {
 }
 
 Graph arrange(const Graph& graph) {
-    if (graph.inputs.size() != 1 || node_of(graph, graph.input()).shape.rank() == 0 || node_of(graph, graph.input()).shape[0] < kernels::chwn::images()) return graph;
+    if (graph.inputs.size() != 1) return graph;
+    const Shape& input = node_of(graph, graph.input()).shape;
+    if (input.rank() == 0 || input[0] < kernels::chwn::images()) return graph;
     const std::vector<bool> chwn = choose(graph);
     if (std::find(chwn.begin(), chwn.end(), true) == chwn.end()) return graph;
     Graph result;
-    std::vector<int> place[2] = {std::vector<int>(chwn.size(), -1), std::vector<int>(chwn.size(), -1)};  // in NHWC, in CHWN
+    const std::vector<int> nowhere(chwn.size(), -1);
+    std::vector<int> place[2] = {nowhere, nowhere};  // in NHWC, in CHWN
     const auto append = [&](GraphNode node, bool in_chwn) {
         if (in_chwn) node.layout = Layout::chwn;
         result.nodes.push_back(std::move(node));
@@ -152,8 +157,8 @@ Graph arrange(const Graph& graph) {
         if (!node.activation) in_chwn = false;  // weights have no layout
         int& to = place[in_chwn][at];
         if (to < 0)
-            to = append({.op = in_chwn ? "to_chwn" : "to_nhwc", .path = node.path, .inputs = {place[!in_chwn][at]}, .shape = node.shape,
-                         .activation = true}, in_chwn);
+            to = append({.op = in_chwn ? "to_chwn" : "to_nhwc", .path = node.path, .inputs = {place[!in_chwn][at]},
+                         .shape = node.shape, .activation = true}, in_chwn);
         return to;
     };
     const std::vector<int> readers = graph.reader_counts();

@@ -16,7 +16,7 @@ namespace {
 // The cuts with the least bytes kept whose peak is at most `budget`; none when there are no such.
 std::vector<size_t> cut_within(const std::vector<PieceCost>& pieces, int64_t budget) {
     constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-    std::vector<int64_t> kept(pieces.size() + 1, kNever);  // the least sum of outputs of segments that cover the first pieces
+    std::vector<int64_t> kept(pieces.size() + 1, kNever);  // the least outputs of segments that cover the first pieces
     std::vector<size_t> begin(pieces.size() + 1, 0);       // of the last of those segments
     kept[0] = 0;
     for (size_t end = 1; end <= pieces.size(); ++end) {
