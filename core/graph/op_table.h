@@ -84,7 +84,7 @@ struct OpInfo {
     const char* fused = nullptr;  // the op that such a layer becomes with an addend and an activation (fold.h)
     // Of an op that in evaluation is y = activation(scale x + shift) with one scale and shift for each channel.
     struct Affine {
-        std::vector<double> scale, shift;
+        std::vector<double> scale{}, shift{};
         Activation activation = Activation::none;
     };
     Affine (*affine)(const Attributes& attributes, std::span<const Tensor> inputs) = nullptr;
