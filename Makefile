@@ -41,8 +41,8 @@ LDLIBS  = -lz -pthread
 MACHINE := $(shell $(CXX) -dumpmachine 2>/dev/null || uname -m)
 ifneq ($(findstring x86_64,$(MACHINE)),)
 ISA = -march=x86-64-v2
-$(OUT)/%_avx2.o:   ISA = -march=x86-64-v3
-$(OUT)/%_avx512.o: ISA = -march=x86-64-v4 -mprefer-vector-width=512
+$(OUT)/%_avx2.o:   private ISA = -march=x86-64-v3
+$(OUT)/%_avx512.o: private ISA = -march=x86-64-v4 -mprefer-vector-width=512
 FOREIGN := %_neon.cpp
 else
 FOREIGN := %_avx2.cpp %_avx512.cpp
@@ -50,11 +50,11 @@ endif
 
 # On damaged images stb_image counts on arithmetic that wraps around and shifts by too much, and copies zero bytes from a
 # null pointer.
-$(OUT)/data/image.o: ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
+$(OUT)/data/image.o: private ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
 
 # What runs once need not be optimised; it compiles in half the time.
-$(OUT)/tools/%.o $(OUT)/tests/%.o: CXXFLAGS = -O1
-$(OUT)/tests/bench/%.o: CXXFLAGS = -O3
+$(OUT)/tools/%.o $(OUT)/tests/%.o: private CXXFLAGS = -O1
+$(OUT)/tests/bench/%.o: private CXXFLAGS = -O3
 
 # Files of these folders at any depth.
 LIBRARY  := $(wildcard core nn data optim compress nas)
@@ -77,7 +77,7 @@ $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a course lab.
-$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o) $(BIN)/liblathe.a
+$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o task.o) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BIN)/liblathe.a: $(LIB_OBJ)
@@ -183,9 +183,10 @@ help:
 build/include/lathe: | build/.deps
 	mkdir -p build/include && ln -sfn ../.. $@
 
-# Changed flags rebuild everything.
+# Changed flags rebuild everything. (FORCE has to be phony: .SECONDARY makes an absent file no reason to build.)
 $(OUT)/.flags: FORCE | build/include/lathe
 	@mkdir -p $(OUT) && echo '$(ALL_CXX)' | cmp -s - $@ || echo '$(ALL_CXX)' > $@
+.PHONY: FORCE
 FORCE:
 
 $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe

@@ -63,6 +63,12 @@ std::string shortened(const std::string& text, size_t most) {
     return text.substr(0, head) + "…" + text.substr(tail);
 }
 
+std::string joined(const std::vector<std::string>& words, const char* between) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : between) + word;
+    return text;
+}
+
 std::string shell_quoted(const std::string& text) {
     constexpr const char* kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:=,+@%";
     if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;

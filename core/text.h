@@ -2,6 +2,7 @@
 #include <locale>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace lathe {
 
@@ -17,6 +18,9 @@ std::string printable(const std::string& text);
 
 // The text, or its beginning and end with "…" between them when it has more than `most` bytes; characters stay whole.
 std::string shortened(const std::string& text, size_t most);
+
+// "ants, bees, cats"
+std::string joined(const std::vector<std::string>& words, const char* between = ", ");
 
 // The text as one word of a POSIX shell.
 std::string shell_quoted(const std::string& text);

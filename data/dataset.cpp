@@ -4,26 +4,28 @@
 #include <cmath>
 #include <numeric>
 
+#include "lathe/core/text.h"
+#include "lathe/core/text_table.h"
+
 namespace lathe::data {
 
 namespace {
 
-std::string with_commas(int64_t count) {
-    const std::string digits = std::to_string(count);
-    std::string text;
-    for (size_t i = 0; i < digits.size(); ++i) {
-        if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-        text += digits[i];
-    }
-    return text;
+// Of Fowler, Noll and Vo; `hash` is of what came before.
+uint64_t fnv1a(const std::string& text, uint64_t hash = 0xcbf29ce484222325) {
+    for (char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    return hash;
 }
-
-// A byte more of a text's hash (Fowler, Noll and Vo).
-uint64_t fnv1a(uint64_t hash, char byte) { return (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3; }
 
 }  // namespace
 
-const char* name_of(Split split) { return split == Split::train ? "train" : "test"; }
+const char* name_of(Split split) { return split == Split::train ? "train" : split == Split::test ? "test" : "validation"; }
+
+Split split_of(const std::string& name) {
+    for (Split split : {Split::train, Split::validation, Split::test})
+        if (name == name_of(split)) return split;
+    fail("expected the split train, validation or test, got '", name, "'");
+}
 
 std::vector<int64_t> permutation(int64_t count, Random random) {
     std::vector<int64_t> order(static_cast<size_t>(count));
@@ -50,9 +52,10 @@ Batch Batch::rows(int64_t begin, int64_t count) const {
 }
 
 Dataset::Dataset(std::shared_ptr<const Source> source)
-    : source_(std::move(source)),
-      normalization_(source_->info().normalization.for_channels(source_->info().image_shape[2])),
-      shape_(source_->info().image_shape) {}
+    : info_(source, &source->info()),
+      source_(std::move(source)),
+      normalization_(info_->normalization.for_channels(info_->image_shape[2])),
+      shape_(info_->image_shape) {}
 
 Dataset::Dataset(DatasetInfo info, Batch examples)
     : info_(std::make_shared<const DatasetInfo>(std::move(info))), examples_(std::make_shared<const Batch>(std::move(examples))) {
@@ -85,6 +88,20 @@ int64_t Dataset::example_bytes() const {
     return static_cast<int64_t>(bytes) / std::max<int64_t>(1, examples_->size());
 }
 
+uint64_t Dataset::fingerprint() const {
+    uint64_t hash = fnv1a(std::to_string(size()));
+    if (!source_) {
+        for (const auto* tensors : {&examples_->inputs, &examples_->targets})
+            for (const Tensor& tensor : *tensors) hash = fnv1a(tensor.shape().str() + ";", hash);
+        return hash;
+    }
+    for (int64_t i = 0; i < size(); ++i) {
+        const auto name = static_cast<size_t>(label(i));
+        hash = fnv1a(source_->key(source_index(i)) + "\n" + (name < classes().size() ? classes()[name] : std::to_string(name)) + "\n", hash);
+    }
+    return hash;
+}
+
 std::string Dataset::describe() const {
     std::string text = printable(info().name) + ": " + with_commas(size());
     const auto plural = [](size_t count) { return count == 1 ? "" : "s"; };
@@ -108,7 +125,8 @@ int64_t Dataset::source_index(int64_t i) const {
 
 int64_t Dataset::label(int64_t i) const {
     check_images("label");
-    return source_->label(source_index(i));
+    const int64_t label = source_->label(source_index(i));
+    return labels_ ? labels_->at(static_cast<size_t>(label)) : label;
 }
 
 Image Dataset::image(int64_t i, Random& random) const {
@@ -166,6 +184,35 @@ Dataset Dataset::with_normalization(const Normalization& normalization) const {
     return result;
 }
 
+Dataset Dataset::with_classes(const std::vector<std::string>& classes) const {
+    check_images("with_classes");
+    std::vector<int64_t> moved;  // from a label here
+    for (const std::string& name : this->classes()) {
+        const auto found = std::find(classes.begin(), classes.end(), name);
+        check(found != classes.end(), info().name, ": class '", name, "' is none of those expected: ", shortened(joined(classes), 100));
+        moved.push_back(found - classes.begin());
+    }
+    std::vector<int64_t> labels = moved;
+    if (labels_) {
+        labels = *labels_;
+        for (int64_t& label : labels) label = moved[static_cast<size_t>(label)];
+    }
+    Dataset result = *this;
+    DatasetInfo info = this->info();
+    info.classes = classes;
+    result.info_ = std::make_shared<const DatasetInfo>(std::move(info));
+    result.labels_ = std::make_shared<const std::vector<int64_t>>(std::move(labels));
+    return result;
+}
+
+Dataset Dataset::with_note(const std::string& note) const {
+    Dataset result = *this;
+    DatasetInfo info = this->info();
+    info.note += (info.note.empty() ? "" : ", ") + note;
+    result.info_ = std::make_shared<const DatasetInfo>(std::move(info));
+    return result;
+}
+
 Dataset Dataset::flattened() const {
     check_images("flattening");
     Dataset result = *this;
@@ -210,7 +257,7 @@ std::pair<Dataset, Dataset> Dataset::hold_out(double share, uint64_t seed) const
     for (int64_t i = 0; i < size(); ++i) {
         const int64_t index = source_index(i);
         const std::string key = source_ ? source_->key(index) : std::to_string(index);
-        const uint64_t hash = mix(seed, std::accumulate(key.begin(), key.end(), uint64_t{0xcbf29ce484222325}, fnv1a));
+        const uint64_t hash = mix(seed, fnv1a(key));
         (std::ldexp(static_cast<double>(hash >> 11), -53) < share ? held_out : kept).push_back(i);
     }
     check(!kept.empty() && !held_out.empty(), info().name, ": of ", size(), " examples, a share of ", share, " held out leaves ",

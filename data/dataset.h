@@ -12,8 +12,9 @@
 
 namespace lathe::data {
 
-enum class Split { train, test };
-const char* name_of(Split split);  // "train", "test"
+enum class Split { train, validation, test };
+const char* name_of(Split split);   // "train", "validation", "test"
+Split split_of(const std::string& name);  // Error: none of these
 
 // One step of augmentation: a new image from an image and random numbers, nothing else (data/transforms.h).
 using Transform = std::function<Image(Image, Random&)>;
@@ -64,12 +65,14 @@ public:
     Dataset(DatasetInfo info, Batch examples);
 
     int64_t size() const;
-    const DatasetInfo& info() const { return source_ ? source_->info() : *info_; }
+    const DatasetInfo& info() const { return *info_; }
     const Shape& image_shape() const { return shape_; }  // {height, width, channels} after augmentation
     Shape input_shape() const;                           // of one example of a batch
     const std::vector<std::string>& classes() const { return info().classes; }
     const Normalization& normalization() const { return normalization_; }  // one value for each channel, or none
     int64_t example_bytes() const;  // of one of a batch
+    // Of which examples these are, by their keys and classes in order; of tensors, by number and shapes.
+    uint64_t fingerprint() const;
     std::string describe() const;   // "cifar10 train: 30,000 images 32x32x3, 10 classes, from 3 of 5 batch files"
 
     int64_t label(int64_t i) const;
@@ -84,6 +87,10 @@ public:
         return augmented(std::vector<Transform>{std::move(first), Transform(std::move(rest))...});
     }
     Dataset with_normalization(const Normalization& normalization) const;  // Error: another number of channels
+    // With labels counted along other classes, by name: the order of a trained network, or one that knows more of them.
+    // Error: a class that is not among them, the first.
+    Dataset with_classes(const std::vector<std::string>& classes) const;
+    Dataset with_note(const std::string& note) const;  // further, for describe()
     Dataset flattened() const;  // its batches hold [N, height * width * channels], for networks of features
 
     Dataset take(int64_t begin, int64_t count) const;            // Error: not inside [0, size())
@@ -99,10 +106,11 @@ private:
     Batch images(const std::vector<int64_t>& indices, uint64_t seed) const;
     Dataset chosen(std::vector<int64_t> indices) const;
 
-    std::shared_ptr<const Source> source_;  // of images, or:
     std::shared_ptr<const DatasetInfo> info_;
+    std::shared_ptr<const Source> source_;   // of images, or:
     std::shared_ptr<const Batch> examples_;
     std::shared_ptr<const std::vector<int64_t>> indices_;  // into these; none: all of them
+    std::shared_ptr<const std::vector<int64_t>> labels_;   // that stand for those of the source; none: the same
     std::vector<Transform> transforms_;
     Normalization normalization_;
     Shape shape_;

@@ -122,9 +122,15 @@ std::string common_base(const Entries& entries) {
     }
 }
 
-// The folders train/ and val/ (or test/) in `base`, each ending in '/'; "" where there is none.
+// The folders train/, val/ and test/ in `base`, each ending in '/'; "" where there is none.
 struct Splits {
-    std::string train, test, unused;
+    std::string train, validation, test;
+
+    const std::string& of(Split split) const {
+        if (split == Split::train) return train;
+        const std::string &own = split == Split::test ? test : validation, &other = split == Split::test ? validation : test;
+        return own.empty() ? other : own;
+    }
 };
 
 Splits find_splits(const Entries& entries, const std::string& base, const std::string& name) {
@@ -137,11 +143,32 @@ Splits find_splits(const Entries& entries, const std::string& base, const std::s
         }
         return found;
     };
-    const std::string train = find({"train", "training"}), val = find({"val", "valid", "validation", "dev"}), test = find({"test", "testing"});
-    if (train.empty() && val.empty() && test.empty()) return {};
-    check(!train.empty(), name, ": expected train/ beside ", val.empty() ? test : val, ", found none");
-    check(!val.empty() || !test.empty(), name, ": expected val/ or test/ beside ", train, ", got other folders");
-    return {train, val.empty() ? test : val, val.empty() ? "" : test};
+    const Splits found{find({"train", "training"}), find({"val", "valid", "validation", "dev"}), find({"test", "testing"})};
+    const std::string& other = found.of(Split::validation);
+    check(!found.train.empty() || other.empty(), name, ": expected train/ beside ", other, ", found none");
+    check(found.train.empty() || !other.empty(), name, ": expected val/ or test/ beside ", found.train, ", got other folders");
+    return found;
+}
+
+// A folder or archive, and what lies in it.
+struct Listing {
+    std::string path;
+    std::vector<std::byte> archive{};  // empty: a folder
+    Entries entries{};
+    std::string base{};
+    Splits splits{};
+};
+
+Listing list(const std::string& path) {
+    check(!path.empty(), "image_folder: expected the path of a folder or archive, got none");
+    Listing found{path};
+    std::error_code ignored;
+    const bool folder = fs::is_directory(path, ignored);
+    if (!folder) found.archive = read_unpacked(path, most_unpacked(path));
+    found.entries = folder ? list_folder(path) : list_archive(found.archive, path);
+    found.base = common_base(found.entries);
+    found.splits = find_splits(found.entries, found.base, path);
+    return found;
 }
 
 // The images of each class folder in `base`, in the order of their names. Counts what lies there and is none, by its suffix.
@@ -218,39 +245,47 @@ private:
 
 }  // namespace
 
+std::vector<Split> folder_splits(const std::string& path) {
+    const Splits splits = list(path).splits;
+    if (splits.train.empty()) return {Split::train, Split::test};
+    std::vector<Split> own{Split::train};
+    if (!splits.validation.empty()) own.push_back(Split::validation);
+    if (!splits.test.empty()) own.push_back(Split::test);
+    return own;
+}
+
 Dataset image_folder(const std::string& path, Split split, const FolderOptions& options) {
-    check(!path.empty(), "image_folder: expected the path of a folder or archive, got none");
     check(options.channels == 1 || options.channels == 3, "image_folder: expected 1 or 3 channels, got ", options.channels);
     check(options.test_share > 0 && options.test_share < 1, "image_folder: expected a test share between 0 and 1, got ",
           options.test_share);
+    Listing listing = list(path);
+    const Entries& entries = listing.entries;
+    const std::string& base = listing.base;
+    const Splits& splits = listing.splits;
+    const bool has_splits = !splits.train.empty(), training = split == Split::train;
+    check(has_splits || split != Split::validation, path, ": expected folders train/ and val/, found none");
 
-    std::vector<std::byte> archive;
-    std::error_code ignored;
-    const bool folder = fs::is_directory(path, ignored);
-    if (!folder) archive = read_unpacked(path, most_unpacked(path));
-    const Entries entries = folder ? list_folder(path) : list_archive(archive, path);
-
-    const std::string base = common_base(entries);
-    const Splits splits = find_splits(entries, base, path);
-    const bool has_splits = !splits.train.empty(), testing = split == Split::test;
     std::map<std::string, int64_t> of_train, passed_over;
     const Classes classes = classes_below(entries, has_splits ? splits.train : base, path, of_train);
-    Classes own = has_splits && testing ? classes_below(entries, splits.test, path, passed_over) : classes;
-    if (!has_splits || !testing) passed_over = of_train;
-    for (const auto& [name, images] : own)
-        check(classes.count(name) > 0, path, ": class folder ", splits.test, name, " has no counterpart in ", splits.train);
+    Classes own = has_splits && !training ? classes_below(entries, splits.of(split), path, passed_over) : classes;
+    if (!has_splits || training) passed_over = of_train;
     if (!has_splits) own = share_of(std::move(own), base, split, options);
 
     DatasetInfo info;
+    for (const auto& [label, images] : classes) info.classes.push_back(label);
+    for (const auto& [label, images] : own) {
+        if (classes.count(label)) continue;
+        check(options.anomalies, path, ": class folder ", splits.of(split), label, " has no counterpart in ", splits.train);
+        info.classes.push_back(label);
+    }
     Entries chosen;
-    for (const auto& [name, all] : classes) {
-        const auto label = static_cast<int64_t>(info.classes.size());
-        info.classes.push_back(name);
-        if (own.count(name) == 0) continue;
-        check(testing || !own.at(name).empty(), path, ": no image of class ", name, " is left to train on: ",
+    for (size_t label = 0; label < info.classes.size(); ++label) {
+        const auto found = own.find(info.classes[label]);
+        if (found == own.end()) continue;
+        check(!training || !found->second.empty(), path, ": no image of class ", found->first, " is left to train on: ",
               100 * options.test_share, "% are for testing, chosen by their names; expected more images, or folders train/ and val/");
-        for (Entry entry : own.at(name)) {
-            entry.label = label;
+        for (Entry& entry : found->second) {
+            entry.label = static_cast<int64_t>(label);
             chosen.push_back(std::move(entry));
         }
     }
@@ -263,11 +298,10 @@ Dataset image_folder(const std::string& path, Split split, const FolderOptions& 
                              : Normalization{{0.449f}, {0.226f}};
     const int64_t stray = level(entries, base).images;
     for (const std::string& note : {has_splits ? std::string() : detail::concat(100 * options.test_share, "% of the images kept for testing"),
-                                    splits.unused.empty() ? "" : splits.unused + " not used",
                                     stray ? detail::concat(stray, " in no class folder passed over") : "", note_of(passed_over),
-                                    classes.size() == 1 ? std::string("a single class: is this the folder above the class folders?") : ""})
+                                    classes.size() == 1 && !options.anomalies ? std::string("a single class: is this the folder above the class folders?") : ""})
         if (!note.empty()) info.note += (info.note.empty() ? "" : ", ") + note;
-    return Dataset(std::make_shared<FolderSource>(std::move(info), path, std::move(archive), std::move(chosen),
+    return Dataset(std::make_shared<FolderSource>(std::move(info), path, std::move(listing.archive), std::move(chosen),
                                                   options.fit ? options.fit : fit(options.size)));
 }
 

@@ -18,6 +18,7 @@ Dataset open_folder(const std::string& path, Split split, const OpenOptions& opt
     folder.size = options.size;
     folder.channels = options.channels;
     folder.seed = options.seed;
+    folder.anomalies = options.anomalies;
     std::vector<Transform> steps = parse_transforms(augment, {options.size, options.size, folder.channels});
     if (augment == kResizedCrop || augment.starts_with(kResizedCrop + ",") || augment.starts_with(kResizedCrop + ":")) {
         folder.fit = steps.front();  // of the picture as it was taken, not of its scaled-down middle
@@ -27,6 +28,7 @@ Dataset open_folder(const std::string& path, Split split, const OpenOptions& opt
 }
 
 Dataset open_named(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
+    check(split != Split::validation, name, ": has no validation images of its own");
     if (name == "shapes") return shapes(split, {options.count, options.seed});
     check(!root.empty(), name, ": expected a data root, the folder that holds it (--data-root DIR or $LATHE_DATA)");
     if (name == "cifar10") return cifar10(root, split);
@@ -41,6 +43,11 @@ std::string usual_augmentation(const std::string& name) {
     if (name == "cifar10") return "crop:4,flip";
     if (name == "fashion-mnist") return "flip";
     return name.starts_with(kFolder) ? kResizedCrop + ",flip" : "none";
+}
+
+std::vector<Split> splits_of(const std::string& name) {
+    if (name.starts_with(kFolder)) return folder_splits(name.substr(kFolder.size()));
+    return {Split::train, Split::test};
 }
 
 Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {

@@ -11,12 +11,17 @@ struct OpenOptions {
     int64_t channels = 3;          // folders: 3 colour, 1 grey
     int64_t count = 0;             // shapes: images; 0: the usual number
     uint64_t seed = 0;             // shapes: which ones; folders without splits: which images test
+    bool anomalies = false;        // folders: test images may be of classes that none of the training images is of
     std::string augment = "none";  // steps of augmentation as in "crop:4,flip", "usual" or "none"
 };
 
 // A dataset by its name on the command line: "shapes", "cifar10", "mnist", "fashion-mnist" (these three below the folder
 // `root`) or "folder:PATH" (data/image_folder.h). Error: another name, or what reading it raises.
 Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options = {});
+
+// Which splits it has: all have images to train and to test on, a folder may have others for validation. Its val/ alone stands
+// for both, and then there is no test split here.
+std::vector<Split> splits_of(const std::string& name);
 
 // The names that open() knows, for help texts.
 std::vector<std::string> names();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 #include "lathe/nn/graph_module.h"
 
@@ -83,6 +84,22 @@ Variable Module::forward_all(const std::vector<Variable>& inputs) {
 void Module::visit(const std::string& prefix, const std::function<void(const std::string&, Module&)>& f) {
     f(prefix, *this);
     for (const auto& [name, child] : children_) child->visit(joined(prefix, name), f);
+}
+
+std::vector<Parameter*> Module::own_parameters() {
+    std::vector<Parameter*> found;
+    const auto walk = [&](auto& self, Module& module) -> void {
+        for (const auto& [name, parameter] : module.parameters_)
+            if (*parameter) found.push_back(parameter);
+        for (const auto& [name, child] : module.children_) self(self, *child);
+    };
+    walk(walk, *this);
+    std::vector<Parameter*> sorted = found;  // a training step comes here: no set while nothing is shared
+    std::sort(sorted.begin(), sorted.end());
+    if (std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end()) return found;
+    std::unordered_set<const Parameter*> seen;
+    std::erase_if(found, [&](const Parameter* parameter) { return !seen.insert(parameter).second; });
+    return found;
 }
 
 std::vector<std::pair<std::string, Parameter*>> Module::registered_parameters() {

@@ -2,7 +2,6 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -44,14 +43,8 @@ public:
     // Calls f(parameter) for the parameters of named_parameters(), without making their names.
     template <class F>
     void for_each_parameter(F&& f) {
-        std::unordered_set<const Parameter*> seen;
-        const auto walk = [&](auto& self, Module& module) -> void {
-            for (const auto& [name, parameter] : module.parameters_)
-                if (*parameter && seen.insert(parameter).second)
-                    parameter->for_each([&](const std::string&, Parameter& each) { f(each); });
-            for (const auto& [name, child] : module.children_) self(self, *child);
-        };
-        walk(walk, *this);
+        for (Parameter* parameter : own_parameters())
+            parameter->for_each([&](const std::string&, Parameter& each) { f(each); });
     }
 
     // The modules that forward applies one after the other, when it does nothing else; by default itself alone.
@@ -91,6 +84,7 @@ protected:
 private:
     void visit(const std::string& prefix, const std::function<void(const std::string& prefix, Module&)>& f);
     void check_free(const std::string& name) const;
+    std::vector<Parameter*> own_parameters();  // those registered, in order, each once; not their transforms'
     std::vector<std::pair<std::string, Parameter*>> registered_parameters();  // under all names
     std::vector<std::pair<std::string, Tensor*>> registered_buffers();
     std::map<std::string, Tensor> under_first_names(const std::map<std::string, Tensor>& state);

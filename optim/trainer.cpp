@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "lathe/core/random.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/run/recomputed.h"
 #include "lathe/nn/model.h"
 
@@ -29,6 +30,11 @@ void check_options(const FitOptions& o) {
     check(!o.resume || !o.out.empty(), "fit: to resume, expected the folder of the run, got none");
 }
 
+// "54000 (9f3c01a2)": how many examples, and which.
+std::string identity(const data::Dataset& examples) {
+    return format("%lld (%08x)", static_cast<long long>(examples.size()), static_cast<unsigned>(examples.fingerprint()));
+}
+
 // What a user of the trained model needs to run it on images.
 void describe_images(nn::Module& module, const data::Dataset& train) {
     auto* model = dynamic_cast<nn::Model*>(&module);
@@ -48,6 +54,8 @@ public:
           stop_(stop),
           validation_(validation),
           loader_(train, {.batch = options.batch, .shuffle = true, .seed = options.seed, .workers = options.workers}),
+          train_identity_(identity(train)),
+          validation_identity_(identity(validation)),
           loss_(options.loss ? options.loss : options.task.loss) {
         if (options.ema != 0) ema_.emplace(module, options.ema);
     }
@@ -98,8 +106,8 @@ private:
                              {"optimizer", optimizer_.name()},
                              {"seed", std::to_string(options_.seed)},
                              {"batch", std::to_string(options_.batch)},
-                             {"training examples", std::to_string(loader_.dataset().size())},
-                             {"validation examples", std::to_string(validation_.size())},
+                             {"training examples", train_identity_},
+                             {"validation examples", validation_identity_},
                              {"ema", detail::concat(options_.ema)}};
         for (const StepHook* hook : options_.hooks) settings.merge(hook->settings());
         return settings;
@@ -242,6 +250,7 @@ private:
     const std::atomic<bool>& stop_;
     const data::Dataset& validation_;
     data::Loader loader_;
+    const std::string train_identity_, validation_identity_;
     const Loss loss_;
     std::optional<nn::Recomputed> recomputed_;
     std::optional<Ema> ema_;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "lathe/data/open.h"
+#include "lathe/tools/task.h"
 
 namespace lathe::tools {
 
@@ -17,7 +18,7 @@ void DataOptions::add_to(CLI::App& command) {
 }
 
 data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const std::string& augment) const {
-    data::OpenOptions options{.augment = augment == "auto" ? "usual" : augment};
+    data::OpenOptions options{.anomalies = form.reconstructs, .augment = augment == "auto" ? "usual" : augment};
     const Shape& size = form.size;
     if (size.rank()) {
         check(!is_folder() || size[0] == size[1], "--input: expected a square size for a folder of images, got ", size);
@@ -36,7 +37,7 @@ data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const 
 }
 
 data::Dataset DataOptions::open(data::Split split, const nn::Model& model, const std::string& augment) const {
-    return open(split, form(model, true), augment);
+    return labelled_for(model, open(split, form(model, true), augment));
 }
 
 ImageForm DataOptions::form(const nn::Model& network, bool saved, const std::string& input) const {

@@ -27,7 +27,7 @@ struct DataOptions {
 
     // One split, augmented as in "crop:4,flip". Normalised as the options say, else as the form does.
     data::Dataset open(data::Split split, const ImageForm& form, const std::string& augment = "none") const;
-    // As a saved network wants them.
+    // As a saved network wants them, labels included (tools::labelled_for).
     data::Dataset open(data::Split split, const nn::Model& model, const std::string& augment = "none") const;
 
     // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the data's, or the

@@ -64,13 +64,13 @@ void print_reconstruction(const optim::Evaluation& result, const data::Dataset& 
 
 void eval(EvalOptions& o) {
     if (o.threads > 0) set_threads(o.threads);
-    const data::Split split = o.split == "train" ? data::Split::train : data::Split::test;
     std::unique_ptr<nn::Model> model;
     if (o.model.is_file()) model = o.model.make();
     const ImageForm form = o.data.form(model ? *model : *sample_of(o.model.model), model != nullptr, o.input);
-    const data::Dataset dataset = o.data.open(split, form);
+    data::Dataset dataset = o.data.open(data::split_of(o.split), form);
     const auto classes = static_cast<int64_t>(dataset.classes().size());
     if (!model) model = o.model.make({.classes = form.reconstructs ? 0 : classes, .input = dataset.input_shape()});
+    dataset = labelled_for(*model, dataset);
     const optim::Task task = task_of(*model, dataset);
 
     Progress progress("eval", dataset.size(), !o.json);
@@ -89,7 +89,7 @@ void add_eval(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("eval", "Measure the accuracy of a model on images");
     o->model.add_to(c);
     o->data.add_to(c);
-    c.add_option("--split", o->split, "test or train")->check(CLI::IsMember({"test", "train"}))->capture_default_str();
+    c.add_option("--split", o->split, "test, train or validation")->check(CLI::IsMember({"test", "train", "validation"}))->capture_default_str();
     c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();

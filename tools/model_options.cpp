@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "lathe/core/error.h"
+#include "lathe/core/random.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tools/checks.h"
@@ -11,6 +12,7 @@
 namespace lathe::tools {
 
 std::unique_ptr<nn::Model> sample_of(const std::string& name) {
+    const KeepGlobalRandom keep_random;  // for the network's own first weights
     return nn::make_model(name, {.classes = name.ends_with(".json") ? 2 : 0});
 }
 

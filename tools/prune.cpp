@@ -233,7 +233,8 @@ void prune(CLI::App& command, PruneOptions& o) {
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
     const auto model = nn::load(o.model);
-    const TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
+    TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
+    data.label_for(*model);
     const auto classes = static_cast<int64_t>(data.train.classes().size());
     check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
     o.out.claim(command);

@@ -77,7 +77,7 @@ void RunFolder::enter(CLI::App& command) {
         lock_.emplace(path);
         if (!resume || !has(kSettings)) settle();
     }
-    if (resume) restore_settings(command, *this / kSettings, {"out", "threads", "workers", "data-root", "recompute-activations"});
+    if (resume) restore_settings(command, *this / kSettings, {"out", "threads", "workers", "data", "data-root", "recompute-activations"});
     else check_free(command);
 }
 

@@ -28,7 +28,7 @@ struct ScanCommand {
 void scan(ScanCommand& o) {
     if (o.threads > 0) set_threads(o.threads);
     const auto model = nn::load(o.model);
-    const data::Dataset images = o.data.open(o.split == "train" ? data::Split::train : data::Split::test, *model);
+    const data::Dataset images = o.data.open(data::split_of(o.split), *model);
     o.scan.pattern = compress::parse_pattern(o.pattern);
     o.scan.importance.kind = compress::weight_importance_of(o.importance);
     o.scan.importance.data = &images;
@@ -58,7 +58,7 @@ void add_scan(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("scan", "Show how sensitive each layer is: accuracy against sparsity");
     c.add_option("--model", o->model, "A saved .safetensors file")->required();
     o->data.add_to(c);
-    c.add_option("--split", o->split, "Where the images come from: train or test")->check(CLI::IsMember({"train", "test"}))->capture_default_str();
+    c.add_option("--split", o->split, "Where the images come from: train, validation or test")->check(CLI::IsMember({"train", "validation", "test"}))->capture_default_str();
     c.add_option("--images", o->scan.images, "So many, drawn at random; 0: all")->check(NonNegativeNumber)->capture_default_str();
     c.add_option("--seed", o->scan.seed, "Of the images drawn")->capture_default_str();
     c.add_option("--sparsities", o->scan.sparsities, "0.4,0.5,…")->delimiter(',')->expected(1, 1000)->capture_default_str();

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
+
+#include "lathe/core/text_table.h"
 
 namespace lathe::tools {
 
@@ -30,6 +33,17 @@ optim::Task task_of(const nn::Model& model, const data::Dataset& images) {
     for (int64_t label = 0; label < classes; ++label)
         if (is_normal(model, images.classes()[static_cast<size_t>(label)])) options.normal.push_back(label);
     return optim::reconstruction(options);
+}
+
+bool same_classes(const nn::Model& model, const std::vector<std::string>& classes) {
+    if (model.class_names.empty()) return model.classes() == static_cast<int64_t>(classes.size());
+    return std::set(classes.begin(), classes.end()) == std::set(model.class_names.begin(), model.class_names.end());
+}
+
+data::Dataset labelled_for(const nn::Model& model, const data::Dataset& images) {
+    if (model.class_names.empty() || model.class_names == images.classes()) return images;
+    const size_t classes = images.classes().size();
+    return images.with_classes(model.class_names).with_note(format("%zu of the model's %zu classes, in its order", classes, model.class_names.size()));
 }
 
 std::string say_normal(const nn::Model& model, const data::Dataset& images) {

@@ -9,6 +9,13 @@ namespace lathe::tools {
 // Error: it tells another number of classes apart than the images have.
 optim::Task task_of(const nn::Model& model, const data::Dataset& images);
 
+// The images with labels as a trained network counts them: classes of the same names in any order, or some of them. Unchanged for
+// a network that has no names of classes. Error: a class that the network does not know, the first.
+data::Dataset labelled_for(const nn::Model& model, const data::Dataset& images);
+
+// Whether a network tells just these classes apart, in any order, as far as it names its own.
+bool same_classes(const nn::Model& model, const std::vector<std::string>& classes);
+
 // The classes that a network without classes was trained on, kept in its file.
 void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names);
 

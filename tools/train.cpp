@@ -2,6 +2,7 @@
 
 #include "lathe/compress/channels/batch_norm_sparsity.h"
 #include "lathe/core/parallel.h"
+#include "lathe/core/text.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
@@ -32,7 +33,11 @@ struct TrainOptions {
     RunFolder out;
 };
 
+std::string listed(const std::vector<std::string>& classes) { return printable(shortened(joined(classes), 80)); }
+
+// What the run starts from or goes on with; none: a new network.
 std::unique_ptr<nn::Model> load_init(const TrainOptions& o) {
+    if (o.out.resumes_training()) return nn::load(o.out / "last.safetensors");
     if (o.init.empty()) return nullptr;
     auto model = nn::load(o.init);
     check(o.model.empty() || o.model == model->architecture(), "train: --model is ", o.model, " but ", o.init, " holds ",
@@ -49,7 +54,12 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
     auto model = init ? std::move(init)
                       : nn::make_model(o.model, {.classes = classes, .width = o.width, .widths = o.widths,
                                                  .input = train.input_shape(), .dropout = o.dropout});
-    if (model->classes() != classes) model->replace_classifier(classes);
+    if (!reconstructs && !same_classes(*model, train.classes())) {
+        check(!o.out.resumes_training(), "--resume: the run was begun with classes ", listed(model->class_names), ", got ", listed(train.classes()));
+        std::printf("a new classifier for %s, in place of that for %s\n", listed(train.classes()).c_str(),
+                    model->class_names.empty() ? (std::to_string(model->classes()) + " classes").c_str() : listed(model->class_names).c_str());
+        model->replace_classifier(classes);
+    }
     if (reconstructs) keep_normal_classes(*model, train.classes());
     for (const std::string& pattern : o.freeze) model->freeze(pattern);
     return model;
@@ -63,8 +73,9 @@ void train_network(CLI::App& command, TrainOptions& o) {
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
     const ImageForm form = o.data.form(init ? *init : *sample_of(o.model), init != nullptr, o.input);
-    const TrainingData data = o.data.open(form, o.training.fit.seed);
+    TrainingData data = o.data.open(form, o.training.fit.seed);
     const auto model = make_network(o, std::move(init), data.train, form.reconstructs);
+    data.label_for(*model);
     const optim::Task final_task = task_of(*model, data.final());
     check(data.test || say_normal(*model, data.validation).empty(),
           "train: anomalous images must not choose the best epoch; expected --validation above 0");
@@ -109,7 +120,7 @@ void add_train(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("train", "Train a network on images");
     c.footer(description_help());
     c.add_option("--model", o->model, model_help());
-    c.add_option("--init", o->init, "Start from this saved model; its classifier is replaced when the classes differ");
+    c.add_option("--init", o->init, "Start from this saved model; its classifier is replaced when the classes differ in name or number");
     c.add_option("--width", o->width, "Multiplies every channel count")->check(PositiveNumber)->capture_default_str();
     c.add_option("--widths", o->widths, "Channel counts one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
     c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")->capture_default_str();

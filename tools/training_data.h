@@ -17,6 +17,7 @@ struct TrainingData {
     std::string note;                   // where the validation images come from
 
     const data::Dataset& final() const { return test ? *test : validation; }
+    void label_for(const nn::Model& model);  // tools::labelled_for, all of them
     std::string describe() const;  // a line each
 };
 

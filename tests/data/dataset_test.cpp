@@ -155,6 +155,26 @@ TEST_CASE("dataset: the side of a held-out image follows from its key and the se
     CHECK(contains(error_of([] { small(3).hold_out(1); }), "expected a share between 0 and 1 to hold out, got 1"));
 }
 
+TEST_CASE("dataset: with_classes counts labels along other classes, by name; the fingerprint tells which examples these are") {
+    const Dataset three = small(9);
+    const Dataset moved = three.with_classes({"c", "x", "a", "b"});
+    CHECK(moved.classes() == std::vector<std::string>{"c", "x", "a", "b"});
+    for (int64_t i = 0; i < 9; ++i) CHECK(moved.label(i) == std::vector<int64_t>{2, 3, 0}[static_cast<size_t>(i % 3)]);
+    CHECK(moved.take(4, 2).batch({0, 1}).target().at(1) == 0);
+    const Dataset back = moved.take(0, 9).with_classes({"b", "x", "c", "a"});
+    for (int64_t i = 0; i < 9; ++i) CHECK(back.label(i) == std::vector<int64_t>{3, 0, 2}[static_cast<size_t>(i % 3)]);
+    CHECK(contains(error_of([&] { three.with_classes({"a", "c"}); }), "small: class 'b' is none of those expected: a, c"));
+    CHECK(contains(three.with_note("said").describe(), "3 classes, said"));
+
+    CHECK(moved.fingerprint() == three.fingerprint());
+    CHECK(three.augmented(random_flip()).fingerprint() == three.fingerprint());
+    CHECK(small(10).fingerprint() != three.fingerprint());
+    CHECK(three.sample(9, 1).fingerprint() != three.fingerprint());
+    const Dataset renamed(std::make_shared<InMemorySource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "d"}, {}, ""},
+                                                           InMemoryImages{std::vector<uint8_t>(9 * 12), {0, 1, 2, 0, 1, 2, 0, 1, 2}}));
+    CHECK(renamed.fingerprint() != three.fingerprint());
+}
+
 TEST_CASE("packed: pixels and labels must fit together") {
     const auto error = [](InMemoryImages images) {
         return error_of([&] { InMemorySource(DatasetInfo{"p", {1, 1, 1}, {"a", "b"}, {}, ""}, std::move(images)); });

@@ -125,7 +125,30 @@ TEST_CASE("image_folder: splits are known by their usual names, in any case, and
     for (int i = 0; i < 60; ++i) vehicles.push_back({std::string(i % 2 ? "bus/" : "train/") + std::to_string(i) + ".png", picture(i)});
     CHECK(image_folder(Both(vehicles).paths[0], Split::train).classes() == std::vector<std::string>{"bus", "train"});
     const Both three({{"train/a/1.png", picture(1)}, {"train/b/2.png", picture(2)}, {"val/a/3.png", picture(3)}, {"test/a/4.png", picture(4)}});
-    for (const std::string& path : three.paths) CHECK(contains(image_folder(path, Split::test).describe(), "1 image 64x64x3, 2 classes, test/ not used"));
+    for (const std::string& path : three.paths) {
+        CHECK(folder_splits(path) == std::vector<Split>{Split::train, Split::validation, Split::test});
+        CHECK(first_pixels(image_folder(path, Split::validation)) == std::vector<int>{3});
+        CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{4});
+    }
+    const Both two({{"train/a/1.png", picture(1)}, {"train/b/2.png", picture(2)}, {"val/a/3.png", picture(3)}});
+    for (const std::string& path : two.paths) {
+        CHECK(folder_splits(path) == std::vector<Split>{Split::train, Split::validation});
+        CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{3});
+    }
+    CHECK(folder_splits(Both(vehicles).paths[0]) == std::vector<Split>{Split::train, Split::test});
+    CHECK(contains(error_of([&] { image_folder(Both(vehicles).paths[0], Split::validation); }), "expected folders train/ and val/, found none"));
+}
+
+TEST_CASE("image_folder: anomalies to test on are further classes, where they are allowed") {
+    const Both both({{"train/good/1.png", picture(1)}, {"test/cracked/2.png", picture(2)}, {"test/good/3.png", picture(3)}, {"test/dirty/4.png", picture(4)}});
+    for (const std::string& path : both.paths) {
+        CHECK(contains(error_of([&] { image_folder(path, Split::test); }), "class folder test/cracked has no counterpart in train/"));
+        const Dataset test = image_folder(path, Split::test, {.anomalies = true});
+        CHECK(test.classes() == std::vector<std::string>{"good", "cracked", "dirty"});
+        CHECK(first_pixels(test) == std::vector<int>{3, 2, 4});
+        CHECK(test.label(2) == 2);
+        CHECK(image_folder(path, Split::train, {.anomalies = true}).classes() == std::vector<std::string>{"good"});
+    }
 }
 
 TEST_CASE("image_folder: what was passed over is counted, and a single class said") {

@@ -95,7 +95,8 @@ private:
         Tensor levels(weight.shape(), DType::i8);
         const int64_t row = weight.numel() / weight.dim(0);
         for (int64_t i = 0; i < weight.numel(); ++i) {
-            const double at = weight.at(i) / step_.value().at(i / row), high = static_cast<double>(most());
+            const auto at = static_cast<float>(weight.at(i)) / static_cast<float>(step_.value().at(i / row));
+            const auto high = static_cast<float>(most());
             levels.mutable_data<int8_t>()[i] = static_cast<int8_t>(std::nearbyint(std::clamp(at, -high - 1, high)));
         }
         return levels;

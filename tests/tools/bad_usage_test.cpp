@@ -143,7 +143,7 @@ const std::vector<Row> kRows = {
     {"PRUNE --method channel --layer fc3=0.5", 1, "it is the network's output"},
     {"prune --model NONE --data shapes --sparsity 0.5 --out OUT", 1, "NONE"},
     {"prune --model lenet5 --data shapes --sparsity 0.5 --out OUT", 1, "lenet5"},
-    {"prune --model MODEL --data shapes --sparsity 0.5 --out OUT", 1, "classes"},
+    {"prune --model MODEL --data shapes --sparsity 0.5 --out OUT", 1, "class 'circle' is none of those expected: a, b"},
     // scan
     {"scan --data shapes", 2, "--model is required"},
     {"scan --model MODEL", 2, "--data is required"},
@@ -167,7 +167,7 @@ const std::vector<Row> kRows = {
     {"EVAL --split training", 2, "training"},
     {"EVAL --batch 0", 2, "--batch"},
     {"EVAL --input 8x16x1", 1, "square"},
-    {"eval --model MODEL --data shapes", 1, "classes"},
+    {"eval --model MODEL --data shapes", 1, "class 'circle' is none of those expected: a, b"},
     {"eval --model lenet5 --classes -1 --data shapes", 2, "--classes"},
     // profile
     {"profile", 2, "--model is required"},
@@ -184,7 +184,7 @@ const std::vector<Row> kRows = {
     {"COMPARE TEXT", 1, "TEXT"},
     {"COMPARE --runs 0", 2, "--runs"},
     {"COMPARE --data cifar11", 1, "cifar10"},
-    {"COMPARE --data shapes", 1, "classes"},
+    {"COMPARE --data shapes", 1, "class 'circle' is none of those expected: a, b"},
     // predict
     {"predict IMAGE", 2, "--model is required"},
     {"predict --model MODEL", 2, "images is required"},

@@ -252,7 +252,7 @@ TEST_CASE("fine-tuning replaces the classifier when the classes differ, and free
     CHECK(tuned.code == 0);
     const Result result = lathe("eval --json --model " + (folder / "tuned/best.safetensors") + " --data folder:" + (folder / "images"));
     CHECK(Json::parse(result.out)["classes"].size() == 3);
-    check_fails(lathe("eval --model " + (folder / "tuned/best.safetensors") + " --data shapes"), 1, "classes");
+    check_fails(lathe("eval --model " + (folder / "tuned/best.safetensors") + " --data shapes"), 1, "class 'circle' is none of those expected: dark, grey, light");
 }
 
 TEST_CASE("fine-tuning on images of another size makes a network for that size") {

@@ -49,6 +49,61 @@ TEST_CASE("a grey network trains, is tested and predicts on the same pictures of
     CHECK(right == 48);
 }
 
+TEST_CASE("a folder's val/ chooses the best epoch and its test/ is measured at the end; no training image is held out") {
+    const testing::Folder folder;
+    const std::string set = folder / "set";
+    for (const std::string split : {"train", "val", "test"})
+        for (int i = 0; i < (split == "train" ? 8 : split == "val" ? 3 : 5); ++i)
+            for (const char* name : {"dark", "light"})
+                lathe::testing::write_file(set + "/" + split + "/" + name + "/" + std::to_string(i) + ".png",
+                                           lathe::testing::encode_png(lathe::testing::plain_image(8, 8, {static_cast<uint8_t>(*name == 'd' ? 20 + i : 200 + i)})));
+    const std::string train = "train --model lenet5 --epochs 1 --batch 8 --data folder:" + set + " --out ";
+    const testing::Result three = testing::lathe(train + (folder / "three"));
+    INFO(three.err);
+    REQUIRE(three.code == 0);
+    CHECK(three.out.find(" train: 16 images") != std::string::npos);
+    CHECK(three.out.find("validation: 6 images, the folder's own\n") != std::string::npos);
+    CHECK(three.out.find(" test: 10 images") != std::string::npos);
+    CHECK(three.out.find("\ntest: loss ") != std::string::npos);
+
+    testing::fs::remove_all(set + "/test");
+    const testing::Result two = testing::lathe(train + (folder / "two"));
+    REQUIRE(two.code == 0);
+    CHECK(two.out.find("validation: 6 images, the folder's own, which has no other test images\n") != std::string::npos);
+    CHECK(two.out.find("\ntest: loss ") == std::string::npos);
+    CHECK(Json::parse(testing::lathe("eval --json --model " + (folder / "two/best.safetensors") + " --data folder:" + set).out)["total"] == 6);
+}
+
+TEST_CASE("an autoencoder that has seen one class parts it from others: AUC in train, eval and compare") {
+    const testing::Folder folder;
+    const std::string set = folder / "set", run = folder / "run";
+    const auto write = [&](const std::string& where, int count, uint8_t at) {
+        for (int i = 0; i < count; ++i)
+            lathe::testing::write_file(set + "/" + where + "/" + std::to_string(i) + ".png",
+                                       lathe::testing::encode_png(lathe::testing::plain_image(16, 16, {static_cast<uint8_t>(at + i)})));
+    };
+    write("train/good", 60, 20);
+    write("test/good", 20, 40);
+    write("test/cracked", 10, 220);
+    write("test/dirty", 10, 150);
+    const std::string train = "train --model autoencoder --input 16x16x3 --optimizer adam --lr 0.005 --epochs 8 --batch 10 --data folder:" + set;
+    const testing::Result trained = testing::lathe(train + " --out " + run);
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    CHECK(trained.out.find("normal: good; anomalous: cracked, dirty\n") != std::string::npos);
+    CHECK(trained.out.find("\ntest: loss ") != std::string::npos);
+    CHECK(trained.out.find("  auc ") != std::string::npos);
+    const std::string model = run + "/best.safetensors", data = " --data folder:" + set + " ";
+    const Json tested = Json::parse(testing::lathe("eval --json --input 16x16x3 --model " + model + data).out);
+    CHECK(tested["total"] == 40);
+    CHECK(tested["auc"].get<double>() > 0.95);
+    CHECK(testing::lathe("eval --model " + model + data).out.find("normal: good; anomalous: cracked, dirty\nreconstruction: loss ") != std::string::npos);
+    const Json rows = Json::parse(testing::lathe("compare --json --runs 1" + data + model).out);
+    CHECK(rows[0]["auc"].get<double>() == doctest::Approx(tested["auc"].get<double>()));
+    testing::check_fails(testing::lathe(train + " --validation 0 --out " + (folder / "none")), 1, "anomalous images must not choose the best epoch");
+    testing::check_fails(testing::lathe("train --model lenet5 --epochs 1 --data folder:" + set + " --out " + (folder / "none")), 1, "has no counterpart");
+}
+
 TEST_CASE("hostile class names and pictures come out as harmless text") {
     const testing::Folder folder;
     const std::string set = folder / "set", evil = "\x1b[2J\x1b]0;owned\x07";

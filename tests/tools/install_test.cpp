@@ -117,3 +117,29 @@ TEST_CASE("install and uninstall touch their own files only, and say before anyt
     after.erase(destination + "/opt/x/lib/pkgconfig");
     CHECK(after == before);
 }
+
+TEST_CASE("changed flags compile everything again, the same flags nothing, whatever was asked for before") {
+    if (!is_release()) return;
+    const Root root;
+    fs::create_directories(root / "build");
+    fs::copy("Makefile", root / "Makefile");
+    for (const char* file : {"core/a.cpp", "tools/b.cpp", "core/c_avx2.cpp"}) {
+        fs::create_directories((root.path / file).parent_path());
+        std::ofstream(root / file) << "int f() { return 1; }\n";
+    }
+    std::ofstream(root / "tools/install_deps.sh") << "";
+    std::ofstream(root / "build/.deps") << "";
+    const auto compiled = [&](const std::string& words) {
+        CHECK(shell("unset MAKEFLAGS MFLAGS MAKEOVERRIDES CXXFLAGS; make -C " + root.path.string() + " " + words + " >" + (root / "log") + " 2>&1") == 0);
+        const std::string log = text_of(root / "log");
+        int64_t count = 0;
+        for (size_t at = log.find(" -c -o "); at != std::string::npos; at = log.find(" -c -o ", at + 1)) ++count;
+        return count;
+    };
+    const std::string a = "build/release/core/a.o ", b = "build/release/tools/b.o ", c = "build/release/core/c_avx2.o ";
+    CHECK(compiled(b + a + c) == 3);
+    for (const std::string& words : {a, b, c, a + b, c + a}) CHECK(compiled(words) == 0);
+    CHECK(compiled(a + "CXXFLAGS=-Og") == 1);
+    CHECK(compiled(b + c + a + "CXXFLAGS=-Og") == 2);
+    CHECK(compiled(c + b + a) == 3);
+}

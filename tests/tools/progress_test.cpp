@@ -37,7 +37,7 @@ TEST_CASE("the bar of training shows its speed, the time left, the loss and the 
     std::filesystem::remove_all(folder);
     INFO(text);
     size_t at = 0;
-    for (const char* part : {"epoch 1/1 ", "/467  ", " img/s  ", " left  loss ", "  accuracy ", "%  data ", "%", "validating"}) {
+    for (const char* part : {"epoch 1/1 ", "/472  ", " img/s  ", " left  loss ", "  accuracy ", "%  data ", "%", "validating"}) {
         at = text.find(part, at);
         CHECK_MESSAGE(at != std::string::npos, part);
     }

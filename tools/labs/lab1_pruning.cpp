@@ -195,7 +195,7 @@ void walk(const Options& o) {
     const auto dense = nn::load(o.model);
     const auto open = [&](data::Split split, const char* augment) {
         const data::Dataset all = o.data.open(split, *dense, augment);
-        return o.limit && split == data::Split::train ? all.take(0, std::min(o.limit, all.size())) : all;
+        return o.limit && split == data::Split::train ? all.sample(o.limit) : all;
     };
     const Lab lab{o.model, o.out, o.epochs, open(data::Split::train, "auto").without_sample(o.scan_images),
                   open(data::Split::train, "none").sample(o.scan_images), open(data::Split::test, "none")};
@@ -219,7 +219,7 @@ int main(int argc, char** argv) {
     o.data.add_to(app);
     app.add_option("--epochs", o.epochs, "Of each fine-tuning")->check(tools::PositiveNumber)->capture_default_str();
     app.add_option("--scan-images", o.scan_images, "Held out of the training images for the scan")->check(tools::PositiveNumber)->capture_default_str();
-    app.add_option("--limit", o.limit, "Take the first N training images only; 0: all")->check(tools::NonNegativeNumber)->capture_default_str();
+    app.add_option("--limit", o.limit, "Take N training images only, drawn at random; 0: all")->check(tools::NonNegativeNumber)->capture_default_str();
     app.add_option("--out", o.out, "Folder for figures and models")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     try {
