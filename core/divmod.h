@@ -3,8 +3,8 @@
 
 namespace lathe {
 
-// The two indices behind a flat one: i = quotient * size + remainder, the outer and the inner of two nested loops. Not for
-// kernels' variants.inc: the function is shared by files compiled for different instruction sets.
+// The two indices behind a flat one: i = quotient * size + remainder, the outer and the inner of two nested loops. Not
+// for kernels' variants.inc: the function is shared by files compiled for different instruction sets.
 struct DivMod {
     int64_t quotient, remainder;
 };

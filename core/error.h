@@ -7,8 +7,8 @@
 
 namespace lathe {
 
-// The one exception of the library. The message names the op, layer or file, what was expected and what came, on one line of
-// a readable length whatever it quotes.
+// The one exception of the library. The message names the op, layer or file, what was expected and what came, on one
+// line of a readable length whatever it quotes.
 class Error : public std::runtime_error {
 public:
     explicit Error(const std::string& message);

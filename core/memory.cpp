@@ -36,7 +36,9 @@ constexpr size_t kFine = 1024, kSmall = 16 << 10;
 constexpr size_t kFineClasses = kFine / kAlignment, kClasses = kFineClasses + 4;
 constexpr size_t kSlab = 64 << 10;  // small blocks are cut from stretches of this size
 
-size_t class_of(size_t size) { return size <= kFine ? size / kAlignment - 1 : kFineClasses - 1 + std::bit_width((size - 1) / kFine); }
+size_t class_of(size_t size) {
+    return size <= kFine ? size / kAlignment - 1 : kFineClasses - 1 + std::bit_width((size - 1) / kFine);
+}
 size_t class_size(size_t c) { return c < kFineClasses ? (c + 1) * kAlignment : kFine << (c - kFineClasses + 1); }
 static_assert(kFine << (kClasses - kFineClasses) == kSmall);
 
@@ -147,7 +149,8 @@ private:
     void reserve() {
         if (base_) return;
         for (reserved_ = size_t{1} << 40; reserved_ >= size_t{1} << 30; reserved_ /= 2) {
-            void* p = mmap(nullptr, reserved_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            void* p =
+                mmap(nullptr, reserved_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (p == MAP_FAILED) continue;
             base_ = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage);
             reserved_ -= kHugePage;
@@ -194,8 +197,8 @@ private:
     return *arena;
 }
 
-// The small blocks that a thread keeps for its next requests, which then need no lock. It holds no more than half a slab
-// of a class: what one thread allocates and another releases goes back through the arena.
+// The small blocks that a thread keeps for its next requests, which then need no lock. It holds no more than half a
+// slab of a class: what one thread allocates and another releases goes back through the arena.
 struct ThreadCache {
     enum State : uint8_t { fresh, open, closed } state = fresh;  // closed: the thread is ending
     FreeList lists[kClasses];
@@ -243,13 +246,15 @@ void ThreadCache::spill(size_t c) noexcept {
 }  // namespace
 
 size_t physical() {
-    static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+    static const size_t bytes =
+        static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
     return bytes;
 }
 
 #ifdef LATHE_PLAIN_MALLOC
 void* allocate(size_t bytes) {
-    void* block = bytes <= physical() ? std::aligned_alloc(kAlignment, rounded(bytes)) : nullptr;  // the sanitizer would abort
+    void* block =
+        bytes <= physical() ? std::aligned_alloc(kAlignment, rounded(bytes)) : nullptr;  // the sanitizer would abort
     check(block != nullptr, "memory: cannot allocate ", bytes, " bytes: the machine has ", physical());
     return block;
 }

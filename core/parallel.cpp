@@ -33,8 +33,8 @@ int usual_threads() {
     return count >= 1 ? count : cores();
 }
 
-// A thread that waits looks again for this long before it sleeps: regions follow each other closely, and waking takes longer
-// than most of them, but a thread that spins on takes the core from somebody who could use it.
+// A thread that waits looks again for this long before it sleeps: regions follow each other closely, and waking takes
+// longer than most of them, but a thread that spins on takes the core from somebody who could use it.
 constexpr std::chrono::microseconds kSpinTime{50};
 
 inline void pause() {
@@ -56,8 +56,8 @@ bool spin_until(Ready&& ready) {
     return ready();
 }
 
-// Moves the calling thread off `cpu`, unless it may run nowhere else. The system tends to wake a helper where its caller runs,
-// and then the two take turns on one core while another is idle.
+// Moves the calling thread off `cpu`, unless it may run nowhere else. The system tends to wake a helper where its
+// caller runs, and then the two take turns on one core while another is idle.
 void leave_cpu(int cpu) {
     static const cpu_set_t allowed = [] {
         cpu_set_t set;
@@ -157,8 +157,8 @@ private:
         inside_region = outer;
     }
 
-    // gate_ counts regions in its upper bits and the helpers inside in its lower ones; between them it says that the region
-    // is closed. What a region is about is written while nobody is inside and read by who has entered.
+    // gate_ counts regions in its upper bits and the helpers inside in its lower ones; between them it says that the
+    // region is closed. What a region is about is written while nobody is inside and read by who has entered.
     static constexpr uint64_t kClosed = 1 << 16, kRegion = 1 << 17;
     std::atomic<uint64_t> gate_{kClosed};
     alignas(64) std::atomic<int64_t> next_{0};

@@ -31,7 +31,9 @@ const char* name_of(DType dtype) {
 
 struct Tensor::Storage {
     Storage(size_t bytes, void* borrowed)
-        : bytes(bytes), data(static_cast<std::byte*>(borrowed ? borrowed : memory::allocate(bytes))), owned(!borrowed) {}
+        : bytes(bytes),
+          data(static_cast<std::byte*>(borrowed ? borrowed : memory::allocate(bytes))),
+          owned(!borrowed) {}
     ~Storage() {
         if (owned) memory::release(data, bytes);
     }
@@ -148,8 +150,8 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::rows(int64_t start, int64_t count) const {
-    check(rank() > 0 && start >= 0 && count >= 0 && count <= shape_[0] - start, "rows: expected a range inside ", shape_,
-          ", got ", start, " and ", count, " more");
+    check(rank() > 0 && start >= 0 && count >= 0 && count <= shape_[0] - start, "rows: expected a range inside ",
+          shape_, ", got ", start, " and ", count, " more");
     Tensor view = *this;
     view.shape_[0] = count;
     const int64_t row = shape_[0] ? numel_ / shape_[0] : 0;
@@ -161,7 +163,8 @@ Tensor Tensor::rows(int64_t start, int64_t count) const {
 Tensor Tensor::permute(const std::vector<int>& axes) const {
     constexpr int64_t kTaken = -1;
     const int rank = shape_.rank();
-    check(static_cast<int>(axes.size()) == rank, "permute: expected ", rank, " axes for ", shape_, ", got ", axes.size());
+    check(static_cast<int>(axes.size()) == rank, "permute: expected ", rank, " axes for ", shape_, ", got ",
+          axes.size());
     Shape shape;
     std::vector<int64_t> source_stride(rank, 1), stride(rank);
     for (int i = rank - 2; i >= 0; --i) source_stride[i] = source_stride[i + 1] * shape_[i + 1];
@@ -203,8 +206,8 @@ Tensor Tensor::select(int axis, const std::vector<int64_t>& indices) const {
     std::byte* target = out.mutable_raw();
     for (int64_t o = 0; o < outer; ++o)
         for (int64_t index : indices) {
-            check(index >= 0 && index < shape_[axis], "select: index ", index, " is out of range for axis ", axis, " of ",
-                  shape_);
+            check(index >= 0 && index < shape_[axis], "select: index ", index, " is out of range for axis ", axis,
+                  " of ", shape_);
             std::memcpy(target, raw() + static_cast<size_t>(o * shape_[axis] + index) * inner, inner);
             target += inner;
         }

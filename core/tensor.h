@@ -32,7 +32,8 @@ public:
     Tensor() = default;  // empty: no storage, false
     Tensor(const Tensor&) = default;
     Tensor(Tensor&&) = default;
-    Tensor& operator=(const Tensor&) & = default;  // a handle just returned cannot be assigned: that would change nothing
+    // A handle just returned cannot be assigned: that would change nothing
+    Tensor& operator=(const Tensor&) & = default;
     Tensor& operator=(Tensor&&) & = default;
     explicit Tensor(const Shape& shape, DType dtype = DType::f32);  // elements uninitialised
 
@@ -111,8 +112,8 @@ public:
 
 template <class T>
 Tensor Tensor::of(const Shape& shape, const std::vector<T>& values) {
-    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: expected ", shape.numel(), " values for shape ",
-          shape, ", got ", values.size());
+    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: expected ", shape.numel(),
+          " values for shape ", shape, ", got ", values.size());
     Tensor tensor(shape, DTypeOf<T>::value);
     T* out = tensor.mutable_data<T>();
     for (size_t i = 0; i < values.size(); ++i) out[i] = values[i];

@@ -9,7 +9,8 @@ namespace {
 
 bool continues(unsigned char byte) { return (byte & 0xc0) == 0x80; }
 
-// The bytes of the well-formed UTF-8 character that begins at `at` (RFC 3629: neither overlong nor a surrogate), else 0.
+// The bytes of the well-formed UTF-8 character that begins at `at` (RFC 3629: neither overlong nor a surrogate), else
+// 0.
 size_t character_at(const std::string& text, size_t at) {
     const auto byte = [&](size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
     const uint32_t first = byte(0);
@@ -28,7 +29,8 @@ size_t character_at(const std::string& text, size_t at) {
 // C0, DEL, and C1 as UTF-8 spells it.
 bool is_control(const std::string& text, size_t at, size_t bytes) {
     const auto first = static_cast<unsigned char>(text[at]);
-    return bytes == 1 ? first < 0x20 || first == 0x7f : first == 0xc2 && static_cast<unsigned char>(text[at + 1]) < 0xa0;
+    return bytes == 1 ? first < 0x20 || first == 0x7f
+                      : first == 0xc2 && static_cast<unsigned char>(text[at + 1]) < 0xa0;
 }
 
 std::string escaped(char c) {

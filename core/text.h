@@ -12,8 +12,8 @@ public:
     TextStream() { imbue(std::locale::classic()); }
 };
 
-// The text on one line, for a terminal or a log: control characters (an escape sequence, say) and bytes that are not UTF-8
-// are spelled "\n" or "\x1b". Twice is the same as once.
+// The text on one line, for a terminal or a log: control characters (an escape sequence, say) and bytes that are not
+// UTF-8 are spelled "\n" or "\x1b". Twice is the same as once.
 std::string printable(const std::string& text);
 
 // The text, or its beginning and end with "…" between them when it has more than `most` bytes; characters stay whole.

@@ -11,8 +11,8 @@ namespace lathe::data {
 // each plain or .gz. Error: no file, or one that is not 10,000 records.
 Dataset cifar10(const std::string& root, Split split);
 
-// Records of one label byte and three planes (R, G, B) of 32x32 bytes. `name` is for messages. Error: not a whole number
-// of records, a label above 9.
+// Records of one label byte and three planes (R, G, B) of 32x32 bytes. `name` is for messages. Error: not a whole
+// number of records, a label above 9.
 InMemoryImages parse_cifar10(Bytes bytes, const std::string& name);
 
 }  // namespace lathe::data

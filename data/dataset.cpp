@@ -19,7 +19,9 @@ uint64_t fnv1a(const std::string& text, uint64_t hash = 0xcbf29ce484222325) {
 
 }  // namespace
 
-const char* name_of(Split split) { return split == Split::train ? "train" : split == Split::test ? "test" : "validation"; }
+const char* name_of(Split split) {
+    return split == Split::train ? "train" : split == Split::test ? "test" : "validation";
+}
 
 Split split_of(const std::string& name) {
     for (Split split : {Split::train, Split::validation, Split::test})
@@ -58,7 +60,8 @@ Dataset::Dataset(std::shared_ptr<const Source> source)
       shape_(info_->image_shape) {}
 
 Dataset::Dataset(DatasetInfo info, Batch examples)
-    : info_(std::make_shared<const DatasetInfo>(std::move(info))), examples_(std::make_shared<const Batch>(std::move(examples))) {
+    : info_(std::make_shared<const DatasetInfo>(std::move(info))),
+      examples_(std::make_shared<const Batch>(std::move(examples))) {
     const Batch& all = *examples_;
     check(!all.inputs.empty(), info_->name, ": expected an input, got none");
     for (const auto* tensors : {&all.inputs, &all.targets})
@@ -97,7 +100,9 @@ uint64_t Dataset::fingerprint() const {
     }
     for (int64_t i = 0; i < size(); ++i) {
         const auto name = static_cast<size_t>(label(i));
-        hash = fnv1a(source_->key(source_index(i)) + "\n" + (name < classes().size() ? classes()[name] : std::to_string(name)) + "\n", hash);
+        hash = fnv1a(source_->key(source_index(i)) + "\n" +
+                         (name < classes().size() ? classes()[name] : std::to_string(name)) + "\n",
+                     hash);
     }
     return hash;
 }
@@ -106,11 +111,12 @@ std::string Dataset::describe() const {
     std::string text = printable(info().name) + ": " + with_commas(size());
     const auto plural = [](size_t count) { return count == 1 ? "" : "s"; };
     if (source_)
-        text += detail::concat(" image", plural(static_cast<size_t>(size())), " ", shape_[0], "x", shape_[1], "x", shape_[2], ", ",
-                               classes().size(), " class", classes().size() == 1 ? "" : "es");
+        text += detail::concat(" image", plural(static_cast<size_t>(size())), " ", shape_[0], "x", shape_[1], "x",
+                               shape_[2], ", ", classes().size(), " class", classes().size() == 1 ? "" : "es");
     else
-        text += detail::concat(" example", plural(static_cast<size_t>(size())), ", ", examples_->inputs.size(), " input",
-                               plural(examples_->inputs.size()), ", ", examples_->targets.size(), " target", plural(examples_->targets.size()));
+        text += detail::concat(" example", plural(static_cast<size_t>(size())), ", ", examples_->inputs.size(),
+                               " input", plural(examples_->inputs.size()), ", ", examples_->targets.size(), " target",
+                               plural(examples_->targets.size()));
     return text + (info().note.empty() ? "" : ", " + info().note);
 }
 
@@ -148,7 +154,9 @@ Batch Dataset::batch(const std::vector<int64_t>& indices, uint64_t seed) const {
 
 Batch Dataset::images(const std::vector<int64_t>& indices, uint64_t seed) const {
     const auto count = static_cast<int64_t>(indices.size());
-    Batch batch{.inputs = {Tensor(flat_ ? Shape{count, shape_.numel()} : Shape{count, shape_[0], shape_[1], shape_[2]})}, .targets = {Tensor({count}, DType::i32)}};
+    Batch batch{
+        .inputs = {Tensor(flat_ ? Shape{count, shape_.numel()} : Shape{count, shape_[0], shape_[1], shape_[2]})},
+        .targets = {Tensor({count}, DType::i32)}};
     const std::vector<float> table = normalization_.table(shape_[2]);
     float* x = batch.inputs[0].mutable_data<float>();
     int32_t* labels = batch.targets[0].mutable_data<int32_t>();
@@ -189,7 +197,8 @@ Dataset Dataset::with_classes(const std::vector<std::string>& classes) const {
     std::vector<int64_t> moved;  // from a label here
     for (const std::string& name : this->classes()) {
         const auto found = std::find(classes.begin(), classes.end(), name);
-        check(found != classes.end(), info().name, ": class '", name, "' is none of those expected: ", shortened(joined(classes), 100));
+        check(found != classes.end(), info().name, ": class '", name,
+              "' is none of those expected: ", shortened(joined(classes), 100));
         moved.push_back(found - classes.begin());
     }
     std::vector<int64_t> labels = moved;
@@ -260,8 +269,8 @@ std::pair<Dataset, Dataset> Dataset::hold_out(double share, uint64_t seed) const
         const uint64_t hash = mix(seed, fnv1a(key));
         (std::ldexp(static_cast<double>(hash >> 11), -53) < share ? held_out : kept).push_back(i);
     }
-    check(!kept.empty() && !held_out.empty(), info().name, ": of ", size(), " examples, a share of ", share, " held out leaves ",
-          kept.size(), " and ", held_out.size(), "; expected some on both sides");
+    check(!kept.empty() && !held_out.empty(), info().name, ": of ", size(), " examples, a share of ", share,
+          " held out leaves ", kept.size(), " and ", held_out.size(), "; expected some on both sides");
     return {chosen(std::move(kept)), chosen(std::move(held_out))};
 }
 

@@ -55,13 +55,13 @@ private:
     DatasetInfo info_;
 };
 
-// Examples: a handle on where they come from, which of them, how images are augmented and normalised. Cheap to copy; the
-// functions that change something return a changed copy. What is said of images is an Error for other examples.
+// Examples: a handle on where they come from, which of them, how images are augmented and normalised. Cheap to copy;
+// the functions that change something return a changed copy. What is said of images is an Error for other examples.
 class Dataset {
 public:
     explicit Dataset(std::shared_ptr<const Source> source);  // labelled images
-    // Examples of any types and shapes, held in memory: features [count, F] -> values [count, 1], tokens i32 [count, T] -> the
-    // tokens after them. Error: tensors that do not count as many examples, or none.
+    // Examples of any types and shapes, held in memory: features [count, F] -> values [count, 1], tokens i32 [count, T]
+    // -> the tokens after them. Error: tensors that do not count as many examples, or none.
     Dataset(DatasetInfo info, Batch examples);
 
     int64_t size() const;
@@ -96,8 +96,9 @@ public:
     Dataset take(int64_t begin, int64_t count) const;            // Error: not inside [0, size())
     Dataset sample(int64_t count = 256, uint64_t seed = 0) const;  // that many at random (all when there are fewer)
     Dataset without_sample(int64_t count, uint64_t seed = 0) const;  // the others, in their order
-    // Two parts, in their order: those to train with and about `share` of the examples, held out. The side of an example follows from
-    // its key and the seed, so it stays when others come or go. Error: a share outside (0, 1), or one that leaves a part empty.
+    // Two parts, in their order: those to train with and about `share` of the examples, held out. The side of an
+    // example follows from its key and the seed, so it stays when others come or go. Error: a share outside (0, 1), or
+    // one that leaves a part empty.
     std::pair<Dataset, Dataset> hold_out(double share, uint64_t seed = 0) const;
 
 private:

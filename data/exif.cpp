@@ -30,7 +30,8 @@ Image upright(Image image, int orientation) {
         for (int64_t x = 0; x < out.width; ++x) {
             const int64_t row = turned ? x : y, column = turned ? y : x;
             const int64_t down = turned ? from_right : from_bottom, across = turned ? from_bottom : from_right;
-            const uint8_t* from = image.at(down ? image.height - 1 - row : row, across ? image.width - 1 - column : column);
+            const uint8_t* from =
+                image.at(down ? image.height - 1 - row : row, across ? image.width - 1 - column : column);
             std::copy_n(from, image.channels, out.at(y, x));
         }
     return out;

@@ -14,7 +14,8 @@
 
 namespace {
 
-// The largest block that decoding the present image may ask for: a few bytes in a file can claim to unpack to gigabytes.
+// The largest block that decoding the present image may ask for: a few bytes in a file can claim to unpack to
+// gigabytes.
 thread_local size_t max_block = 0;
 
 // Zeroed, since a JPEG may use tables that it has not defined.
@@ -75,7 +76,8 @@ bool begins_with(Bytes bytes, std::string_view magic) {
 
 // Walks over the segments of a JPEG for two things that stb_image 2.27 does not see to: it writes past the end of a
 // Huffman table that claims more than 256 codes (nothings/stb issue 1289), and it passes over the whole image in every
-// scan of a progressive file, of which a few bytes each could make it work for hours. Returns the Exif block, if there is one.
+// scan of a progressive file, of which a few bytes each could make it work for hours. Returns the Exif block, if there
+// is one.
 Bytes check_jpeg(Bytes bytes, const std::string& name) {
     const auto byte = [&](size_t at) { return at < bytes.size() ? std::to_integer<size_t>(bytes[at]) : 0; };
     const std::string_view exif_mark("Exif\0\0", 6);
@@ -91,7 +93,8 @@ Bytes check_jpeg(Bytes bytes, const std::string& name) {
         }
         const size_t end = at + 2 + (byte(at + 2) << 8 | byte(at + 3));
         scans += marker == 0xda;
-        if (marker == 0xe1 && exif.empty() && end <= bytes.size() && end >= at + 4 && begins_with(bytes.subspan(at + 4, end - at - 4), exif_mark))
+        if (marker == 0xe1 && exif.empty() && end <= bytes.size() && end >= at + 4 &&
+            begins_with(bytes.subspan(at + 4, end - at - 4), exif_mark))
             exif = bytes.subspan(at + 4 + exif_mark.size(), end - at - 4 - exif_mark.size());
         check(scans <= kMaxScans, name, ": expected a JPEG of at most ", kMaxScans, " scans");
         for (size_t table = at + 4; marker == 0xc4 && table < end;) {
@@ -115,7 +118,8 @@ Bytes check_png(Bytes bytes, const std::string& name) {
     };
     Bytes exif;
     for (size_t at = kSignature;;) {
-        check(at + kFrame <= bytes.size() && number(at) <= bytes.size() - at - kFrame, name, ": the image is truncated");
+        check(at + kFrame <= bytes.size() && number(at) <= bytes.size() - at - kFrame, name,
+              ": the image is truncated");
         const size_t size = number(at);
         const Bytes chunk = bytes.subspan(at + 4, 4 + size);
         const auto sum = crc32(0, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size()));
@@ -142,20 +146,24 @@ Image parse_image(Bytes bytes, const std::string& name, int64_t channels) {
     Reader header{bytes};
     check(stbi_info_from_callbacks(&kCallbacks, &header, &width, &height, &in_file), name,
           ": the image is ", header.overrun ? "truncated" : "damaged", " (", stbi_failure_reason(), ")");
-    check(width > 0 && height > 0 && int64_t{width} * height <= kMaxPixels, name, ": expected an image of 1 to ", kMaxPixels,
-          " pixels, got ", width, "x", height);
-    // The most that a byte can hold: a bit per 8x8 block in a JPEG's first scan, deflate's 1032:1 of 1-bit pixels, plain ones.
+    check(width > 0 && height > 0 && int64_t{width} * height <= kMaxPixels, name, ": expected an image of 1 to ",
+          kMaxPixels, " pixels, got ", width, "x", height);
+    // The most that a byte can hold: a bit per 8x8 block in a JPEG's first scan, deflate's 1032:1 of 1-bit pixels,
+    // plain ones.
     const int64_t pixels_per_byte = jpeg ? 512 : png ? 8 * 1032 : 8;
-    check(int64_t{width} * height <= pixels_per_byte * static_cast<int64_t>(bytes.size()), name, ": the image is truncated (",
-          width, "x", height, " pixels in ", bytes.size(), " bytes)");
+    check(int64_t{width} * height <= pixels_per_byte * static_cast<int64_t>(bytes.size()), name,
+          ": the image is truncated (", width, "x", height, " pixels in ", bytes.size(), " bytes)");
 
-    check(int64_t{width} * height <= kPhotograph || int64_t{width} * height / kPixelsPerByte <= static_cast<int64_t>(bytes.size()), name,
-          ": expected a photograph of so many pixels (", width, "x", height, ") to have more than ", bytes.size(), " bytes");
+    check(int64_t{width} * height <= kPhotograph ||
+              int64_t{width} * height / kPixelsPerByte <= static_cast<int64_t>(bytes.size()),
+          name, ": expected a photograph of so many pixels (", width, "x", height, ") to have more than ", bytes.size(),
+          " bytes");
 
     max_block += 32 * static_cast<size_t>(width + 32) * static_cast<size_t>(height + 32);  // 16-bit RGBA and to spare
     Reader body{bytes};
     const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-        stbi_load_from_callbacks(&kCallbacks, &body, &width, &height, &in_file, static_cast<int>(channels)), stbi_image_free);
+        stbi_load_from_callbacks(&kCallbacks, &body, &width, &height, &in_file, static_cast<int>(channels)),
+        stbi_image_free);
     check(!body.overrun, name, ": the image is truncated");
     check(pixels != nullptr, name, ": the image is damaged (", stbi_failure_reason(), ")");
     Image image{height, width, channels, {pixels.get(), pixels.get() + int64_t{width} * height * channels}};

@@ -21,9 +21,9 @@ struct Image {
 // A black picture.
 Image blank_image(int64_t height, int64_t width, int64_t channels);
 
-// Decodes a PNG, JPEG or BMP file to 1 (grey) or 3 (RGB) channels, whatever it holds; transparency is dropped, and a photograph
-// taken with a turned camera is turned upright, as its Exif block says. `name` is for messages. Error: another format, truncated,
-// damaged, more than 2^27 pixels.
+// Decodes a PNG, JPEG or BMP file to 1 (grey) or 3 (RGB) channels, whatever it holds; transparency is dropped, and a
+// photograph taken with a turned camera is turned upright, as its Exif block says. `name` is for messages. Error:
+// another format, truncated, damaged, more than 2^27 pixels.
 Image parse_image(Bytes bytes, const std::string& name, int64_t channels = 3);
 Image read_image(const std::string& path, int64_t channels = 3);
 bool has_image_suffix(const std::string& path);  // .png, .jpg, .jpeg, .jfif or .bmp, in any case

@@ -35,8 +35,9 @@ std::string lower_case(std::string text) {
 
 // What systems and programs leave in every folder: it says nothing about the images.
 bool is_system_name(const std::string& name) {
-    static const std::set<std::string> known{"__macosx", "@eadir", "__pycache__", "lost+found", "$recycle.bin", "system volume information",
-                                             "thumbs.db", "desktop.ini"};
+    static const std::set<std::string> known{"__macosx",   "@eadir",       "__pycache__",
+                                             "lost+found", "$recycle.bin", "system volume information",
+                                             "thumbs.db",  "desktop.ini"};
     return name.starts_with('.') || known.count(lower_case(name)) > 0;
 }
 
@@ -52,7 +53,8 @@ bool has_system_part(const std::string& path) {
 // A link to a folder that the link lies in would be walked again and again.
 bool leads_up(const fs::directory_entry& entry) {
     if (!entry.is_symlink()) return false;
-    const std::string at = fs::canonical(entry.path().parent_path()).string() + '/', to = fs::canonical(entry.path()).string();
+    const std::string at = fs::canonical(entry.path().parent_path()).string() + '/',
+                      to = fs::canonical(entry.path()).string();
     return at.starts_with(to.ends_with('/') ? to : to + '/');
 }
 
@@ -128,7 +130,8 @@ struct Splits {
 
     const std::string& of(Split split) const {
         if (split == Split::train) return train;
-        const std::string &own = split == Split::test ? test : validation, &other = split == Split::test ? validation : test;
+        const std::string &own = split == Split::test ? test : validation,
+                          &other = split == Split::test ? validation : test;
         return own.empty() ? other : own;
     }
 };
@@ -143,10 +146,12 @@ Splits find_splits(const Entries& entries, const std::string& base, const std::s
         }
         return found;
     };
-    const Splits found{find({"train", "training"}), find({"val", "valid", "validation", "dev"}), find({"test", "testing"})};
+    const Splits found{find({"train", "training"}), find({"val", "valid", "validation", "dev"}),
+                       find({"test", "testing"})};
     const std::string& other = found.of(Split::validation);
     check(!found.train.empty() || other.empty(), name, ": expected train/ beside ", other, ", found none");
-    check(found.train.empty() || !other.empty(), name, ": expected val/ or test/ beside ", found.train, ", got other folders");
+    check(found.train.empty() || !other.empty(), name, ": expected val/ or test/ beside ", found.train,
+          ", got other folders");
     return found;
 }
 
@@ -171,8 +176,10 @@ Listing list(const std::string& path) {
     return found;
 }
 
-// The images of each class folder in `base`, in the order of their names. Counts what lies there and is none, by its suffix.
-Classes classes_below(const Entries& entries, const std::string& base, const std::string& name, std::map<std::string, int64_t>& passed_over) {
+// The images of each class folder in `base`, in the order of their names. Counts what lies there and is none, by its
+// suffix.
+Classes classes_below(const Entries& entries, const std::string& base, const std::string& name,
+                      std::map<std::string, int64_t>& passed_over) {
     Classes classes;
     for (const Entry& entry : entries) {
         const size_t slash = entry.path.find('/', base.size());
@@ -200,7 +207,9 @@ bool is_test(const std::string& path, const FolderOptions& options) {
 // That share of each class; `base` is no part of the names.
 Classes share_of(Classes classes, const std::string& base, Split split, const FolderOptions& options) {
     for (auto& [name, images] : classes)
-        std::erase_if(images, [&](const Entry& image) { return is_test(image.path.substr(base.size()), options) != (split == Split::test); });
+        std::erase_if(images, [&](const Entry& image) {
+            return is_test(image.path.substr(base.size()), options) != (split == Split::test);
+        });
     return classes;
 }
 
@@ -213,7 +222,8 @@ std::string note_of(const std::map<std::string, int64_t>& passed_over) {
         kinds += (kinds.empty() ? "" : ", ") + (suffix.empty() ? "no suffix" : suffix) + " " + std::to_string(count);
     }
     if (total == 0) return "";
-    return detail::concat(total, total == 1 ? " other file" : " other files", " passed over (", printable(shortened(kinds, 100)), ")");
+    return detail::concat(total, total == 1 ? " other file" : " other files", " passed over (",
+                          printable(shortened(kinds, 100)), ")");
 }
 
 class FolderSource : public Source {
@@ -255,7 +265,8 @@ std::vector<Split> folder_splits(const std::string& path) {
 }
 
 Dataset image_folder(const std::string& path, Split split, const FolderOptions& options) {
-    check(options.channels == 1 || options.channels == 3, "image_folder: expected 1 or 3 channels, got ", options.channels);
+    check(options.channels == 1 || options.channels == 3, "image_folder: expected 1 or 3 channels, got ",
+          options.channels);
     check(options.test_share > 0 && options.test_share < 1, "image_folder: expected a test share between 0 and 1, got ",
           options.test_share);
     Listing listing = list(path);
@@ -275,15 +286,17 @@ Dataset image_folder(const std::string& path, Split split, const FolderOptions& 
     for (const auto& [label, images] : classes) info.classes.push_back(label);
     for (const auto& [label, images] : own) {
         if (classes.count(label)) continue;
-        check(options.anomalies, path, ": class folder ", splits.of(split), label, " has no counterpart in ", splits.train);
+        check(options.anomalies, path, ": class folder ", splits.of(split), label, " has no counterpart in ",
+              splits.train);
         info.classes.push_back(label);
     }
     Entries chosen;
     for (size_t label = 0; label < info.classes.size(); ++label) {
         const auto found = own.find(info.classes[label]);
         if (found == own.end()) continue;
-        check(!training || !found->second.empty(), path, ": no image of class ", found->first, " is left to train on: ",
-              100 * options.test_share, "% are for testing, chosen by their names; expected more images, or folders train/ and val/");
+        check(!training || !found->second.empty(), path, ": no image of class ", found->first,
+              " is left to train on: ", 100 * options.test_share,
+              "% are for testing, chosen by their names; expected more images, or folders train/ and val/");
         for (Entry& entry : found->second) {
             entry.label = static_cast<int64_t>(label);
             chosen.push_back(std::move(entry));
@@ -297,9 +310,12 @@ Dataset image_folder(const std::string& path, Split split, const FolderOptions& 
                              ? Normalization{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}}
                              : Normalization{{0.449f}, {0.226f}};
     const int64_t stray = level(entries, base).images;
-    for (const std::string& note : {has_splits ? std::string() : detail::concat(100 * options.test_share, "% of the images kept for testing"),
-                                    stray ? detail::concat(stray, " in no class folder passed over") : "", note_of(passed_over),
-                                    classes.size() == 1 && !options.anomalies ? std::string("a single class: is this the folder above the class folders?") : ""})
+    for (const std::string& note :
+         {has_splits ? std::string() : detail::concat(100 * options.test_share, "% of the images kept for testing"),
+          stray ? detail::concat(stray, " in no class folder passed over") : "", note_of(passed_over),
+          classes.size() == 1 && !options.anomalies
+              ? std::string("a single class: is this the folder above the class folders?")
+              : ""})
         if (!note.empty()) info.note += (info.note.empty() ? "" : ", ") + note;
     return Dataset(std::make_shared<FolderSource>(std::move(info), path, std::move(listing.archive), std::move(chosen),
                                                   options.fit ? options.fit : fit(options.size)));

@@ -2,14 +2,15 @@
 
 namespace lathe::data {
 
-InMemorySource::InMemorySource(DatasetInfo info, InMemoryImages images) : Source(std::move(info)), images_(std::move(images)) {
+InMemorySource::InMemorySource(DatasetInfo info, InMemoryImages images)
+    : Source(std::move(info)), images_(std::move(images)) {
     const DatasetInfo& self = this->info();
     const auto expected = images_.labels.size() * static_cast<size_t>(self.image_shape.numel());
     check(images_.pixels.size() == expected, self.name, ": expected ", expected, " pixel values for ",
           images_.labels.size(), " labels, got ", images_.pixels.size());
     for (size_t i = 0; i < images_.labels.size(); ++i)
-        check(images_.labels[i] < self.classes.size(), self.name, ": expected labels below ", self.classes.size(), ", got ",
-              int{images_.labels[i]}, " for image ", i);
+        check(images_.labels[i] < self.classes.size(), self.name, ": expected labels below ", self.classes.size(),
+              ", got ", int{images_.labels[i]}, " for image ", i);
 }
 
 Image InMemorySource::image(int64_t i, Random&) const {

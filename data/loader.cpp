@@ -23,8 +23,8 @@ Loader::Loader(Dataset dataset, const LoaderOptions& options)
     : dataset_(std::move(dataset)), options_(options) {
     check(options.batch >= 1, "loader: expected batches of at least 1 example, got ", options.batch);
     check(options.workers >= 0, "loader: expected at least 0 workers, got ", options.workers);
-    check(batches() > 0, "loader: expected enough examples for a batch of ", options.drop_last ? options.batch : 1, ", got ",
-          dataset_.size());
+    check(batches() > 0, "loader: expected enough examples for a batch of ", options.drop_last ? options.batch : 1,
+          ", got ", dataset_.size());
     slots_.resize(static_cast<size_t>(options.workers + batches_ahead(dataset_, options.batch)));
     next_to_build_ = next_to_deliver_ = batches();
 }
@@ -37,8 +37,8 @@ int64_t Loader::batches() const {
 }
 
 void Loader::start(int64_t epoch, int64_t first_batch) {
-    check(first_batch >= 0 && first_batch <= batches(), "loader: expected to start at a batch up to ", batches(), ", got ",
-          first_batch);
+    check(first_batch >= 0 && first_batch <= batches(), "loader: expected to start at a batch up to ", batches(),
+          ", got ", first_batch);
     stop();
     epoch_seed_ = mix(options_.seed, static_cast<uint64_t>(epoch));
     if (options_.shuffle) {

@@ -19,9 +19,9 @@ struct LoaderOptions {
 };
 
 // Hands out a dataset in batches that background threads decode and augment ahead of time. The batches of an epoch
-// follow from (seed, epoch) alone, whatever the number of workers, and arrive in order. Up to 32 wait beside one for each
-// worker, fewer when they are large: to wake a thread can take as long as to build a batch of small images, so workers that have
-// filled these places sleep until only a quarter is left.
+// follow from (seed, epoch) alone, whatever the number of workers, and arrive in order. Up to 32 wait beside one for
+// each worker, fewer when they are large: to wake a thread can take as long as to build a batch of small images, so
+// workers that have filled these places sleep until only a quarter is left.
 class Loader {
 public:
     // Error: batch < 1, workers < 0, no example.

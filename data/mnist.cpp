@@ -10,7 +10,8 @@ Idx read_idx(const std::string& path, int axes) {
     const std::string file = find_plain_or_gz(path);
     check(!file.empty(), path, ": no such file, plain or .gz (tools/download_data.sh fetches it)");
     Idx idx = parse_idx(read_unpacked(file, kMaxBytes), file);
-    check(idx.shape.rank() == axes, file, ": expected ", axes, axes == 1 ? " axis, got " : " axes, got ", idx.shape.rank());
+    check(idx.shape.rank() == axes, file, ": expected ", axes, axes == 1 ? " axis, got " : " axes, got ",
+          idx.shape.rank());
     return idx;
 }
 
@@ -66,8 +67,8 @@ Dataset mnist(const std::string& root, Split split) {
 Dataset fashion_mnist(const std::string& root, Split split) {
     return read_mnist(root + "/fashion-mnist", split,
                       {.name = "fashion-mnist",
-                       .classes = {"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
-                                   "ankle-boot"},
+                       .classes = {"t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
+                                   "bag", "ankle-boot"},
                        .normalization = {{0.2860f}, {0.3530f}}});
 }
 

@@ -33,7 +33,8 @@ std::string text_of(const std::vector<float>& values) {
     std::string text;
     for (float value : values) {
         char digits[32];
-        const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;  // the shortest that reads back equal
+        const auto end =
+            std::to_chars(digits, digits + sizeof digits, value).ptr;  // the shortest that reads back equal
         if (!text.empty()) text += ',';
         text.append(digits, end);
     }
@@ -70,7 +71,8 @@ std::vector<float> Normalization::table(int64_t channels) const {
     std::vector<float> table(256 * count);  // the same float32 steps as PyTorch's transforms
     for (size_t c = 0; c < count; ++c) {
         const float m = value_for(mean, static_cast<int64_t>(c), 0), s = value_for(std, static_cast<int64_t>(c), 1);
-        for (size_t value = 0; value < 256; ++value) table[value * count + c] = (static_cast<float>(value) / 255.0f - m) / s;
+        for (size_t value = 0; value < 256; ++value)
+            table[value * count + c] = (static_cast<float>(value) / 255.0f - m) / s;
     }
     return table;
 }

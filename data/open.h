@@ -15,12 +15,12 @@ struct OpenOptions {
     std::string augment = "none";  // steps of augmentation as in "crop:4,flip", "usual" or "none"
 };
 
-// A dataset by its name on the command line: "shapes", "cifar10", "mnist", "fashion-mnist" (these three below the folder
-// `root`) or "folder:PATH" (data/image_folder.h). Error: another name, or what reading it raises.
+// A dataset by its name on the command line: "shapes", "cifar10", "mnist", "fashion-mnist" (these three below the
+// folder `root`) or "folder:PATH" (data/image_folder.h). Error: another name, or what reading it raises.
 Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options = {});
 
-// Which splits it has: all have images to train and to test on, a folder may have others for validation. Its val/ alone stands
-// for both, and then there is no test split here.
+// Which splits it has: all have images to train and to test on, a folder may have others for validation. Its val/ alone
+// stands for both, and then there is no test split here.
 std::vector<Split> splits_of(const std::string& name);
 
 // The names that open() knows, for help texts.

@@ -68,7 +68,8 @@ double heart_distance(Point p) {
 
 double shape_distance(int64_t label, Point p) {
     static const auto triangle = radial_polygon(3, 1.0, 1.0), star = radial_polygon(10, 1.05, 0.45);
-    static const std::vector<Point> arrow = {{1, 0}, {0.1, 0.8}, {0.1, 0.3}, {-0.9, 0.3}, {-0.9, -0.3}, {0.1, -0.3}, {0.1, -0.8}};
+    static const std::vector<Point> arrow = {{1, 0},       {0.1, 0.8},  {0.1, 0.3}, {-0.9, 0.3},
+                                             {-0.9, -0.3}, {0.1, -0.3}, {0.1, -0.8}};
     switch (label) {
         case 0: return length(p) - 0.85;
         case 1: return std::abs(length(p) - 0.72) - 0.2;
@@ -93,15 +94,19 @@ double distance(const Rgb& a, const Rgb& b) {
 
 class Canvas {
 public:
-    // Paints the pixels from `low` to `high` by the color and the opacity that `paint(point, color)` gives for their centres.
+    // Paints the pixels from `low` to `high` by the color and the opacity that `paint(point, color)` gives for their
+    // centres.
     template <class F>
     void paint(Point low, Point high, F&& paint) {
-        const auto pixel = [](double at) { return std::clamp<int64_t>(static_cast<int64_t>(std::floor(at)), 0, kSide - 1); };
+        const auto pixel = [](double at) {
+            return std::clamp<int64_t>(static_cast<int64_t>(std::floor(at)), 0, kSide - 1);
+        };
         for (int64_t y = pixel(low.y); y <= pixel(high.y); ++y)
             for (int64_t x = pixel(low.x); x <= pixel(high.x); ++x) {
                 Rgb color{};
                 const double opacity = paint(Point{static_cast<double>(x) + 0.5, static_cast<double>(y) + 0.5}, color);
-                for (size_t c = 0; c < 3; ++c) pixels_[y * kSide + x][c] += opacity * (color[c] - pixels_[y * kSide + x][c]);
+                for (size_t c = 0; c < 3; ++c)
+                    pixels_[y * kSide + x][c] += opacity * (color[c] - pixels_[y * kSide + x][c]);
             }
     }
 
@@ -188,7 +193,8 @@ Dataset shapes(Split split, const ShapesOptions& options) {
     info.normalization = {{0.448f, 0.448f, 0.448f}, {0.225f, 0.225f, 0.225f}};
 
     const int64_t bytes = info.image_shape.numel();
-    InMemoryImages images{std::vector<uint8_t>(static_cast<size_t>(count * bytes)), std::vector<uint8_t>(static_cast<size_t>(count))};
+    InMemoryImages images{std::vector<uint8_t>(static_cast<size_t>(count * bytes)),
+                          std::vector<uint8_t>(static_cast<size_t>(count))};
     const uint64_t seed = mix(options.seed, static_cast<uint64_t>(split));
     parallel_for(count, 256, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {

@@ -11,8 +11,9 @@ struct ShapesOptions {
 };
 
 // A built-in set that needs no download: 32x32 RGB pictures of one shape each, anti-aliased, of any colour, at any
-// place, 16 to 26 pixels across, turned by up to 36 degrees, on a textured, noisy ground with stray strokes. Each picture follows from (seed, split, index) alone;
-// label = index % 10. A linear classifier on the pixels is little better than chance, a small convolutional network finds nearly all.
+// place, 16 to 26 pixels across, turned by up to 36 degrees, on a textured, noisy ground with stray strokes. Each
+// picture follows from (seed, split, index) alone; label = index % 10. A linear classifier on the pixels is little
+// better than chance, a small convolutional network finds nearly all.
 Dataset shapes(Split split, const ShapesOptions& options = {});
 
 // The picture itself. label: 0 circle, ring, square, triangle, star, cross, crescent, heart, arrow, 9 stripes.

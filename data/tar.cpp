@@ -77,7 +77,9 @@ std::optional<std::string> plain_path(const std::string& path, const std::string
     return plain;
 }
 
-std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') == std::string::npos ? 0 : path.rfind('/')); }
+std::string folder_of(const std::string& path) {
+    return path.substr(0, path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+}
 
 // What unpacking makes, member by member. Folders are known by their paths without the '/' at the end.
 class Unpacked {
@@ -88,12 +90,14 @@ public:
     void add_file(const std::string& path, size_t offset, size_t size) {
         links_.erase(path);
         files_[path] = {path, offset, size};
-        check(files_.size() <= kMaxFiles, archive_, ": expected at most ", kMaxFiles, " files, with those that links give, got more");
+        check(files_.size() <= kMaxFiles, archive_, ": expected at most ", kMaxFiles,
+              " files, with those that links give, got more");
     }
     void add_hard_link(const std::string& path, const std::string& target) {
         const auto found = files_.find(target);
         const auto link = links_.find(target);
-        check(found != files_.end() || link != links_.end(), archive_, ": ", path, " is a link to ", target, ", which is not there");
+        check(found != files_.end() || link != links_.end(), archive_, ": ", path, " is a link to ", target,
+              ", which is not there");
         if (found != files_.end()) add_file(path, found->second.offset, found->second.size);
         else add_symbolic_link(path, link->second);
     }
@@ -121,10 +125,12 @@ private:
     void resolve(const std::string& path, const std::string& target) {
         const auto at = target.starts_with('/') ? std::nullopt : plain_path(target, folder_of(path));
         if (!at) return;
-        if (const auto file = files_.find(*at); file != files_.end()) return add_file(path, file->second.offset, file->second.size);
+        if (const auto file = files_.find(*at); file != files_.end())
+            return add_file(path, file->second.offset, file->second.size);
         if (at->empty() || path.starts_with(*at + "/")) return;
         std::vector<TarEntry> below;
-        for (auto file = files_.lower_bound(*at + "/"); file != files_.end() && file->first.starts_with(*at + "/"); ++file)
+        for (auto file = files_.lower_bound(*at + "/"); file != files_.end() && file->first.starts_with(*at + "/");
+             ++file)
             below.push_back(file->second);
         for (const TarEntry& file : below) add_file(path + file.path.substr(at->size()), file.offset, file.size);
         if (!below.empty() || folders_.count(*at)) folders_.insert(path);
@@ -149,7 +155,8 @@ std::vector<TarEntry> parse_tar(Bytes bytes, const std::string& name) {
         check_header(block, name);
         at += kBlock;
         const char type = block[156];
-        const size_t size = type == '1' ? 0 : number(block, 124, 12, name);  // a hard link may tell the size of the file
+        const size_t size =
+            type == '1' ? 0 : number(block, 124, 12, name);  // a hard link may tell the size of the file
         check(size <= archive.size() - at, name, ": truncated tar archive (expected ", size, " more bytes, got ",
               archive.size() - at, ")");
         const std::string_view contents = archive.substr(at, size);
@@ -157,9 +164,11 @@ std::vector<TarEntry> parse_tar(Bytes bytes, const std::string& name) {
         if (type == 'L' || type == 'K') {
             (type == 'L' ? long_path : long_link) = field(contents, 0, size);
         } else if (type == 'x') {
-            check(pax_value(contents, "size", name).empty(), name, ": files of 8 GB and more in a tar are not supported");
-            check(pax_value(contents, "GNU.sparse.major", name).empty() && pax_value(contents, "GNU.sparse.size", name).empty(), name,
-                  ": sparse files in a tar are not supported");
+            check(pax_value(contents, "size", name).empty(), name,
+                  ": files of 8 GB and more in a tar are not supported");
+            check(pax_value(contents, "GNU.sparse.major", name).empty() &&
+                      pax_value(contents, "GNU.sparse.size", name).empty(),
+                  name, ": sparse files in a tar are not supported");
             if (std::string path = pax_value(contents, "path", name); !path.empty()) long_path = std::move(path);
             if (std::string link = pax_value(contents, "linkpath", name); !link.empty()) long_link = std::move(link);
         } else {
@@ -169,7 +178,8 @@ std::vector<TarEntry> parse_tar(Bytes bytes, const std::string& name) {
             if (field(block, 257, 6) == "ustar" && !prefix.empty()) path = std::string(prefix) + "/" + path;
             if (!long_path.empty()) path = std::exchange(long_path, "");
             if (!long_link.empty()) link = std::exchange(long_link, "");
-            const bool folder = type == '5' || ((type == '0' || type == '\0') && path.ends_with('/'));  // the latter before POSIX
+            const bool folder =
+                type == '5' || ((type == '0' || type == '\0') && path.ends_with('/'));  // the latter before POSIX
             const auto plain = plain_path(path);
             if (("/" + path + "/").find("/../") != std::string::npos || !plain || plain->empty()) {
                 // tar unpacks no such name; nor is the folder it unpacks into one of the archive's

@@ -139,7 +139,8 @@ Transform parse_step(const std::string& step, const Shape& shape) {
     if (name == "jitter") return color_jitter(value(0.2), value(0.2));
     if (name == "resized-crop") return random_resized_crop(std::min(shape[0], shape[1]), value(0.25));
     const std::string hint = nearest_name(name, {"crop", "flip", "cutout", "jitter", "resized-crop"});
-    fail("augmentation: expected crop, flip, cutout, jitter or resized-crop, got '", name, "'", hint.empty() ? "" : "; ", hint);
+    fail("augmentation: expected crop, flip, cutout, jitter or resized-crop, got '", name, "'",
+         hint.empty() ? "" : "; ", hint);
 }
 
 }  // namespace

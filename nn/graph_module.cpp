@@ -27,12 +27,12 @@ FileOrder order_of(const GraphNode& parameter) {
     if (!a.has("order")) return {};
     FileOrder order{.kind = kOrders.value_of(a.text("order"))};
     const int rank = order.kind == FileOrder::conv ? 4 : 2;
-    check(parameter.shape.rank() == rank, "expected a parameter of ", rank, " dimensions for the order '", a.text("order"), "', got ",
-          parameter.shape);
+    check(parameter.shape.rank() == rank, "expected a parameter of ", rank, " dimensions for the order '",
+          a.text("order"), "', got ", parameter.shape);
     if (order.kind == FileOrder::image) {
         order.pixels = a.integer("pixels");
-        check(order.pixels >= 1 && parameter.shape[1] % order.pixels == 0, "expected pixels that divide ", parameter.shape[1],
-              " columns, got ", order.pixels);
+        check(order.pixels >= 1 && parameter.shape[1] % order.pixels == 0, "expected pixels that divide ",
+              parameter.shape[1], " columns, got ", order.pixels);
     }
     return order;
 }
@@ -160,9 +160,10 @@ Variable GraphModule::forward_all(const std::vector<Variable>& inputs) {
     for (size_t i = 0; i < inputs.size(); ++i) {
         const auto at = static_cast<size_t>(graph_.inputs[i]);
         const Shape& expected = graph_.nodes[at].shape;
-        check(inputs[i].value().rank() == expected.rank() && (inputs[i].dtype() == graph_.nodes[at].dtype || is_float(inputs[i].dtype())),
-              "expected an input like ", name_of(graph_.nodes[at].dtype), " ", expected, ", got ", name_of(inputs[i].dtype()), " ",
-              inputs[i].shape());
+        check(inputs[i].value().rank() == expected.rank() &&
+                  (inputs[i].dtype() == graph_.nodes[at].dtype || is_float(inputs[i].dtype())),
+              "expected an input like ", name_of(graph_.nodes[at].dtype), " ", expected, ", got ",
+              name_of(inputs[i].dtype()), " ", inputs[i].shape());
         values[at] = inputs[i];
     }
     run(0, graph_.size(), values);

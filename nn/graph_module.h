@@ -7,9 +7,9 @@
 
 namespace lathe::nn {
 
-// A network that is its graph: runs it op by op, in training or evaluation, recorded on the tape, to the same bits as the
-// code that it was traced from. Whatever is a function from graph to graph (folding, quantizers on edges, a file that
-// is read) becomes a module in this way.
+// A network that is its graph: runs it op by op, in training or evaluation, recorded on the tape, to the same bits as
+// the code that it was traced from. Whatever is a function from graph to graph (folding, quantizers on edges, a file
+// that is read) becomes a module in this way.
 //
 //     GraphModule net(trace(model, x), model);   // trains model's own parameters
 class GraphModule : public Module {
@@ -44,7 +44,8 @@ private:
     std::vector<std::unique_ptr<Stretch>> stretches_;
 };
 
-// The graph with parameters and buffers in the module's order before all else, so that a network made of it lists them alike.
+// The graph with parameters and buffers in the module's order before all else, so that a network made of it lists them
+// alike.
 Graph weights_first(Graph graph, Module& module);
 
 // How a parameter's node says its order in files: the attributes "order" and "pixels".

@@ -31,7 +31,9 @@ Tensor normal(const Shape& shape, double deviation) {
     return filled(shape, [=] { return deviation * global_random().normal(); });
 }
 
-Tensor fan_in_uniform(const Shape& shape, int64_t fan_in) { return uniform(shape, 1 / std::sqrt(static_cast<double>(fan_in))); }
+Tensor fan_in_uniform(const Shape& shape, int64_t fan_in) {
+    return uniform(shape, 1 / std::sqrt(static_cast<double>(fan_in)));
+}
 
 void he_normal(Module& network, Fan fan) {
     for (const auto& [name, module] : network.named_modules())

@@ -28,8 +28,8 @@ void Model::replace_classifier(int64_t classes) {
     for (const GraphNode& node : graph.nodes)
         if (node.op->layer) last = &node;
     const GraphNode* weight = last ? graph.parameter(*last, 1) : nullptr;
-    check(weight && options_.classes > 0 && weight->shape.rank() == 2 && weight->shape[0] == options_.classes, architecture_,
-          ": expected a last linear layer with an output for each class, to be replaced");
+    check(weight && options_.classes > 0 && weight->shape.rank() == 2 && weight->shape[0] == options_.classes,
+          architecture_, ": expected a last linear layer with an output for each class, to be replaced");
     const GraphNode* bias = graph.parameter(*last, 2);
     const int64_t in = weight->shape[1];
     std::map<std::string, Parameter*> parameters;
@@ -64,8 +64,8 @@ void Model::set_input_shape(const Shape& input) {
 
 Variable Model::forward(const Variable& x) {
     const Shape& input = options_.input;
-    check(x.value().rank() == input.rank() + 1 && x.shape().back() == input.back(), architecture_, ": expected input [N, ",
-          input.rank() == 3 ? "H, W, " : "", input.back(), "], got ", x.shape());
+    check(x.value().rank() == input.rank() + 1 && x.shape().back() == input.back(), architecture_,
+          ": expected input [N, ", input.rank() == 3 ? "H, W, " : "", input.back(), "], got ", x.shape());
     return (*net_)(x);
 }
 

@@ -23,8 +23,8 @@ struct ModelOptions {
     double dropout = -1;             // probability; negative: the network's usual one
 };
 
-// A network that a file can hold whole: its layers, a name, and what a user needs to run it on images. The network may be any
-// module, also one of the user's own: a file holds its graph.
+// A network that a file can hold whole: its layers, a name, and what a user needs to run it on images. The network may
+// be any module, also one of the user's own: a file holds its graph.
 //
 //     nn::Model model("mine", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<MyNet>());
 class Model : public Module {
@@ -44,7 +44,8 @@ public:
     // Fresh weights without transforms for the last layer, for another number of classes; forgets the class names.
     // Error: the network does not end in a linear layer with an output for each class.
     void replace_classifier(int64_t classes);
-    // Takes inputs of another size from now on. Error: the network's graph cannot (a linear layer behind a flattened image).
+    // Takes inputs of another size from now on. Error: the network's graph cannot (a linear layer behind a flattened
+    // image).
     void set_input_shape(const Shape& input);
 
     std::vector<std::string> class_names{};

@@ -193,7 +193,8 @@ std::map<std::string, Tensor> Module::under_first_names(const std::map<std::stri
         const auto alias = aliases.find(name);
         const std::string& first = alias == aliases.end() ? name : alias->second;
         const auto [known, is_new] = named.try_emplace(first, tensor);
-        check(is_new || same_elements(known->second, tensor), "load: the names of '", first, "' have different tensors");
+        check(is_new || same_elements(known->second, tensor), "load: the names of '", first,
+              "' have different tensors");
     }
     return named;
 }
@@ -206,8 +207,8 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
         return left.extract(found).mapped();
     };
     auto fit = [&](const std::string& name, const Tensor& stored, const Tensor& now) {
-        check(stored.shape() == now.shape() && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ", name_of(now.dtype()), " and shape ",
-              now.shape(), ", got ", name_of(stored.dtype()), " ", stored.shape());
+        check(stored.shape() == now.shape() && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ",
+              name_of(now.dtype()), " and shape ", now.shape(), ", got ", name_of(stored.dtype()), " ", stored.shape());
         return stored.clone();
     };
     // Everything is checked before anything is set.
@@ -217,8 +218,8 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
     const auto parameters = named_parameters();
     for (const auto& [name, parameter] : parameters) {
         const Tensor stored = take(name);
-        check(stored.rank() == parameter->value().rank(), "load: expected '", name, "' with ", parameter->value().rank(),
-              " dimensions, got shape ", stored.shape());
+        check(stored.rank() == parameter->value().rank(), "load: expected '", name, "' with ",
+              parameter->value().rank(), " dimensions, got shape ", stored.shape());
         values[parameter] = fit(name, parameter->layout().from_file(stored), parameter->value());
     }
     for (const auto& [name, parameter] : parameters) {

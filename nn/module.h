@@ -74,7 +74,8 @@ protected:
     Module() = default;
     // A module overrides one of the two: the second when it has several inputs.
     virtual Variable forward(const Variable& x);
-    virtual Variable forward_all(const std::vector<Variable>& inputs);  // Error: as many as forward takes, one, are not given
+    virtual Variable forward_all(
+        const std::vector<Variable>& inputs);  // Error: as many as forward takes, one, are not given
 
     // Registration, in constructors. What is registered must live as long as the module. Error: the name is taken.
     void parameter(const std::string& name, Parameter& parameter);
@@ -96,11 +97,11 @@ private:
     bool training_ = true;
 };
 
-// The graph of one forward of the module, in evaluation mode, with parameters and buffers under their names. A parameter's node
-// stands for its effective weight: its transforms are not part of the graph.
+// The graph of one forward of the module, in evaluation mode, with parameters and buffers under their names. A
+// parameter's node stands for its effective weight: its transforms are not part of the graph.
 Graph trace(Module& module, const std::vector<Tensor>& inputs);
-// The same in training mode and with backward, for their times. Like a training step it moves running statistics and draws
-// random numbers, but it leaves no gradients.
+// The same in training mode and with backward, for their times. Like a training step it moves running statistics and
+// draws random numbers, but it leaves no gradients.
 Graph trace_backward(Module& module, const std::vector<Tensor>& inputs);
 inline Graph trace(Module& module, const Tensor& x) { return trace(module, std::vector{x}); }
 inline Graph trace_backward(Module& module, const Tensor& x) { return trace_backward(module, std::vector{x}); }

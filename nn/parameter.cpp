@@ -83,7 +83,8 @@ Lowered Parameter::lowered() const {
 }
 
 void Parameter::set_grad(Tensor grad) {
-    check(!grad || grad.shape() == shape(), "parameter: expected a gradient of shape ", shape(), ", got ", grad.shape());
+    check(!grad || grad.shape() == shape(), "parameter: expected a gradient of shape ", shape(), ", got ",
+          grad.shape());
     dense_.node()->grad = std::move(grad);
 }
 

@@ -27,7 +27,9 @@ struct Box {
 class Along {
 public:
     static Along weight() { return Along(kWeight); }     // element by element: it has the weight's shape
-    static Along axis(int axis) { return Along(axis); }  // its first axis is that axis of the weight; others are its own
+    static Along axis(int axis) {
+        return Along(axis);
+    }  // its first axis is that axis of the weight; others are its own
     static Along none() { return Along(kNone); }         // as it is, whatever becomes of the weight
     bool is_weight() const { return kind_ == kWeight; }
 

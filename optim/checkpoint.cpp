@@ -20,8 +20,8 @@ using nlohmann::json;
 //   optim.state.WEIGHT.SLOT   the optimizer's slots, arranged as in memory
 //   optim.average.NAME        the averaged weights and buffers
 //   optim.history             f64 [finished epochs, columns]
-// and metadata, as JSON: the settings of the run, the unfinished epoch, how often each parameter was updated, and the metrics of the
-// history's columns.
+// and metadata, as JSON: the settings of the run, the unfinished epoch, how often each parameter was updated, and the
+// metrics of the history's columns.
 constexpr const char* kTraining = "lathe.training";
 const std::string kState = "optim.state.", kAverage = "optim.average.", kHistory = "optim.history";
 
@@ -78,7 +78,8 @@ void load_weights_file(nn::Module& module, const TensorFile& file) {
 Tensor history_tensor(const std::vector<EpochReport>& epochs) {
     Tensor history({static_cast<int64_t>(epochs.size()), static_cast<int64_t>(columns(epochs.front()))}, DType::f64);
     double* out = history.mutable_data<double>();
-    for (const EpochReport& epoch : epochs) for_each_column(epoch, [&](const std::string&, double value) { *out++ = value; });
+    for (const EpochReport& epoch : epochs)
+        for_each_column(epoch, [&](const std::string&, double value) { *out++ = value; });
     return history;
 }
 
@@ -99,8 +100,9 @@ std::vector<EpochReport> read_history(const TensorFile& file, const json& metric
     for (const auto& [part, result] : kResults)
         for (const json& metric : metrics.at(part)) (row.*result).metrics.push_back({metric.at(0), 0, metric.at(1)});
     const Tensor& history = found->second;
-    check(history.rank() == 2 && history.dim(1) == static_cast<int64_t>(columns(row)) && history.dtype() == DType::f64, kHistory,
-          ": expected f64 [epochs, ", columns(row), "], got ", name_of(history.dtype()), " ", history.shape());
+    check(history.rank() == 2 && history.dim(1) == static_cast<int64_t>(columns(row)) && history.dtype() == DType::f64,
+          kHistory, ": expected f64 [epochs, ", columns(row), "], got ", name_of(history.dtype()), " ",
+          history.shape());
     std::vector<EpochReport> epochs(static_cast<size_t>(history.dim(0)), row);
     const double* in = history.data<double>();
     for (size_t i = 0; i < epochs.size(); ++i) {
@@ -142,11 +144,12 @@ void load_slots(nn::Module& module, const TensorFile& file, const std::map<std::
         const auto count = updates.find(name);
         parameter->updates() = count == updates.end() ? 0 : count->second;
         const std::string prefix = kState + name + ".";
-        for (auto at = file.tensors.lower_bound(prefix); at != file.tensors.end() && at->first.starts_with(prefix); ++at) {
+        for (auto at = file.tensors.lower_bound(prefix); at != file.tensors.end() && at->first.starts_with(prefix);
+             ++at) {
             const std::string slot = at->first.substr(prefix.size());
             if (slot.find('.') != std::string::npos) continue;  // of a parameter whose name goes on
-            check(at->second.shape() == parameter->shape() && at->second.dtype() == parameter->value().dtype(), at->first, ": expected shape ",
-                  parameter->shape(), ", got ", at->second.shape());
+            check(at->second.shape() == parameter->shape() && at->second.dtype() == parameter->value().dtype(),
+                  at->first, ": expected shape ", parameter->shape(), ", got ", at->second.shape());
             parameter->slots()[slot] = at->second.clone();
             --left;
         }

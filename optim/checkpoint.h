@@ -32,9 +32,9 @@ struct Progress {
 // The settings that a resumed run must share with its beginning, by name ("batch" -> "128").
 using RunSettings = std::map<std::string, std::string>;
 
-// Everything that a run needs to go on as if it had never stopped: the model (whole when it is an nn::Model), the optimizer's
-// state and the averaged weights under "optim.", progress and settings in the metadata. Replaces the file or leaves it alone.
-// Error: a parameter that is not finite.
+// Everything that a run needs to go on as if it had never stopped: the model (whole when it is an nn::Model), the
+// optimizer's state and the averaged weights under "optim.", progress and settings in the metadata. Replaces the file
+// or leaves it alone. Error: a parameter that is not finite.
 void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema, const Progress& progress,
                      const RunSettings& settings);
 // Error: no file, none of this model, without optimizer state, or settings that differ.

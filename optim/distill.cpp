@@ -10,7 +10,8 @@ namespace lathe::optim {
 
 Loss distill(nn::Module& teacher, const DistillOptions& o) {
     check(o.weight >= 0 && o.weight <= 1, "distill: expected a weight in [0, 1], got ", o.weight);
-    check(o.temperature > 0 && std::isfinite(o.temperature), "distill: expected a temperature above 0, got ", o.temperature);
+    check(o.temperature > 0 && std::isfinite(o.temperature), "distill: expected a temperature above 0, got ",
+          o.temperature);
     return [&teacher, o](const Variable& output, const data::Batch& batch) {
         Tensor taught;
         {

@@ -10,7 +10,8 @@ struct DistillOptions {
     Loss labels = cross_entropy();  // the labels' part
 };
 
-// The loss of a student that also learns from a teacher's outputs (Hinton et al. 2015, arXiv 1503.02531), for FitOptions::loss:
+// The loss of a student that also learns from a teacher's outputs (Hinton et al. 2015, arXiv 1503.02531), for
+// FitOptions::loss:
 //   (1 - weight) labels(output) + weight T^2 KL(softmax(teacher(x) / T) || softmax(output / T)).
 // The teacher runs in evaluation mode, without gradients, on the same (augmented) images. It must outlive the loss.
 // Error: options out of range, or outputs of different shapes.

@@ -29,7 +29,8 @@ Ema::Ema(nn::Module& module, double decay) : module_(module), decay_(decay) {
     for_each([](Tensor&, Tensor&) {});
 }
 
-// Calls f(value, average) for every parameter and floating buffer; the average of one that was not there before starts from it.
+// Calls f(value, average) for every parameter and floating buffer; the average of one that was not there before starts
+// from it.
 template <class F>
 void Ema::for_each(F&& f) {
     const auto visit = [&](const std::string& name, Tensor value) {

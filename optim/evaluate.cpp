@@ -6,7 +6,8 @@ namespace lathe::optim {
 
 namespace {
 
-Evaluation evaluate(const std::function<Variable(const data::Batch&)>& forward, const data::Dataset& dataset, const EvaluateOptions& options) {
+Evaluation evaluate(const std::function<Variable(const data::Batch&)>& forward, const data::Dataset& dataset,
+                    const EvaluateOptions& options) {
     const NoGrad no_grad;
     data::Loader loader(dataset, {.batch = options.batch, .workers = options.workers});
     loader.start(0);
@@ -31,7 +32,11 @@ std::vector<Evaluation::Count> Evaluation::classes() const {
 
 Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options) {
     const nn::ModeScope mode(module, false);
-    return evaluate([&](const data::Batch& batch) { return module(std::vector<Variable>(batch.inputs.begin(), batch.inputs.end())); }, dataset, options);
+    return evaluate(
+        [&](const data::Batch& batch) {
+            return module(std::vector<Variable>(batch.inputs.begin(), batch.inputs.end()));
+        },
+        dataset, options);
 }
 
 Evaluation evaluate(const nn::Inference& inference, const data::Dataset& dataset, const EvaluateOptions& options) {

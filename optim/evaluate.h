@@ -23,7 +23,8 @@ struct EvaluateOptions {
     Task task = classification();
     int64_t batch = 128;
     int workers = 1;                                           // threads that read ahead
-    std::function<bool(int64_t done, int64_t total)> go_on{};  // asked after every batch, in examples; false ends it early
+    // Asked after every batch, in examples; false ends it early
+    std::function<bool(int64_t done, int64_t total)> go_on{};
 };
 
 // Runs a network over the dataset: a module in evaluation mode, or one made ready to run, which is faster.

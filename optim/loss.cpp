@@ -6,7 +6,9 @@
 namespace lathe::optim {
 
 Loss cross_entropy(const ops::CrossEntropyOptions& options) {
-    return [options](const Variable& output, const data::Batch& batch) { return ops::cross_entropy(output, batch.target(), options); };
+    return [options](const Variable& output, const data::Batch& batch) {
+        return ops::cross_entropy(output, batch.target(), options);
+    };
 }
 
 Loss mse() {
@@ -18,7 +20,9 @@ Loss l1() {
 }
 
 Loss reconstruction_error() {
-    return [](const Variable& output, const data::Batch& batch) { return ops::mse(output, batch.input().reshape(output.shape())); };
+    return [](const Variable& output, const data::Batch& batch) {
+        return ops::mse(output, batch.input().reshape(output.shape()));
+    };
 }
 
 }  // namespace lathe::optim

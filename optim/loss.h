@@ -7,8 +7,8 @@
 
 namespace lathe::optim {
 
-// The loss of a batch, from what the network made of its inputs: a single number on the tape. What else it needs (teachers,
-// regularisers) the function captures; those that add something take a Loss and give one back.
+// The loss of a batch, from what the network made of its inputs: a single number on the tape. What else it needs
+// (teachers, regularisers) the function captures; those that add something take a Loss and give one back.
 using Loss = std::function<Variable(const Variable& output, const data::Batch& batch)>;
 
 // Means over the batch of an op of core/ops with the target.

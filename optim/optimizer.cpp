@@ -17,8 +17,9 @@ bool wants_update(const nn::Parameter& parameter) { return parameter.trainable()
 void prepare_slots(nn::Parameter& parameter, const std::vector<std::string>& names) {
     auto& slots = parameter.slots();
     const auto is_own = [](const auto& slot) { return !slot.first.starts_with(nn::Parameter::kKept); };
-    const bool ready = std::count_if(slots.begin(), slots.end(), is_own) == static_cast<std::ptrdiff_t>(names.size()) &&
-                       std::all_of(names.begin(), names.end(), [&](const std::string& name) { return slots.count(name); });
+    const bool ready =
+        std::count_if(slots.begin(), slots.end(), is_own) == static_cast<std::ptrdiff_t>(names.size()) &&
+        std::all_of(names.begin(), names.end(), [&](const std::string& name) { return slots.count(name); });
     if (ready) return;
     std::erase_if(slots, is_own);
     parameter.updates() = 0;
@@ -30,7 +31,8 @@ template <class F>
 void for_each_gradient(nn::Module& module, F&& f) {
     module.for_each_parameter([&](const nn::Parameter& parameter) {
         if (!wants_update(parameter)) return;
-        with_float(parameter.grad(), [&](auto zero) { f(parameter.grad().template data<decltype(zero)>(), parameter.grad().numel()); });
+        with_float(parameter.grad(),
+                   [&](auto zero) { f(parameter.grad().template data<decltype(zero)>(), parameter.grad().numel()); });
     });
 }
 

@@ -25,7 +25,8 @@ protected:
     explicit Optimizer(double lr);  // Error: negative or not finite
 
     virtual std::vector<std::string> slot_names() const = 0;  // what it keeps for each parameter
-    // One update of a parameter that has a gradient, its slots (zero before the first) and its count, this one included.
+    // One update of a parameter that has a gradient, its slots (zero before the first) and its count, this one
+    // included.
     virtual void update(nn::Parameter& parameter, double lr) = 0;
 };
 
@@ -37,7 +38,8 @@ struct SgdOptions {
     double lr = 0.1;
     double momentum = 0.9;
     double weight_decay = 0;
-    bool nesterov = false;  // Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013
+    // Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013
+    bool nesterov = false;
     bool decay_biases = true;
 };
 std::unique_ptr<Optimizer> sgd(const SgdOptions& options = {});

@@ -12,7 +12,9 @@ namespace lathe::optim {
 namespace {
 
 // From `from` at t = 0 to `to` at t = 1 along half a cosine.
-double anneal(double from, double to, double t) { return to + (from - to) * 0.5 * (1 + std::cos(std::numbers::pi * t)); }
+double anneal(double from, double to, double t) {
+    return to + (from - to) * 0.5 * (1 + std::cos(std::numbers::pi * t));
+}
 
 int64_t warmup_steps(double warmup, int64_t steps_per_epoch) {
     return std::llround(warmup * static_cast<double>(steps_per_epoch));
@@ -88,12 +90,14 @@ Schedule multi_step(const MultiStepOptions& options) {
     check(!options.epochs.empty(), "schedule: expected the epochs at which the learning rate falls, got none");
     check_gamma(options.gamma);
     for (size_t i = 0; i < options.epochs.size(); ++i)
-        check(options.epochs[i] > (i ? options.epochs[i - 1] : 0), "schedule: expected rising epochs of 1 or more, got ", options.epochs[i]);
+        check(options.epochs[i] > (i ? options.epochs[i - 1] : 0),
+              "schedule: expected rising epochs of 1 or more, got ", options.epochs[i]);
     std::string text;
     for (int64_t epoch : options.epochs) text += detail::concat(text.empty() ? "multi-step:" : ",", epoch);
     return make(detail::concat(text, ":", options.gamma), options.warmup, [=](const Position& at) {
         const int64_t epoch = at.step / at.steps_per_epoch;
-        const auto falls = std::count_if(options.epochs.begin(), options.epochs.end(), [=](int64_t e) { return e <= epoch; });
+        const auto falls =
+            std::count_if(options.epochs.begin(), options.epochs.end(), [=](int64_t e) { return e <= epoch; });
         return std::pow(options.gamma, static_cast<double>(falls));
     });
 }
@@ -141,11 +145,15 @@ Schedule parse_schedule(const std::string& text) {
     const std::vector<std::string> parts = split(halves[0], ':');
     const std::string& name = parts[0];
     auto at_most = [&](size_t numbers) {
-        check(parts.size() <= numbers + 1, "schedule '", text, "': expected at most ", numbers, " numbers after ", name, ", got ",
-              parts.size() - 1);
+        check(parts.size() <= numbers + 1, "schedule '", text, "': expected at most ", numbers, " numbers after ", name,
+              ", got ", parts.size() - 1);
     };
-    auto real = [&](size_t i, double otherwise) { return parts.size() > i ? number<double>(text, parts[i]) : otherwise; };
-    auto whole = [&](size_t i, int64_t otherwise) { return parts.size() > i ? number<int64_t>(text, parts[i]) : otherwise; };
+    auto real = [&](size_t i, double otherwise) {
+        return parts.size() > i ? number<double>(text, parts[i]) : otherwise;
+    };
+    auto whole = [&](size_t i, int64_t otherwise) {
+        return parts.size() > i ? number<int64_t>(text, parts[i]) : otherwise;
+    };
 
     if (name == "constant") {
         at_most(0);
@@ -153,7 +161,8 @@ Schedule parse_schedule(const std::string& text) {
     }
     if (name == "step") {
         at_most(2);
-        return step_decay({.every = whole(1, StepOptions{}.every), .gamma = real(2, StepOptions{}.gamma), .warmup = warmup});
+        return step_decay(
+            {.every = whole(1, StepOptions{}.every), .gamma = real(2, StepOptions{}.gamma), .warmup = warmup});
     }
     if (name == "multi-step") {
         at_most(2);
@@ -172,7 +181,8 @@ Schedule parse_schedule(const std::string& text) {
     }
     const std::vector<std::string> known{"constant", "step", "multi-step", "cosine", "one-cycle"};
     const std::string hint = nearest_name(name, known);
-    fail("schedule: expected constant, step, multi-step, cosine or one-cycle, got '", name, "'", hint.empty() ? "" : "; ", hint);
+    fail("schedule: expected constant, step, multi-step, cosine or one-cycle, got '", name, "'",
+         hint.empty() ? "" : "; ", hint);
 }
 
 }  // namespace lathe::optim

@@ -15,8 +15,8 @@ struct Position {
     double epoch() const { return static_cast<double>(step) / static_cast<double>(steps_per_epoch); }
 };
 
-// The learning rate over a run as a factor of the optimizer's. A pure function of the position, so a resumed run goes on
-// exactly. During the first `warmup` epochs the factor rises linearly to the one where the curve starts.
+// The learning rate over a run as a factor of the optimizer's. A pure function of the position, so a resumed run goes
+// on exactly. During the first `warmup` epochs the factor rises linearly to the one where the curve starts.
 struct Schedule {
     std::string text;   // how it is spelled: parse_schedule(text) gives it back
     double warmup = 0;  // epochs
@@ -47,7 +47,8 @@ struct MultiStepOptions {
 };
 Schedule multi_step(const MultiStepOptions& options);
 
-// Falls from 1 to `floor` along half a cosine, over what follows the warm-up (Loshchilov and Hutter, "SGDR", arXiv 1608.03983).
+// Falls from 1 to `floor` along half a cosine, over what follows the warm-up (Loshchilov and Hutter, "SGDR", arXiv
+// 1608.03983).
 struct CosineOptions {
     double floor = 0;
     double warmup = 0;
@@ -62,13 +63,13 @@ struct OneCycleOptions {
 };
 Schedule one_cycle(const OneCycleOptions& options = {});
 
-// Begins anew every so many epochs, each time as if the run had no more (Loshchilov and Hutter's warm restarts; the rounds of
-// iterative pruning). Error: fewer than 1.
+// Begins anew every so many epochs, each time as if the run had no more (Loshchilov and Hutter's warm restarts; the
+// rounds of iterative pruning). Error: fewer than 1.
 Schedule restarted(Schedule schedule, int64_t epochs);
 
-// From "constant", "step:30:0.1", "multi-step:60,120,160:0.2", "cosine", "cosine:0.01" (floor), "one-cycle", "one-cycle:0.3" (rise),
-// each with "+warmup:EPOCHS" and "+restart:EPOCHS" after it if wanted. Numbers may be left out from the end: they have defaults.
-// Error: an unknown name, a number that is none or out of range.
+// From "constant", "step:30:0.1", "multi-step:60,120,160:0.2", "cosine", "cosine:0.01" (floor), "one-cycle",
+// "one-cycle:0.3" (rise), each with "+warmup:EPOCHS" and "+restart:EPOCHS" after it if wanted. Numbers may be left out
+// from the end: they have defaults. Error: an unknown name, a number that is none or out of range.
 Schedule parse_schedule(const std::string& text);
 
 }  // namespace lathe::optim

@@ -24,15 +24,16 @@ void move_without_momentum(int64_t count, T* w, const T* grad, T lr, T decay) {
 class Sgd : public Optimizer {
 public:
     explicit Sgd(const SgdOptions& options) : Optimizer(options.lr), options_(options) {
-        check(options.momentum >= 0 && options.momentum < 1, "sgd: expected a momentum in [0, 1), got ", options.momentum);
+        check(options.momentum >= 0 && options.momentum < 1, "sgd: expected a momentum in [0, 1), got ",
+              options.momentum);
         check(options.weight_decay >= 0, "sgd: expected a weight decay of 0 or more, got ", options.weight_decay);
         check(!options.nesterov || options.momentum > 0, "sgd: Nesterov's step needs a momentum above 0");
     }
 
     std::string name() const override { return "sgd"; }
     std::string describe() const override {
-        return detail::concat("sgd: lr ", lr, ", ", options_.nesterov ? "Nesterov " : "", "momentum ", options_.momentum,
-                              ", weight decay ", options_.weight_decay);
+        return detail::concat("sgd: lr ", lr, ", ", options_.nesterov ? "Nesterov " : "", "momentum ",
+                              options_.momentum, ", weight decay ", options_.weight_decay);
     }
 
 private:
@@ -49,8 +50,10 @@ private:
             const T* grad = parameter.grad().template data<T>();
             T* momentum = options_.momentum > 0 ? slot<T>(parameter, "momentum") : nullptr;
             parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {
-                if (momentum) move(end - begin, w + begin, grad + begin, momentum + begin, rate, decay, mu, options_.nesterov);
-                else move_without_momentum(end - begin, w + begin, grad + begin, rate, decay);
+                if (momentum)
+                    move(end - begin, w + begin, grad + begin, momentum + begin, rate, decay, mu, options_.nesterov);
+                else
+                    move_without_momentum(end - begin, w + begin, grad + begin, rate, decay);
             });
         });
     }

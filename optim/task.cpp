@@ -15,8 +15,8 @@ double share(double part, double all) { return all > 0 ? part / all : 0; }
 // Calls f(i, output element, target element) for all of them, as doubles. Error: other shapes.
 template <class F>
 void for_each_pair(const Tensor& output, const Tensor& target, F&& f) {
-    check(output.numel() == target.numel() && output.dtype() == target.dtype(), "expected outputs like the target ", target.shape(), " (",
-          name_of(target.dtype()), "), got ", output.shape(), " (", name_of(output.dtype()), ")");
+    check(output.numel() == target.numel() && output.dtype() == target.dtype(), "expected outputs like the target ",
+          target.shape(), " (", name_of(target.dtype()), "), got ", output.shape(), " (", name_of(output.dtype()), ")");
     with_float(output, [&](auto zero) {
         const auto *x = output.data<decltype(zero)>(), *y = target.data<decltype(zero)>();
         for (int64_t i = 0; i < output.numel(); ++i) f(i, static_cast<double>(x[i]), static_cast<double>(y[i]));
@@ -80,7 +80,8 @@ Task classification() {
         const int32_t* labels = batch.target().data<int32_t>();
         for (size_t i = 0; i < predicted.size(); ++i) {
             const auto label = static_cast<size_t>(labels[i]);
-            check(2 * label < sums.size(), "classification: expected labels below ", output.dim(1), ", got ", labels[i]);
+            check(2 * label < sums.size(), "classification: expected labels below ", output.dim(1), ", got ",
+                  labels[i]);
             sums[2 * label] += predicted[i] == labels[i];
             sums[2 * label + 1] += 1;
         }
@@ -90,7 +91,8 @@ Task classification() {
         for (size_t i = 0; i < tally.sums.size(); i += 2) correct += tally.sums[i], all += tally.sums[i + 1];
         return std::vector<Metric>{{"accuracy", share(100 * correct, all), "%"}};
     };
-    return {.name = "classification", .loss = cross_entropy(), .count = count, .metrics = metrics, .decides = "accuracy"};
+    return {
+        .name = "classification", .loss = cross_entropy(), .count = count, .metrics = metrics, .decides = "accuracy"};
 }
 
 // Sums: absolute differences, how many.
@@ -120,7 +122,8 @@ Task reconstruction(const ReconstructionOptions& options) {
     task.metrics = [](const Tally& tally) -> std::vector<Metric> {
         std::vector<double> scores;
         std::vector<bool> anomalous;
-        for (size_t i = 0; i < tally.sums.size(); i += 2) scores.push_back(tally.sums[i]), anomalous.push_back(tally.sums[i + 1] != 0);
+        for (size_t i = 0; i < tally.sums.size(); i += 2)
+            scores.push_back(tally.sums[i]), anomalous.push_back(tally.sums[i + 1] != 0);
         const auto anomalies = std::count(anomalous.begin(), anomalous.end(), true);
         if (anomalies == 0 || anomalies == std::ssize(anomalous)) return {};
         return {{"auc", area_under_roc(scores, anomalous)}};
@@ -147,19 +150,23 @@ Task sequences() {
 }
 
 double area_under_roc(const std::vector<double>& scores, const std::vector<bool>& positive) {
-    check(scores.size() == positive.size(), "area under roc: expected a score for each of ", positive.size(), " examples, got ", scores.size());
+    check(scores.size() == positive.size(), "area under roc: expected a score for each of ", positive.size(),
+          " examples, got ", scores.size());
     std::vector<size_t> order(scores.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] < scores[b]; });
-    double positives = 0, negatives = 0, above = 0;  // above: pairs whose positive is above its negative, a tie counting half
+    double positives = 0, negatives = 0,
+           above = 0;  // above: pairs whose positive is above its negative, a tie counting half
     for (size_t begin = 0, end; begin < order.size(); begin = end) {
         double ties[2] = {};  // negatives and positives of one score
-        for (end = begin; end < order.size() && scores[order[end]] == scores[order[begin]]; ++end) ++ties[positive[order[end]]];
+        for (end = begin; end < order.size() && scores[order[end]] == scores[order[begin]]; ++end)
+            ++ties[positive[order[end]]];
         above += ties[1] * (negatives + ties[0] / 2);
         negatives += ties[0];
         positives += ties[1];
     }
-    check(positives > 0 && negatives > 0, "area under roc: expected positive and negative examples, got ", positives, " and ", negatives);
+    check(positives > 0 && negatives > 0, "area under roc: expected positive and negative examples, got ", positives,
+          " and ", negatives);
     return above / (positives * negatives);
 }
 

@@ -39,7 +39,8 @@ struct Task {
     // Adds a batch to Tally::sums (empty at first), and makes the metrics of what is there. None: the loss alone.
     std::function<void(const Tensor& output, const data::Batch& batch, std::vector<double>& sums)> count{};
     std::function<std::vector<Metric>(const Tally& tally)> metrics{};
-    std::string decides{};  // the metric whose greater value is better, where it is equal the smaller loss; none: the loss alone
+    std::string decides{};  // the metric whose greater value is better, where it is equal the smaller loss; none: the
+                            // loss alone
 
     void add(Tally& tally, const Tensor& output, const data::Batch& batch, double loss) const;
     Result result(const Tally& tally) const;
@@ -53,19 +54,20 @@ Task classification();
 Task regression();
 
 // Outputs like the inputs (an autoencoder's): the mean squared error decides.
-// With `normal`, labels i32 [N] as targets say which class each input is of, those of `normal` or any other: then "auc" tells how
-// well the error of an input parts the normal ones from the others (area_under_roc), where there are both.
+// With `normal`, labels i32 [N] as targets say which class each input is of, those of `normal` or any other: then "auc"
+// tells how well the error of an input parts the normal ones from the others (area_under_roc), where there are both.
 struct ReconstructionOptions {
     std::vector<int64_t> normal{};
 };
 Task reconstruction(const ReconstructionOptions& options = {});
 
-// Logits [N, T, V] for each of T places and targets i32 [N, T], such as the tokens that follow: cross entropy per token decides;
-// "perplexity" is its exponential, "token accuracy" in percent.
+// Logits [N, T, V] for each of T places and targets i32 [N, T], such as the tokens that follow: cross entropy per token
+// decides; "perplexity" is its exponential, "token accuracy" in percent.
 Task sequences();
 
-// The probability that a positive's score is above a negative's, the same score counting half: the area under the curve of
-// true positives over false positives (Fawcett, "An introduction to ROC analysis", 2006). Error: no positive or no negative.
+// The probability that a positive's score is above a negative's, the same score counting half: the area under the curve
+// of true positives over false positives (Fawcett, "An introduction to ROC analysis", 2006). Error: no positive or no
+// negative.
 double area_under_roc(const std::vector<double>& scores, const std::vector<bool>& positive);
 
 // The column of the greatest element along the last axis of logits [.., K], row by row; the first of equals.

@@ -24,15 +24,16 @@ constexpr uint64_t kSteps = 1;  // keeps the steps' generators apart from those 
 
 void check_options(const FitOptions& o) {
     check(o.epochs >= 1, "fit: expected at least 1 epoch, got ", o.epochs);
-    check(o.clip_norm >= 0 && o.clip_value >= 0, "fit: expected limits of gradients of 0 or more, got ", o.clip_norm, " and ",
-          o.clip_value);
+    check(o.clip_norm >= 0 && o.clip_value >= 0, "fit: expected limits of gradients of 0 or more, got ", o.clip_norm,
+          " and ", o.clip_value);
     check(o.patience >= 0, "fit: expected a patience of 0 epochs or more, got ", o.patience);
     check(!o.resume || !o.out.empty(), "fit: to resume, expected the folder of the run, got none");
 }
 
 // "54000 (9f3c01a2)": how many examples, and which.
 std::string identity(const data::Dataset& examples) {
-    return format("%lld (%08x)", static_cast<long long>(examples.size()), static_cast<unsigned>(examples.fingerprint()));
+    return format("%lld (%08x)", static_cast<long long>(examples.size()),
+                  static_cast<unsigned>(examples.fingerprint()));
 }
 
 // What a user of the trained model needs to run it on images.
@@ -46,8 +47,8 @@ void describe_images(nn::Module& module, const data::Dataset& train) {
 // One call of fit.
 class Run {
 public:
-    Run(nn::Module& module, Optimizer& optimizer, const data::Dataset& train, const data::Dataset& validation, const FitOptions& options,
-        const std::atomic<bool>& stop)
+    Run(nn::Module& module, Optimizer& optimizer, const data::Dataset& train, const data::Dataset& validation,
+        const FitOptions& options, const std::atomic<bool>& stop)
         : module_(module),
           optimizer_(optimizer),
           options_(options),
@@ -77,12 +78,15 @@ private:
     int64_t epoch() const { return static_cast<int64_t>(progress_.epochs.size()); }
     int64_t steps() const { return epoch() * loader_.batches() + progress_.batches; }  // done so far
 
-    Position at(int64_t step) const { return {.step = step, .steps_per_epoch = loader_.batches(), .epochs = options_.epochs}; }
+    Position at(int64_t step) const {
+        return {.step = step, .steps_per_epoch = loader_.batches(), .epochs = options_.epochs};
+    }
     double rate(int64_t step) const { return options_.schedule(at(step)); }
 
     bool settled(size_t epoch) const {  // at its end
         const Position end = at((static_cast<int64_t>(epoch) + 1) * loader_.batches());
-        return std::all_of(options_.hooks.begin(), options_.hooks.end(), [&](const StepHook* hook) { return hook->settled(end); });
+        return std::all_of(options_.hooks.begin(), options_.hooks.end(),
+                           [&](const StepHook* hook) { return hook->settled(end); });
     }
     size_t candidates() const {  // the first epoch that may be the best
         size_t epoch = 0;
@@ -156,7 +160,8 @@ private:
     }
 
     Variable forward(const data::Batch& batch) {
-        if (!options_.recompute_activations) return module_(std::vector<Variable>(batch.inputs.begin(), batch.inputs.end()));
+        if (!options_.recompute_activations)
+            return module_(std::vector<Variable>(batch.inputs.begin(), batch.inputs.end()));
         if (!recomputed_) recomputed_.emplace(module_, batch.input());
         return (*recomputed_)(batch.input());
     }
@@ -164,7 +169,8 @@ private:
     void step(const data::Batch& batch) {
         seed(mix(options_.seed, static_cast<uint64_t>(steps()), kSteps));
         for (StepHook* hook : options_.hooks) hook->before_step(at(steps()));
-        const StepResult result = options_.step([this](const data::Batch& some) { return forward(some); }, loss_, batch);
+        const StepResult result =
+            options_.step([this](const data::Batch& some) { return forward(some); }, loss_, batch);
         check(std::isfinite(result.loss), "training: the loss is ", result.loss, " at epoch ", epoch() + 1, ", step ",
               progress_.batches + 1, " of ", loader_.batches(), last_good());
         for (StepHook* hook : options_.hooks) hook->before_update(at(steps()));
@@ -183,7 +189,8 @@ private:
             const EmaScope averaged(ema());
             const Evaluation result = evaluate(module_, validation_, validating());
             if (result.tally.examples < validation_.size()) return false;
-            check(std::isfinite(result.loss), "training: the validation loss is ", result.loss, " after epoch ", epoch() + 1, last_good());
+            check(std::isfinite(result.loss), "training: the validation loss is ", result.loss, " after epoch ",
+                  epoch() + 1, last_good());
             add(result);
             const bool best = best_epoch() + 1 == progress_.epochs.size();
             if (best && !options_.out.empty()) save_weights(file("best.safetensors"), module_);
@@ -264,7 +271,8 @@ const EpochReport& History::best() const {
     return epochs[best_epoch];
 }
 
-Trainer::Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer) : module_(module), optimizer_(std::move(optimizer)) {}
+Trainer::Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer)
+    : module_(module), optimizer_(std::move(optimizer)) {}
 
 History Trainer::fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options) {
     check_options(options);

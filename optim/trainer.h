@@ -27,9 +27,9 @@ struct BatchReport {
     bool validating = false;         // the epoch's training is over: batches of the validation set
 };
 
-// Takes part in every step of a run: a schedule that prunes while training, a regulariser that adds to gradients. What it does must
-// follow from the position, the module and what it was made with; then a run that is resumed, with a hook made the same,
-// ends with the same bits.
+// Takes part in every step of a run: a schedule that prunes while training, a regulariser that adds to gradients. What
+// it does must follow from the position, the module and what it was made with; then a run that is resumed, with a hook
+// made the same, ends with the same bits.
 class StepHook {
 public:
     virtual ~StepHook() = default;
@@ -48,11 +48,11 @@ struct FitOptions {
     int workers = 1;      // threads that prepare batches
 
     Task task = classification();
-    Loss loss{};           // to train with, instead of the task's: cross_entropy({.label_smoothing = 0.1}), distill(teacher), …
+    Loss loss{};  // to train with, instead of the task's: cross_entropy({.label_smoothing = 0.1}), distill(teacher), …
     Step step = plain_step();
     double clip_norm = 0;  // greatest L2 norm of all gradients together; 0: any
     double clip_value = 0; // greatest magnitude of a gradient's element; 0: any
-    double ema = 0;        // decay of the moving average of weights; 0: none. The run ends with the averages in the module
+    double ema = 0;  // decay of the moving average of weights; 0: none. The run ends with the averages in the module
     bool recompute_activations = false;  // less memory for about a third more compute, the same bits (nn::Recomputed)
     std::vector<StepHook*> hooks{};  // called in order
     int64_t patience = 0;  // stop after so many epochs without a better validation result; 0: never
@@ -69,7 +69,8 @@ struct History {
     std::vector<EpochReport> epochs;
     enum class End { finished, early, stopped } end = End::finished;  // early: patience ran out; stopped: request_stop
     size_t candidates = 0;  // the first epoch that may be the best, from 0 (StepHook::settled)
-    size_t best_epoch = 0;  // from 0: of the best validation result among those; the last one while none may be the best
+    // From 0: of the best validation result among those; the last one while none may be the best
+    size_t best_epoch = 0;
 
     const EpochReport& best() const;  // Error: no epoch is finished
 };
@@ -84,10 +85,9 @@ public:
     Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer);
 
     // Trains on one dataset and says after each epoch what comes of the other, by which the best epoch is chosen.
-    // A module that is an nn::Model takes over the training set's class names and normalisation and is written as a whole
-    // model, any other as its named weights.
-    // Error: options out of range; the loss or a weight is no longer finite (the last good checkpoint stays); a checkpoint
-    // of another model or run; a file that cannot be written.
+    // A module that is an nn::Model takes over the training set's class names and normalisation and is written as a
+    // whole model, any other as its named weights. Error: options out of range; the loss or a weight is no longer
+    // finite (the last good checkpoint stays); a checkpoint of another model or run; a file that cannot be written.
     History fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options = {});
 
     // Ends fit after the step under way, with a checkpoint. May be called from signal handlers and other threads.

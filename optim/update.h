@@ -4,7 +4,8 @@
 
 namespace lathe::optim {
 
-// Weight decay of a parameter: with `decay_biases` off none for biases and the weights of norms, that is, parameters of rank 1.
+// Weight decay of a parameter: with `decay_biases` off none for biases and the weights of norms, that is, parameters of
+// rank 1.
 inline double decay_of(const nn::Parameter& parameter, double weight_decay, bool decay_biases) {
     return decay_biases || parameter.value().rank() > 1 ? weight_decay : 0;
 }

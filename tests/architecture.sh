@@ -1,6 +1,7 @@
 #!/bin/sh
 # tests/architecture.sh OBJECTS   checks what the compiler does not: which folder includes which, where outside libraries
-# are named, and that code for a newer instruction set stays in its own object. Prints each breach; exit 1 if any.
+# are named, that lines end at column 120, and that code for a newer instruction set stays in its own object. Prints each
+# breach; exit 1 if any.
 cd "$(dirname "$0")/.." || exit 1
 breaches=$(
     # FOLDER: the folders it may include.
@@ -36,6 +37,8 @@ EOF
     find core nn data optim compress nas -name '*.h' 2>/dev/null | grep -vE '^core/kernels/|/detail/' | while read -r header; do
         grep -q "\"lathe/$header\"" tools/lathe.h || echo "$header  (missing in tools/lathe.h)"
     done
+    LC_ALL=C.UTF-8 grep -rnE '^.{121,}' --include=*.cpp --include=*.h --include=*.inc core nn data optim compress nas tools tests 2>/dev/null |
+        sed 's/$/  (longer than 120 columns)/'
     # A function that such an object shares with others could be linked in its newer form and run on an older CPU.
     for object in "$1"/core/kernels/dispatch/variants_*.o; do
         [ -e "$object" ] || echo "$object: no such object"

@@ -5,7 +5,8 @@
 
 namespace lathe {
 
-// While it lives the program's C++ locale writes numbers as in German, "1.234,5", and so does the C locale where one is installed.
+// While it lives the program's C++ locale writes numbers as in German, "1.234,5", and so does the C locale where one is
+// installed.
 class GermanLocale {
 public:
     GermanLocale() {

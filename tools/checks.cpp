@@ -24,8 +24,10 @@ std::string wrong(const std::string& type, const std::string& text) {
     if (text.empty()) return "expected a word, got an empty one";
     if (type.starts_with("INT") && !(spells(text, count) && count <= kLargest && count >= -kLargest))
         return "expected a whole number up to " + std::to_string(kLargest) + ", got " + text;
-    if (type.starts_with("UINT") && !spells(text, number)) return "expected a whole number from 0 to 2^64-1, got " + text;
-    if (type.starts_with("FLOAT") && !(spells(text, real) && std::isfinite(real))) return "expected a number, got " + text;
+    if (type.starts_with("UINT") && !spells(text, number))
+        return "expected a whole number from 0 to 2^64-1, got " + text;
+    if (type.starts_with("FLOAT") && !(spells(text, real) && std::isfinite(real)))
+        return "expected a number, got " + text;
     return "";
 }
 

@@ -100,22 +100,33 @@ void compare(CompareOptions& o) {
         }
     time_rows(rows, o.runs);
 
-    TextTable table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation", "batch 1", "batch 32"});
+    TextTable table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation",
+                     "batch 1", "batch 32"});
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);
-        table.add({row.file, row.test ? told(*row.test) : "", with_commas(row.size.elements), with_commas(row.size.nonzeros),
-                   human_bytes(row.file_bytes), with_commas(row.macs), with_commas(row.effective_macs), human_bytes(row.peak_bytes),
-                   format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
-        list.push_back({{"model", row.file}, {"accuracy", nullptr}, {"params", row.size.elements}, {"nonzeros", row.size.nonzeros},
-                        {"file_bytes", row.file_bytes}, {"macs", row.macs}, {"effective_macs", row.effective_macs},
-                        {"peak_activation_bytes", row.peak_bytes}, {"seconds_batch_1", one}, {"seconds_batch_32", many}});
+        table.add({row.file, row.test ? told(*row.test) : "", with_commas(row.size.elements),
+                   with_commas(row.size.nonzeros), human_bytes(row.file_bytes), with_commas(row.macs),
+                   with_commas(row.effective_macs), human_bytes(row.peak_bytes), format("%.2f ms", 1e3 * one),
+                   format("%.2f ms", 1e3 * many)});
+        list.push_back({{"model", row.file},
+                        {"accuracy", nullptr},
+                        {"params", row.size.elements},
+                        {"nonzeros", row.size.nonzeros},
+                        {"file_bytes", row.file_bytes},
+                        {"macs", row.macs},
+                        {"effective_macs", row.effective_macs},
+                        {"peak_activation_bytes", row.peak_bytes},
+                        {"seconds_batch_1", one},
+                        {"seconds_batch_32", many}});
         if (!row.test) continue;
         list.back()["loss"] = row.test->loss;
         for (const optim::Metric& metric : row.test->metrics) list.back()[metric.name] = metric.value;
     }
     if (o.json) std::printf("%s", json_line(list).c_str());
-    else std::printf("%s%d thread%s; times are medians of %d runs, the models in turns\n", table.str().c_str(), threads(), threads() == 1 ? "" : "s", o.runs);
+    else
+        std::printf("%s%d thread%s; times are medians of %d runs, the models in turns\n", table.str().c_str(),
+                    threads(), threads() == 1 ? "" : "s", o.runs);
 }
 
 }  // namespace
@@ -126,8 +137,12 @@ void add_compare(CLI::App& app) {
     c.add_option("models", o->models, "Saved .safetensors files")->required()->expected(1, 1000);
     o->data.add_to(c);
     c.get_option("--data")->required(false);
-    c.add_option("--runs", o->runs, "Times are medians over so many runs")->check(CLI::Range(1, 100000))->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--runs", o->runs, "Times are medians over so many runs")
+        ->check(CLI::Range(1, 100000))
+        ->capture_default_str();
+    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
     c.add_flag("--json", o->json, "Print JSON");
     c.callback([o] { compare(*o); });
 }

@@ -9,12 +9,20 @@
 namespace lathe::tools {
 
 void DataOptions::add_to(CLI::App& command) {
-    command.add_option("--data", data, "shapes, cifar10, mnist, fashion-mnist or folder:PATH (a folder or .tar of class folders)")
+    command
+        .add_option("--data", data,
+                    "shapes, cifar10, mnist, fashion-mnist or folder:PATH (a folder or .tar of class folders)")
         ->required();
-    command.add_option("--data-root", root, "Folder of the data sets: cifar-10-batches-bin/, mnist/, fashion-mnist/")->envname("LATHE_DATA");
-    command.add_option("--mean", mean, "Taken from pixels in [0,1]: a,b,c, none, or auto (the model's, else the data set's)")->capture_default_str();
+    command.add_option("--data-root", root, "Folder of the data sets: cifar-10-batches-bin/, mnist/, fashion-mnist/")
+        ->envname("LATHE_DATA");
+    command
+        .add_option("--mean", mean,
+                    "Taken from pixels in [0,1]: a,b,c, none, or auto (the model's, else the data set's)")
+        ->capture_default_str();
     command.add_option("--std", std, "Pixels are divided by it: a,b,c, none or auto")->capture_default_str();
-    command.add_option("--workers", workers, "Threads that decode and augment")->check(CLI::Range(0, 256))->capture_default_str();
+    command.add_option("--workers", workers, "Threads that decode and augment")
+        ->check(CLI::Range(0, 256))
+        ->capture_default_str();
 }
 
 data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const std::string& augment) const {
@@ -26,10 +34,12 @@ data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const 
         options.channels = size[2];
     }
     const data::Dataset dataset = data::open(data, root, split, options);
-    check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ", dataset.image_shape());
+    check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ",
+          dataset.image_shape());
     data::Normalization normalization = dataset.normalization();
     if (form.scaling) normalization = {form.scaling->mean, form.scaling->std};
-    const data::Normalization named = data::parse_normalization(mean == "auto" ? "none" : mean, std == "auto" ? "none" : std);
+    const data::Normalization named =
+        data::parse_normalization(mean == "auto" ? "none" : mean, std == "auto" ? "none" : std);
     if (mean != "auto") normalization.mean = named.mean;
     if (std != "auto") normalization.std = named.std;
     const data::Dataset normalised = dataset.with_normalization(normalization);

@@ -30,8 +30,8 @@ struct DataOptions {
     // As a saved network wants them, labels included (tools::labelled_for).
     data::Dataset open(data::Split split, const nn::Model& model, const std::string& augment = "none") const;
 
-    // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the data's, or the
-    // network's for folders. A saved network has a scaling of its own.
+    // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the
+    // data's, or the network's for folders. A saved network has a scaling of its own.
     ImageForm form(const nn::Model& network, bool saved, const std::string& input = "auto") const;
 };
 

@@ -35,9 +35,11 @@ optim::Evaluation::Count all(const std::vector<optim::Evaluation::Count>& classe
 void print_json(const optim::Evaluation& result, const data::Dataset& dataset) {
     const auto classes = result.classes();
     const auto [found, images] = all(classes);
-    nlohmann::ordered_json out{{"correct", found}, {"total", images}, {"top1", result["accuracy"]}, {"loss", result.loss}};
+    nlohmann::ordered_json out{
+        {"correct", found}, {"total", images}, {"top1", result["accuracy"]}, {"loss", result.loss}};
     for (size_t i = 0; i < classes.size(); ++i)
-        out["classes"].push_back({{"name", dataset.classes()[i]}, {"correct", classes[i].correct}, {"total", classes[i].total}});
+        out["classes"].push_back(
+            {{"name", dataset.classes()[i]}, {"correct", classes[i].correct}, {"total", classes[i].total}});
     std::printf("%s", json_line(out).c_str());
 }
 
@@ -52,14 +54,18 @@ void print_table(const optim::Evaluation& result, const data::Dataset& dataset) 
     table.add_rule();
     const auto [found, images] = all(classes);
     table.add({"all", with_commas(found), with_commas(images), format("%.2f%%", result["accuracy"])});
-    std::printf("%s\n%stop-1 %.2f%%, loss %.4f\n", dataset.describe().c_str(), table.str().c_str(), result["accuracy"], result.loss);
+    std::printf("%s\n%stop-1 %.2f%%, loss %.4f\n", dataset.describe().c_str(), table.str().c_str(), result["accuracy"],
+                result.loss);
 }
 
-void print_reconstruction(const optim::Evaluation& result, const data::Dataset& dataset, const nn::Model& model, bool json) {
+void print_reconstruction(const optim::Evaluation& result, const data::Dataset& dataset, const nn::Model& model,
+                          bool json) {
     nlohmann::ordered_json out{{"total", result.tally.examples}, {"loss", result.loss}};
     for (const optim::Metric& metric : result.metrics) out[metric.name] = metric.value;
     if (json) std::printf("%s", json_line(out).c_str());
-    else std::printf("%s\n%sreconstruction: %s\n", dataset.describe().c_str(), say_normal(model, dataset).c_str(), result.str().c_str());
+    else
+        std::printf("%s\n%sreconstruction: %s\n", dataset.describe().c_str(), say_normal(model, dataset).c_str(),
+                    result.str().c_str());
 }
 
 void eval(EvalOptions& o) {
@@ -75,8 +81,11 @@ void eval(EvalOptions& o) {
 
     Progress progress("eval", dataset.size(), !o.json);
     const nn::Inference inference(*model, model->example(std::min(o.batch, dataset.size())));
-    const optim::Evaluation result = optim::evaluate(inference, dataset, {.task = task, .batch = o.batch, .workers = o.data.workers,
-        .go_on = [&](int64_t done, int64_t) { return progress.update(done), true; }});
+    const optim::Evaluation result = optim::evaluate(
+        inference, dataset,
+        {.task = task, .batch = o.batch, .workers = o.data.workers, .go_on = [&](int64_t done, int64_t) {
+             return progress.update(done), true;
+         }});
     progress.clear();
     if (form.reconstructs) print_reconstruction(result, dataset, *model, o.json);
     else o.json ? print_json(result, dataset) : print_table(result, dataset);
@@ -89,10 +98,15 @@ void add_eval(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("eval", "Measure the accuracy of a model on images");
     o->model.add_to(c);
     o->data.add_to(c);
-    c.add_option("--split", o->split, "test, train or validation")->check(CLI::IsMember({"test", "train", "validation"}))->capture_default_str();
-    c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")->capture_default_str();
+    c.add_option("--split", o->split, "test, train or validation")
+        ->check(CLI::IsMember({"test", "train", "validation"}))
+        ->capture_default_str();
+    c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")
+        ->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { eval(*o); });
 }

@@ -17,9 +17,10 @@ void info() {
     std::printf("kernels   %s (LATHE_CPU chooses;", name_of(kernels::active_isa()));
     for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
         if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
-    std::printf(" run here)\nthreads   %d\nspeed     sparse or dense by %s (LATHE_TUNE names another, `lathe tune` makes one)\nmodels   ",
-                threads(),
-                source == "shipped" ? "the shipped table" : source.c_str());
+    std::printf(
+        " run here)\nthreads   %d\nspeed     sparse or dense by %s (LATHE_TUNE names another, `lathe tune` makes "
+        "one)\nmodels   ",
+        threads(), source == "shipped" ? "the shipped table" : source.c_str());
     for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
     std::printf("\nops      ");
     for (const std::string& name : op_names()) std::printf(" %s", name.c_str());

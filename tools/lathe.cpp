@@ -25,7 +25,8 @@ namespace {
 // CLI11 would only say that a subcommand is required.
 void check_command(const CLI::App& app, const std::string& word) {
     std::vector<std::string> names;
-    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+        names.push_back(command->get_name());
     if (word.starts_with("-") || std::find(names.begin(), names.end(), word) != names.end()) return;
     const std::string hint = lathe::nearest_name(word, names);
     throw CLI::ValidationError("unknown command '" + word + "'" + (hint.empty() ? "" : "; " + hint));

@@ -34,18 +34,29 @@ const char* description_help() {
      {"name": "pool", "op": "global_avg_pool"},
      {"name": "fc", "op": "linear", "out": "classes"}]}
 A layer reads the one before unless "inputs" names others. Layers with weights: conv2d (out, kernel, stride, padding or
-"same", dilation, groups, bias), linear (out, bias), batch_norm (activation, eps, momentum), layer_norm, embedding (rows,
-features); blocks: basic_block, inverted_residual, squeeze_excite; pools: max_pool2d, avg_pool2d (kernel, stride, padding);
-and every op that `lathe info` lists, with its attributes.)";
+"same", dilation, groups, bias), linear (out, bias), batch_norm (activation, eps, momentum), layer_norm, embedding
+(rows, features); blocks: basic_block, inverted_residual, squeeze_excite; pools: max_pool2d, avg_pool2d (kernel,
+stride, padding); and every op that `lathe info` lists, with its attributes.)";
 }
 
 void ModelOptions::add_to(CLI::App& command) {
     command.footer(description_help());
-    command.add_option("--model", model, "A saved .safetensors file, the name of a network (lathe info lists them), or a network described in a .json file")->required();
-    command.add_option("--weights", weights, "Weights for the named network: a .safetensors file with PyTorch's names and order");
-    command.add_option("--width", width, "Multiplies every channel count of the named network")->check(PositiveNumber)->capture_default_str();
-    command.add_option("--widths", widths, "Channel counts of the named network one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
-    command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")->check(NonNegativeNumber)->capture_default_str();
+    command
+        .add_option("--model", model,
+                    "A saved .safetensors file, the name of a network (lathe info lists them), or a network described "
+                    "in a .json file")
+        ->required();
+    command.add_option("--weights", weights,
+                       "Weights for the named network: a .safetensors file with PyTorch's names and order");
+    command.add_option("--width", width, "Multiplies every channel count of the named network")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+    command.add_option("--widths", widths, "Channel counts of the named network one by one: 45,90,…")
+        ->delimiter(',')
+        ->expected(1, 1000);
+    command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
 }
 
 bool ModelOptions::is_file() const {
@@ -59,7 +70,8 @@ std::unique_ptr<nn::Model> ModelOptions::make(nn::ModelOptions usual) const {
         const std::string hint = nearest_name(model, nn::model_names());
         check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
               hint.empty() ? "" : "; ", hint);
-        check(width == 1 && widths.empty() && !classes, "--width, --widths and --classes are for a network by its name; ", model,
+        check(width == 1 && widths.empty() && !classes,
+              "--width, --widths and --classes are for a network by its name; ", model,
               " holds a network that has them already");
         made = nn::load(model);
     } else {

@@ -89,8 +89,13 @@ void print_table(const Report& r) {
     header.push_back("kernel");
     TextTable table(header);
     const auto add = [&](const nn::LayerProfile& layer, int64_t packed_bytes, bool whole) {
-        std::vector<std::string> row{layer.name, layer.op, whole ? "" : layer.output.str(), count(layer.params),
-                                     count(layer.macs), whole ? "" : human_bytes(layer.activation_bytes), milliseconds(layer.seconds),
+        std::vector<std::string> row{layer.name,
+                                     layer.op,
+                                     whole ? "" : layer.output.str(),
+                                     count(layer.params),
+                                     count(layer.macs),
+                                     whole ? "" : human_bytes(layer.activation_bytes),
+                                     milliseconds(layer.seconds),
                                      percent(share_of(r.peak, layer.forward_flop(), layer.seconds))};
         if (zeros)
             row.insert(row.begin() + 5,
@@ -127,13 +132,20 @@ void print_memory(const nn::NetworkProfile& profile) {
 }
 
 nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, double peak, bool backward) {
-    nlohmann::ordered_json out{{"name", layer.name}, {"op", layer.op},
+    nlohmann::ordered_json out{{"name", layer.name},
+                               {"op", layer.op},
                                {"output", std::vector<int64_t>(layer.output.begin(), layer.output.end())},
-                               {"params", layer.params}, {"macs", layer.macs}, {"nonzeros", layer.nonzeros},
-                               {"effective_macs", layer.effective_macs}, {"done_macs", layer.done_macs},
-                               {"packed_bytes", packed}, {"activation_bytes", layer.activation_bytes}, {"workspace_bytes", layer.workspace_bytes},
+                               {"params", layer.params},
+                               {"macs", layer.macs},
+                               {"nonzeros", layer.nonzeros},
+                               {"effective_macs", layer.effective_macs},
+                               {"done_macs", layer.done_macs},
+                               {"packed_bytes", packed},
+                               {"activation_bytes", layer.activation_bytes},
+                               {"workspace_bytes", layer.workspace_bytes},
                                {"seconds", layer.seconds},
-                               {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100}, {"kernel", layer.kernel}};
+                               {"of_peak", share_of(peak, layer.forward_flop(), layer.seconds) / 100},
+                               {"kernel", layer.kernel}};
     if (backward) {
         out["backward_seconds"] = layer.backward_seconds;
         out["backward_of_peak"] = share_of(peak, layer.backward_flop(), layer.backward_seconds) / 100;
@@ -188,11 +200,16 @@ void add_profile(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("profile", "Show what runs, op by op: parameters, MACs, memory, time, share of "
                                                  "the machine's peak, kernel");
     o->model.add_to(c);
-    c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")->capture_default_str();
+    c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")
+        ->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     c.add_flag("--backward", o->backward, "A training step instead: forward in training mode, and backward");
-    c.add_option("--runs", o->runs, "Times are medians over so many runs")->check(CLI::Range(1, 100000))->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--runs", o->runs, "Times are medians over so many runs")
+        ->check(CLI::Range(1, 100000))
+        ->capture_default_str();
+    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { profile(*o); });
 }

@@ -26,7 +26,8 @@ void Progress::update(int64_t done, const std::string& text) {
     const double speed = seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
     const double left = speed > 0 ? static_cast<double>(total_ - done) / speed : 0;
     std::fprintf(stderr, "\r\033[K%s %s %lld/%lld  %.0f img/s  %s left  %s", title_.c_str(), bar.c_str(),
-                 static_cast<long long>(done), static_cast<long long>(total_), speed, human_time(left).c_str(), text.c_str());
+                 static_cast<long long>(done), static_cast<long long>(total_), speed, human_time(left).c_str(),
+                 text.c_str());
     std::fflush(stderr);
     drawn_ = true;
 }

@@ -49,7 +49,8 @@ std::pair<std::string, double> parse_layer(const std::string& text) {
     const size_t sign = text.rfind('=');
     char* end = nullptr;
     const double sparsity = sign == std::string::npos ? 0 : std::strtod(text.c_str() + sign + 1, &end);
-    check(end && *end == 0 && end != text.c_str() + sign + 1, "--layer: expected NAME=SPARSITY such as conv1=0.5, got '", text, "'");
+    check(end && *end == 0 && end != text.c_str() + sign + 1,
+          "--layer: expected NAME=SPARSITY such as conv1=0.5, got '", text, "'");
     return {text.substr(0, sign), sparsity};
 }
 
@@ -57,8 +58,11 @@ compress::Pattern pattern_of(const PruneOptions& o) {
     using compress::Pattern;
     const std::string usual = o.method == "nm" ? "2:4" : o.method == "block" ? "1x4" : "unstructured";
     const Pattern pattern = compress::parse_pattern(o.pattern == "auto" ? usual : o.pattern);
-    const Pattern::Kind kind = o.method == "nm" ? Pattern::n_of_m : o.method == "block" ? Pattern::block : Pattern::unstructured;
-    check(pattern.kind == kind, "--pattern: expected one of method ", o.method, " such as ", usual, ", got '", o.pattern, "'");
+    const Pattern::Kind kind = o.method == "nm"      ? Pattern::n_of_m
+                               : o.method == "block" ? Pattern::block
+                                                     : Pattern::unstructured;
+    check(pattern.kind == kind, "--pattern: expected one of method ", o.method, " such as ", usual, ", got '",
+          o.pattern, "'");
     return pattern;
 }
 
@@ -69,13 +73,19 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
         .pattern = pattern_of(o),
         .ties = o.exact_ties ? compress::Ties::exact : compress::Ties::prune_all,
         .skip = o.skip,
-        .importance = {.kind = compress::weight_importance_of(o.importance == "auto" ? "magnitude" : o.importance), .seed = o.training.fit.seed, .data = &images},
+        .importance = {.kind = compress::weight_importance_of(o.importance == "auto" ? "magnitude" : o.importance),
+                       .seed = o.training.fit.seed,
+                       .data = &images},
     };
     for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
-    const bool nothing = options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
-    check(!nothing || has_target(o), "prune: expected --sparsity, --layer, --target-size, --target-macs or --target-latency");
-    check(!has_target(o) || (o.sparsity == 0 && o.layers.empty() && o.scope != "global" && options.pattern.kind != compress::Pattern::n_of_m),
-          "prune: a target chooses the sparsities itself; expected no --sparsity, --layer, --scope global or method nm beside it");
+    const bool nothing =
+        options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
+    check(!nothing || has_target(o),
+          "prune: expected --sparsity, --layer, --target-size, --target-macs or --target-latency");
+    check(!has_target(o) || (o.sparsity == 0 && o.layers.empty() && o.scope != "global" &&
+                             options.pattern.kind != compress::Pattern::n_of_m),
+          "prune: a target chooses the sparsities itself; expected no --sparsity, --layer, --scope global or method nm "
+          "beside it");
     return options;
 }
 
@@ -90,16 +100,22 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
     options.global = o.scope == "global";
     options.max_ratio = o.max_ratio;
     options.round_to = o.round_to;
-    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance), .seed = o.training.fit.seed, .data = &images};
+    options.importance = {.kind = compress::channel_importance_of(o.importance == "auto" ? "l1" : o.importance),
+                          .seed = o.training.fit.seed,
+                          .data = &images};
     options.macs = o.macs == "lab" ? MacsCount::lab : MacsCount::pure;
-    check(o.sparsity > 0 || !options.layers.empty() || has_target(o), "prune: expected --ratio, --layer, --target-size, --target-macs or --target-latency");
-    check(o.when.kind == compress::PruneSchedule::oneshot, "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
-    check(o.rewind.empty(), "prune: weights with fewer channels cannot go back to others; expected no --rewind with method channel");
+    check(o.sparsity > 0 || !options.layers.empty() || has_target(o),
+          "prune: expected --ratio, --layer, --target-size, --target-macs or --target-latency");
+    check(o.when.kind == compress::PruneSchedule::oneshot,
+          "prune: channels are cut in one go; expected --schedule oneshot, got ", o.schedule);
+    check(o.rewind.empty(),
+          "prune: weights with fewer channels cannot go back to others; expected no --rewind with method channel");
     return options;
 }
 
 // The sparsities that reach the target, from a scan on images held out of the training set.
-std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions& o, nn::Model& model, const data::Dataset& held_out,
+std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions& o, nn::Model& model,
+                                                              const data::Dataset& held_out,
                                                               const compress::WeightPruneOptions& options) {
     compress::ScanOptions scan{.sparsities = {0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98},
                                .pattern = options.pattern,
@@ -114,13 +130,14 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     progress.clear();
     compress::LatencyTable latency(o.out / kLatencyFile);
     const double share = std::max({o.target_size, o.target_macs, o.target_latency});  // the others are 0
-    const compress::CostModel costs = o.target_size > 0   ? compress::size_cost(model, sensitivity)
-                                      : o.target_macs > 0 ? compress::macs_cost(model, model.example(), sensitivity)
-                                                          : compress::latency_cost(model, model.example(), sensitivity, options.pattern, latency);
+    const compress::CostModel costs =
+        o.target_size > 0   ? compress::size_cost(model, sensitivity)
+        : o.target_macs > 0 ? compress::macs_cost(model, model.example(), sensitivity)
+                            : compress::latency_cost(model, model.example(), sensitivity, options.pattern, latency);
     const char* unit = o.target_size > 0 ? "bytes" : o.target_macs > 0 ? "MACs" : "nanoseconds, one image";
     const compress::Allocation chosen = compress::allocate(sensitivity, costs, share * costs.dense);
-    std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", share, unit, static_cast<long long>(held_out.size()),
-                chosen.str().c_str());
+    std::printf("sparsities for %.4g of dense %s, from %lld held-out images:\n%s\n", share, unit,
+                static_cast<long long>(held_out.size()), chosen.str().c_str());
     return chosen.sparsities();
 }
 
@@ -144,7 +161,8 @@ bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& trai
         teacher = nn::load(o.model);
         fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .labels = fit.loss});
     }
-    std::printf("%s, %s\n", trainer.optimizer().describe().c_str(), o.distill > 0 ? "taught by the dense model" : "labels alone");
+    std::printf("%s, %s\n", trainer.optimizer().describe().c_str(),
+                o.distill > 0 ? "taught by the dense model" : "labels alone");
     std::fflush(stdout);
     TrainingOptions training = o.training;
     if (o.when.kind == compress::PruneSchedule::iterative)  // every round is a run of its own
@@ -152,31 +170,38 @@ bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& trai
     return training.run(trainer, train, validation, fit).end != optim::History::End::stopped;
 }
 
-// What pruning starts from, and came to without training (negative: it prunes while it trains), on the validation images.
+// What pruning starts from, and came to without training (negative: it prunes while it trains), on the validation
+// images.
 struct Before {
     double dense, pruned;
     compress::SizeReport::Entry size;
 };
 
 // What became of the model, in one table. The test images are looked at here, once.
-void summarise(const PruneOptions& o, const TrainingData& data, const Before& before, nn::Model& model, const std::string& file) {
+void summarise(const PruneOptions& o, const TrainingData& data, const Before& before, nn::Model& model,
+               const std::string& file) {
     const compress::SizeReport::Entry total = compress::measure_size(model).total();
     const auto percent = [](double value) { return format("%.2f%%", value); };
     const auto test = [&](nn::Model& which) { return data.test ? percent(accuracy(which, *data.test, o)) : ""; };
     TextTable table({"", "validation", "test", "parameters", "not zero", "parameter bytes", "file"});
-    table.add({"dense", percent(before.dense), test(*nn::load(o.model)), with_commas(before.size.elements), "", with_commas(before.size.dense_bytes),
+    table.add({"dense", percent(before.dense), test(*nn::load(o.model)), with_commas(before.size.elements), "",
+               with_commas(before.size.dense_bytes),
                with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
     if (before.pruned >= 0) table.add({"pruned", percent(before.pruned), "", "", "", "", ""});
-    table.add({o.finetune ? "fine-tuned" : "saved", percent(accuracy(model, data.validation, o)), test(model), with_commas(total.elements),
-               with_commas(total.nonzeros), with_commas(total.packed_bytes), with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
+    table.add({o.finetune ? "fine-tuned" : "saved", percent(accuracy(model, data.validation, o)), test(model),
+               with_commas(total.elements), with_commas(total.nonzeros), with_commas(total.packed_bytes),
+               with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
     std::printf("\n%s%.1f%% of the parameters and %.1f%% of their bytes are left, in %s\n", table.str().c_str(),
                 100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(before.size.elements),
-                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(before.size.dense_bytes), file.c_str());
+                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(before.size.dense_bytes),
+                file.c_str());
 }
 
 // Trains what was pruned, unless it was stopped in that, writes it and says what became of it.
-void finish(const PruneOptions& o, nn::Model& model, const TrainingData& data, const Before& before, compress::PruneHook* hook) {
-    if (before.pruned >= 0) std::printf("validation accuracy: dense %.2f%%, pruned %.2f%%\n", before.dense, before.pruned);
+void finish(const PruneOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+            compress::PruneHook* hook) {
+    if (before.pruned >= 0)
+        std::printf("validation accuracy: dense %.2f%%, pruned %.2f%%\n", before.dense, before.pruned);
     std::fflush(stdout);
     if (o.finetune > 0) {
         if (!finetune(o, model, data.train, data.validation, hook))
@@ -214,7 +239,8 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
         if (!o.rewind.empty()) compress::rewind(model, nn::Snapshot(*nn::load(o.rewind)));
         before.pruned = accuracy(model, data.validation, o);
     } else {
-        check(o.finetune > 0, "prune: the schedule ", o.schedule, " prunes while it trains; expected --finetune EPOCHS");
+        check(o.finetune > 0, "prune: the schedule ", o.schedule,
+              " prunes while it trains; expected --finetune EPOCHS");
         std::optional<nn::Snapshot> early;
         if (!o.rewind.empty()) early.emplace(*nn::load(o.rewind));
         hook = std::make_unique<compress::PruneHook>(model, options, o.when, early);
@@ -228,7 +254,8 @@ void prune(CLI::App& command, PruneOptions& o) {
     check((o.target_size > 0) + (o.target_macs > 0) + (o.target_latency > 0) <= 1,
           "prune: expected one target of --target-size, --target-macs and --target-latency, got more");
     for (const char* name : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience"})
-        check(o.finetune > 0 || command.get_option(name)->count() == 0, "prune: ", name, " is for training; expected --finetune EPOCHS beside it");
+        check(o.finetune > 0 || command.get_option(name)->count() == 0, "prune: ", name,
+              " is for training; expected --finetune EPOCHS beside it");
     o.training.begin();
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
@@ -236,7 +263,8 @@ void prune(CLI::App& command, PruneOptions& o) {
     TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
     data.label_for(*model);
     const auto classes = static_cast<int64_t>(data.train.classes().size());
-    check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data, " has ", classes);
+    check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data,
+          " has ", classes);
     o.out.claim(command);
     std::printf("%s", data.describe().c_str());
     if (o.method == "channel") prune_channels(o, *model, data);
@@ -247,34 +275,75 @@ void prune(CLI::App& command, PruneOptions& o) {
 
 void add_prune(CLI::App& app) {
     auto o = std::make_shared<PruneOptions>();
-    CLI::App& c = *app.add_subcommand("prune", "Zero weights or cut channels of a trained model, and train what is left");
+    CLI::App& c =
+        *app.add_subcommand("prune", "Zero weights or cut channels of a trained model, and train what is left");
     c.add_option("--model", o->model, "A saved .safetensors file");
     o->data.add_to(c);
 
-    c.add_option("--method", o->method, "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels; channel: whole channels, for a smaller network")
-        ->check(CLI::IsMember({"magnitude", "nm", "block", "channel"}))->capture_default_str();
-    c.add_option("--pattern", o->pattern, "2:4, 1:4 (nm); 1x4, 4x1 (block: outputs x inputs); auto: 2:4 or 1x4")->capture_default_str();
-    c.add_option("--importance", o->importance, "Of a weight: magnitude (auto), taylor, movement, random; of a channel: l1 (auto), l2, next-l2 (the course lab's), batch-norm, geometric-median, taylor, random, order")->capture_default_str();
-    c.add_option("--sparsity,--ratio", o->sparsity, "Share of zeros, or of channels to cut, in [0,1)")->capture_default_str();
-    c.add_option("--layer", o->layers, "NAME=SPARSITY (or RATIO) for some layers; * stands for anything; the last one that matches counts")->expected(1, 1000);
+    c.add_option("--method", o->method,
+                 "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels; "
+                 "channel: whole channels, for a smaller network")
+        ->check(CLI::IsMember({"magnitude", "nm", "block", "channel"}))
+        ->capture_default_str();
+    c.add_option("--pattern", o->pattern, "2:4, 1:4 (nm); 1x4, 4x1 (block: outputs x inputs); auto: 2:4 or 1x4")
+        ->capture_default_str();
+    c.add_option("--importance", o->importance,
+                 "Of a weight: magnitude (auto), taylor, movement, random; of a channel: l1 (auto), l2, next-l2 (the "
+                 "course lab's), batch-norm, geometric-median, taylor, random, order")
+        ->capture_default_str();
+    c.add_option("--sparsity,--ratio", o->sparsity, "Share of zeros, or of channels to cut, in [0,1)")
+        ->capture_default_str();
+    c.add_option("--layer", o->layers,
+                 "NAME=SPARSITY (or RATIO) for some layers; * stands for anything; the last one that matches counts")
+        ->expected(1, 1000);
     c.add_option("--skip", o->skip, "Leave layers of this name or below it as they are")->expected(1, 1000);
-    c.add_option("--scope", o->scope, "uniform: every layer alike; global: one ranking for all")->check(CLI::IsMember({"uniform", "global"}))->capture_default_str();
+    c.add_option("--scope", o->scope, "uniform: every layer alike; global: one ranking for all")
+        ->check(CLI::IsMember({"uniform", "global"}))
+        ->capture_default_str();
     c.add_flag("--exact-ties", o->exact_ties, "Break ties so that exactly so many weights are zero");
-    c.add_option("--target-size", o->target_size, "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the ratio of channels")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; likewise")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--target-latency", o->target_latency, "Share of the time for one image that may be left, as measured here once; likewise")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--macs", o->macs, "What method channel counts: pure, or as the course lab (batch norms and the global pool, too)")->check(CLI::IsMember({"pure", "lab"}))->capture_default_str();
-    c.add_option("--round-to", o->round_to, "Method channel keeps multiples of so many channels")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--max-ratio", o->max_ratio, "No layer loses a greater share of its channels")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")->check(PositiveNumber)->capture_default_str();
+    c.add_option("--target-size", o->target_size,
+                 "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the "
+                 "ratio of channels")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; likewise")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_option("--target-latency", o->target_latency,
+                 "Share of the time for one image that may be left, as measured here once; likewise")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_option("--macs", o->macs,
+                 "What method channel counts: pure, or as the course lab (batch norms and the global pool, too)")
+        ->check(CLI::IsMember({"pure", "lab"}))
+        ->capture_default_str();
+    c.add_option("--round-to", o->round_to, "Method channel keeps multiples of so many channels")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+    c.add_option("--max-ratio", o->max_ratio, "No layer loses a greater share of its channels")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")
+        ->check(PositiveNumber)
+        ->capture_default_str();
 
-    c.add_option("--schedule", o->schedule, "oneshot, iterative (in rounds) or gradual (cubic)")->check(CLI::IsMember({"oneshot", "iterative", "gradual"}))->capture_default_str();
-    c.add_option("--rounds", o->when.rounds, "Of iterative; they share the epochs")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--begin", o->when.begin, "Of gradual, as a share of the run")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--end", o->when.end, "Of gradual; the masks are fixed from then on")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--schedule", o->schedule, "oneshot, iterative (in rounds) or gradual (cubic)")
+        ->check(CLI::IsMember({"oneshot", "iterative", "gradual"}))
+        ->capture_default_str();
+    c.add_option("--rounds", o->when.rounds, "Of iterative; they share the epochs")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+    c.add_option("--begin", o->when.begin, "Of gradual, as a share of the run")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_option("--end", o->when.end, "Of gradual; the masks are fixed from then on")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
     c.add_option("--rewind", o->rewind, "Go back to the weights of this earlier file after pruning (lottery ticket)");
     c.add_option("--finetune", o->finetune, "Epochs of training")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
     c.add_option("--temperature", o->temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
     o->training.add_to(c, 0.01);
     o->out.add_to(c, "pruned.safetensors, and for what training leaves there");

@@ -17,15 +17,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Any of them is a run. The settings are set aside first and come back last, so that while they are missing it is known that
-// the others may lie on both sides.
+// Any of them is a run. The settings are set aside first and come back last, so that while they are missing it is known
+// that the others may lie on both sides.
 constexpr const char* kSettings = "config.json";
 constexpr const char* kFiles[] = {"last.safetensors", "best.safetensors", "pruned.safetensors", "log.csv"};
 constexpr const char* kAside = ".replaced";
 
 }  // namespace
 
-FolderLock::FolderLock(const std::string& folder) : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+FolderLock::FolderLock(const std::string& folder)
+    : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     const bool taken = descriptor_ >= 0 && flock(descriptor_, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
     if (taken) close(descriptor_);
     check(!taken, folder, ": another process is at work in this folder; expected another --out");
@@ -44,7 +45,8 @@ RunFolder::~RunFolder() {
 
 void RunFolder::add_to(CLI::App& command, const std::string& contents) {
     command.add_option("--out", path, "Folder for " + contents)->required();
-    auto* go_on = command.add_flag("--resume", resume, "Go on from OUT/last.safetensors with the settings of OUT/config.json");
+    auto* go_on =
+        command.add_flag("--resume", resume, "Go on from OUT/last.safetensors with the settings of OUT/config.json");
     command.add_flag("--force", force, "Replace the run that is in OUT")->excludes(go_on);
 }
 
@@ -58,7 +60,8 @@ bool RunFolder::resumes_training() const { return resume && has("last.safetensor
 void RunFolder::check_free(const CLI::App& command) const {
     bool free = !has(kSettings);
     for (const char* name : kFiles) free &= !has(name);
-    check(free || force, command.get_name(), ": ", path, " holds a run; --resume goes on with it, --force replaces it, another --out keeps it");
+    check(free || force, command.get_name(), ": ", path,
+          " holds a run; --resume goes on with it, --force replaces it, another --out keeps it");
 }
 
 void RunFolder::check_inputs(const CLI::App& command) const {
@@ -66,8 +69,8 @@ void RunFolder::check_inputs(const CLI::App& command) const {
     for (const CLI::Option* option : command.get_options())
         for (const std::string& word : option->results())
             for (const char* name : kFiles)
-                check(!fs::equivalent(word, *this / name, ignored), command.get_name(), ": --", option->get_single_name(), " is ", word,
-                      ", which would be replaced; expected another --out");
+                check(!fs::equivalent(word, *this / name, ignored), command.get_name(), ": --",
+                      option->get_single_name(), " is ", word, ", which would be replaced; expected another --out");
 }
 
 void RunFolder::enter(CLI::App& command) {
@@ -77,7 +80,9 @@ void RunFolder::enter(CLI::App& command) {
         lock_.emplace(path);
         if (!resume || !has(kSettings)) settle();
     }
-    if (resume) restore_settings(command, *this / kSettings, {"out", "threads", "workers", "data", "data-root", "recompute-activations"});
+    if (resume)
+        restore_settings(command, *this / kSettings,
+                         {"out", "threads", "workers", "data", "data-root", "recompute-activations"});
     else check_free(command);
 }
 

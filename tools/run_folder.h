@@ -17,8 +17,8 @@ private:
     int descriptor_;
 };
 
-// Where a command that trains puts its run: the options --out, --resume and --force. A run is hours of work, so another one
-// takes its folder only when told to, and its files go only when those of the new run are there.
+// Where a command that trains puts its run: the options --out, --resume and --force. A run is hours of work, so another
+// one takes its folder only when told to, and its files go only when those of the new run are there.
 class RunFolder {
 public:
     std::string path;
@@ -32,11 +32,11 @@ public:
     void add_to(CLI::App& command, const std::string& contents);
     std::string operator/(const std::string& name) const { return path + "/" + name; }
 
-    // Before anything else: takes over the settings of a run that goes on. Error: the folder holds a run, and neither --resume
-    // nor --force was given; another process works in it.
+    // Before anything else: takes over the settings of a run that goes on. Error: the folder holds a run, and neither
+    // --resume nor --force was given; another process works in it.
     void enter(CLI::App& command);
-    // When all options have been found good: makes the folder, sets the files of an earlier run aside and writes the settings.
-    // Nothing when resuming. Error: an option names one of the files that would be replaced.
+    // When all options have been found good: makes the folder, sets the files of an earlier run aside and writes the
+    // settings. Nothing when resuming. Error: an option names one of the files that would be replaced.
     void claim(const CLI::App& command);
     // Whether there is a checkpoint to go on from: not in a run that was stopped before it trained.
     bool resumes_training() const;

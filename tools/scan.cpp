@@ -48,7 +48,9 @@ void scan(ScanCommand& o) {
     if (o.out.empty()) return;
     write_file_atomically(o.out + "/scan.csv", result.csv());
     const bool drawn = plot_svg(o.out + "/scan", sensitivity_curves(result));
-    if (!o.json) std::printf("in %s: scan.json, scan.csv%s\n", o.out.c_str(), drawn ? ", scan.svg" : "; install gnuplot for the picture of scan.gnuplot");
+    if (!o.json)
+        std::printf("in %s: scan.json, scan.csv%s\n", o.out.c_str(),
+                    drawn ? ", scan.svg" : "; install gnuplot for the picture of scan.gnuplot");
 }
 
 }  // namespace
@@ -58,15 +60,26 @@ void add_scan(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("scan", "Show how sensitive each layer is: accuracy against sparsity");
     c.add_option("--model", o->model, "A saved .safetensors file")->required();
     o->data.add_to(c);
-    c.add_option("--split", o->split, "Where the images come from: train, validation or test")->check(CLI::IsMember({"train", "validation", "test"}))->capture_default_str();
-    c.add_option("--images", o->scan.images, "So many, drawn at random; 0: all")->check(NonNegativeNumber)->capture_default_str();
+    c.add_option("--split", o->split, "Where the images come from: train, validation or test")
+        ->check(CLI::IsMember({"train", "validation", "test"}))
+        ->capture_default_str();
+    c.add_option("--images", o->scan.images, "So many, drawn at random; 0: all")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
     c.add_option("--seed", o->scan.seed, "Of the images drawn")->capture_default_str();
-    c.add_option("--sparsities", o->scan.sparsities, "0.4,0.5,…")->delimiter(',')->expected(1, 1000)->capture_default_str();
-    c.add_option("--pattern", o->pattern, "unstructured, N:M (2:4), or blocks of outputs x inputs (1x4, 4x1)")->capture_default_str();
-    c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")->capture_default_str();
+    c.add_option("--sparsities", o->scan.sparsities, "0.4,0.5,…")
+        ->delimiter(',')
+        ->expected(1, 1000)
+        ->capture_default_str();
+    c.add_option("--pattern", o->pattern, "unstructured, N:M (2:4), or blocks of outputs x inputs (1x4, 4x1)")
+        ->capture_default_str();
+    c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")
+        ->capture_default_str();
     c.add_option("--skip", o->scan.skip, "Leave out layers of this name or below it")->expected(1, 1000);
     c.add_option("--batch", o->scan.batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
     c.add_option("--out", o->out, "Folder for scan.json, scan.csv and scan.svg; a scan found there is not made again");
     c.add_flag("--json", o->json, "Print JSON");
     c.callback([o] { scan(*o); });

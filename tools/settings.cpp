@@ -23,7 +23,8 @@ bool is_number(const CLI::Option& option) {
     return type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT");
 }
 
-// A word of the command line as a JSON value: a number where the option is one and JSON spells it so, else the word itself.
+// A word of the command line as a JSON value: a number where the option is one and JSON spells it so, else the word
+// itself.
 Json value_of(const CLI::Option& option, const std::string& word) {
     check(is_utf8(word), "--", name_of(option), ": expected UTF-8, which settings are kept in, got ", word);
     const Json value = is_number(option) ? Json::parse(word, nullptr, false) : Json();
@@ -77,16 +78,22 @@ void restore_settings(CLI::App& command, const std::string& path, const std::set
         check(option && is_setting(*option), path, ": lathe ", command.get_name(), " has no setting '", name, "'");
         if (option->count()) {
             const Json now = given(*option);
-            check(now == before || may_differ.count(name), "--resume: --", name, " was ", before.dump(), " in ", path, ", got ", now.dump());
+            check(now == before || may_differ.count(name), "--resume: --", name, " was ", before.dump(), " in ", path,
+                  ", got ", now.dump());
             continue;
         }
-        const bool fits = is_flag(*option) ? before.is_boolean() : is_list(*option) ? before.is_array() : before.is_primitive();
+        const bool fits = is_flag(*option)   ? before.is_boolean()
+                          : is_list(*option) ? before.is_array()
+                                             : before.is_primitive();
         try {
             if (fits) restore(*option, before);
         } catch (const CLI::ParseError& wrong) {
             fail(path, ": ", wrong.what());
         }
-        check(fits, path, ": ", name, ": expected ", is_flag(*option) ? "true or false" : is_list(*option) ? "a list" : "a number or a text",
+        check(fits, path, ": ", name, ": expected ",
+              is_flag(*option)   ? "true or false"
+              : is_list(*option) ? "a list"
+                                 : "a number or a text",
               ", got ", before.dump());
     }
 }

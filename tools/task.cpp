@@ -21,12 +21,15 @@ bool is_normal(const nn::Model& model, const std::string& name) {
 
 }  // namespace
 
-void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names) { model.metadata[kNormal] = nlohmann::json(names).dump(); }
+void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names) {
+    model.metadata[kNormal] = nlohmann::json(names).dump();
+}
 
 optim::Task task_of(const nn::Model& model, const data::Dataset& images) {
     const auto classes = static_cast<int64_t>(images.classes().size());
     if (model.classes() != 0) {
-        check(model.classes() == classes, "the model tells ", model.classes(), " classes apart, ", images.info().name, " has ", classes);
+        check(model.classes() == classes, "the model tells ", model.classes(), " classes apart, ", images.info().name,
+              " has ", classes);
         return optim::classification();
     }
     optim::ReconstructionOptions options;
@@ -43,7 +46,8 @@ bool same_classes(const nn::Model& model, const std::vector<std::string>& classe
 data::Dataset labelled_for(const nn::Model& model, const data::Dataset& images) {
     if (model.class_names.empty() || model.class_names == images.classes()) return images;
     const size_t classes = images.classes().size();
-    return images.with_classes(model.class_names).with_note(format("%zu of the model's %zu classes, in its order", classes, model.class_names.size()));
+    return images.with_classes(model.class_names)
+        .with_note(format("%zu of the model's %zu classes, in its order", classes, model.class_names.size()));
 }
 
 std::string say_normal(const nn::Model& model, const data::Dataset& images) {

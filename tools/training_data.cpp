@@ -22,11 +22,18 @@ void TrainingData::label_for(const nn::Model& model) {
 void TrainingDataOptions::add_to(CLI::App& c) {
     DataOptions::add_to(c);
     c.get_option("--data")->required(false);  // a resumed run knows it
-    c.add_option("--augment", augment, "Of the training images: crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.25, none, or auto (what suits the data)")
+    c.add_option("--augment", augment,
+                 "Of the training images: crop:4,flip,cutout:8,jitter:0.2,resized-crop:0.25, none, or auto (what suits "
+                 "the data)")
         ->capture_default_str();
-    c.add_option("--limit", limit, "Take N training images only, drawn by the seed; 0: all")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--validation", validation, "Share of the training images held out to choose the best epoch by, where the data has no val/ of its own; 0: the test images choose it")
-        ->check(CLI::Range(0.0, 0.9))->capture_default_str();
+    c.add_option("--limit", limit, "Take N training images only, drawn by the seed; 0: all")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
+    c.add_option("--validation", validation,
+                 "Share of the training images held out to choose the best epoch by, where the data has no val/ of its "
+                 "own; 0: the test images choose it")
+        ->check(CLI::Range(0.0, 0.9))
+        ->capture_default_str();
 }
 
 TrainingData TrainingDataOptions::open(const ImageForm& form, uint64_t seed) const {
@@ -38,12 +45,14 @@ TrainingData TrainingDataOptions::open(const ImageForm& form, uint64_t seed) con
     const data::Dataset test = images(data::Split::test, "none");
     const std::vector<data::Split> own = data::splits_of(data);
     if (std::find(own.begin(), own.end(), data::Split::validation) != own.end()) {
-        if (own.back() != data::Split::test) return {train, plain, test, {}, "the folder's own, which has no other test images"};
+        if (own.back() != data::Split::test)
+            return {train, plain, test, {}, "the folder's own, which has no other test images"};
         if (validation > 0) return {train, plain, images(data::Split::validation, "none"), test, "the folder's own"};
     }
     if (validation == 0) return {train, plain, test, {}, "the test images (--validation 0)"};
     const auto [kept, held_out] = plain.hold_out(validation, seed);
-    return {train.hold_out(validation, seed).first, kept, held_out, test, format("%g%% of the training images, held out", 100 * validation)};
+    return {train.hold_out(validation, seed).first, kept, held_out, test,
+            format("%g%% of the training images, held out", 100 * validation)};
 }
 
 }  // namespace lathe::tools

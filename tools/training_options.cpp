@@ -24,7 +24,8 @@ void on_signal(int signal) {
     std::signal(signal, SIG_DFL);
 }
 
-// While it lives, SIGINT, SIGTERM and SIGHUP stop the trainer. What was ignored stays so, as after nohup or `command &` in a script.
+// While it lives, SIGINT, SIGTERM and SIGHUP stop the trainer. What was ignored stays so, as after nohup or `command &`
+// in a script.
 class HandleSignals {
 public:
     explicit HandleSignals(optim::Trainer& trainer) {
@@ -56,20 +57,40 @@ void print_epoch(const optim::EpochReport& e, int64_t epochs) {
 void TrainingOptions::add_to(CLI::App& c, double usual_lr) {
     usual_lr_ = usual_lr;
     c.add_option("--batch", fit.batch, "Images per step")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--optimizer", optimizer, "sgd, adam or adamw")->check(CLI::IsMember({"sgd", "adam", "adamw"}))->capture_default_str();
-    c.add_option("--lr", lr, format("Learning rate; 0: %g for sgd, %g for adam and adamw", usual_lr, usual_lr / 50))->check(NonNegativeNumber)->capture_default_str();
+    c.add_option("--optimizer", optimizer, "sgd, adam or adamw")
+        ->check(CLI::IsMember({"sgd", "adam", "adamw"}))
+        ->capture_default_str();
+    c.add_option("--lr", lr, format("Learning rate; 0: %g for sgd, %g for adam and adamw", usual_lr, usual_lr / 50))
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
     c.add_option("--momentum", momentum, "Of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
     c.add_flag("--nesterov", nesterov, "Nesterov's momentum");
-    c.add_option("--weight-decay", weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")->check(NonNegativeOrUsual)->capture_default_str();
+    c.add_option("--weight-decay", weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")
+        ->check(NonNegativeOrUsual)
+        ->capture_default_str();
     c.add_flag("--decay-all", decay_all, "Decay biases and norms, too");
-    c.add_option("--lr-schedule", schedule, "Learning rate over the run: constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; +warmup:EPOCHS, +restart:EPOCHS behind it")->capture_default_str();
-    c.add_option("--label-smoothing", label_smoothing, "Share of the target spread over all classes")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_option("--clip", fit.clip_norm, "Greatest norm of all gradients together; 0: any")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--ema", fit.ema, "Decay of the moving average of the weights; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-    c.add_flag("--recompute-activations", fit.recompute_activations, "Less memory for about a third more compute, the same result");
-    c.add_option("--patience", fit.patience, "Stop after so many epochs without a better validation result; 0: never")->check(NonNegativeNumber)->capture_default_str();
+    c.add_option("--lr-schedule", schedule,
+                 "Learning rate over the run: constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; "
+                 "+warmup:EPOCHS, +restart:EPOCHS behind it")
+        ->capture_default_str();
+    c.add_option("--label-smoothing", label_smoothing, "Share of the target spread over all classes")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_option("--clip", fit.clip_norm, "Greatest norm of all gradients together; 0: any")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
+    c.add_option("--ema", fit.ema, "Decay of the moving average of the weights; 0: none")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    c.add_flag("--recompute-activations", fit.recompute_activations,
+               "Less memory for about a third more compute, the same result");
+    c.add_option("--patience", fit.patience, "Stop after so many epochs without a better validation result; 0: never")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
     c.add_option("--seed", fit.seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
-    c.add_option("--threads", threads, "0: OMP_NUM_THREADS, else all cores")->check(CLI::Range(0, 4096))->capture_default_str();
+    c.add_option("--threads", threads, "0: OMP_NUM_THREADS, else all cores")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
 }
 
 void TrainingOptions::begin() const {
@@ -80,15 +101,22 @@ void TrainingOptions::begin() const {
 std::unique_ptr<optim::Optimizer> TrainingOptions::make_optimizer() const {
     auto or_usual = [](double value, double usual, double unset) { return value == unset ? usual : value; };
     if (optimizer == "sgd")
-        return optim::sgd({.lr = or_usual(lr, usual_lr_, 0), .momentum = momentum, .weight_decay = or_usual(weight_decay, 5e-4, -1),
-                           .nesterov = nesterov, .decay_biases = decay_all});
+        return optim::sgd({.lr = or_usual(lr, usual_lr_, 0),
+                           .momentum = momentum,
+                           .weight_decay = or_usual(weight_decay, 5e-4, -1),
+                           .nesterov = nesterov,
+                           .decay_biases = decay_all});
     if (optimizer == "adam")
-        return optim::adam({.lr = or_usual(lr, usual_lr_ / 50, 0), .weight_decay = or_usual(weight_decay, 0, -1), .decay_biases = decay_all});
-    return optim::adamw({.lr = or_usual(lr, usual_lr_ / 50, 0), .weight_decay = or_usual(weight_decay, 0.01, -1), .decay_biases = decay_all});
+        return optim::adam({.lr = or_usual(lr, usual_lr_ / 50, 0),
+                            .weight_decay = or_usual(weight_decay, 0, -1),
+                            .decay_biases = decay_all});
+    return optim::adamw({.lr = or_usual(lr, usual_lr_ / 50, 0),
+                         .weight_decay = or_usual(weight_decay, 0.01, -1),
+                         .decay_biases = decay_all});
 }
 
-optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
-                                    optim::FitOptions fit) const {
+optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset& train,
+                                    const data::Dataset& validation, optim::FitOptions fit) const {
     std::unique_ptr<Progress> progress;
     int64_t epoch = -1;
     fit.schedule = optim::parse_schedule(schedule);

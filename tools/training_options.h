@@ -22,7 +22,8 @@ struct TrainingOptions {
     void begin() const;  // sets threads and seed
 
     // Trains with a progress bar and a line for each epoch. Ctrl-C or kill ends it after the step under way.
-    optim::History run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& validation, optim::FitOptions options) const;
+    optim::History run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
+                       optim::FitOptions options) const;
 
 private:
     double usual_lr_ = 0;

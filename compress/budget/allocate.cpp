@@ -16,13 +16,15 @@ struct Choice {
     double sparsity, loss, cost;
 };
 
-// The layer's loss at a sparsity, by how much it exceeds the dense model's: linear between the points scanned, and never falling.
+// The layer's loss at a sparsity, by how much it exceeds the dense model's: linear between the points scanned, and
+// never falling.
 double loss_at(const std::vector<Sensitivity::Point>& points, double dense, double sparsity) {
     double from = 0, loss_from = 0;
     for (const Sensitivity::Point& point : points) {
         const double loss = std::max(loss_from, point.loss - dense);
         if (sparsity <= point.sparsity)
-            return point.sparsity > from ? loss_from + (loss - loss_from) * (sparsity - from) / (point.sparsity - from) : loss;
+            return point.sparsity > from ? loss_from + (loss - loss_from) * (sparsity - from) / (point.sparsity - from)
+                                         : loss;
         from = point.sparsity;
         loss_from = loss;
     }
@@ -37,13 +39,15 @@ std::vector<Choice> hull_of(const Sensitivity::Layer& layer, const CostModel::La
     const auto extend = [&](double sparsity) {
         const Choice next{sparsity, loss_at(layer.points, dense, sparsity), cost.cost(sparsity)};
         if (!hull.empty() && next.cost >= hull.back().cost) return;
-        while (hull.size() >= 2 && slope(hull[hull.size() - 2], hull.back()) >= slope(hull.back(), next)) hull.pop_back();
+        while (hull.size() >= 2 && slope(hull[hull.size() - 2], hull.back()) >= slope(hull.back(), next))
+            hull.pop_back();
         hull.push_back(next);
     };
     extend(0);
     double from = 0;
     for (const Sensitivity::Point& point : layer.points) {
-        for (int i = 1; i <= kBetween; ++i) extend(i == kBetween ? point.sparsity : from + (point.sparsity - from) * i / kBetween);
+        for (int i = 1; i <= kBetween; ++i)
+            extend(i == kBetween ? point.sparsity : from + (point.sparsity - from) * i / kBetween);
         from = point.sparsity;
     }
     return hull;
@@ -59,7 +63,8 @@ double sparsity_for(const CostModel::Layer& layer, double wanted, double low, do
 }
 
 double index_bytes(double count, double sparsity) {
-    const double kept = count * (1 - sparsity), far = std::pow(sparsity, 255);  // the chance that a gap is longer than a byte
+    const double kept = count * (1 - sparsity),
+                 far = std::pow(sparsity, 255);  // the chance that a gap is longer than a byte
     return std::min(count / 8, kept * (1 + (far < 1 ? far / (1 - far) : 0)) + (count - kept) / 255 * far);
 }
 
@@ -94,7 +99,8 @@ CostModel size_cost(nn::Module& module, const Sensitivity& sensitivity) {
         }
         costs.layers.push_back({name, [=, present = present_sparsity(module, name)](double wanted) {
             const double sparsity = std::max(present, wanted);
-            return count * each * (1 - sparsity) + (sparsity > 0 ? index_bytes(count, sparsity) : 0);  // 0: there is no mask
+            return count * each * (1 - sparsity) +
+                   (sparsity > 0 ? index_bytes(count, sparsity) : 0);  // 0: there is no mask
         }});
     }
     return costs;
@@ -114,9 +120,8 @@ CostModel macs_cost(nn::Module& module, const Tensor& x, const Sensitivity& sens
             costs.fixed += count;
     }
     for (const Sensitivity::Layer& layer : sensitivity.layers)
-        costs.layers.push_back({layer.name, [count = macs[layer.name], present = present_sparsity(module, layer.name)](double wanted) {
-            return count * (1 - std::max(present, wanted));
-        }});
+        costs.layers.push_back({layer.name, [count = macs[layer.name], present = present_sparsity(module, layer.name)](
+                                                double wanted) { return count * (1 - std::max(present, wanted)); }});
     return costs;
 }
 

@@ -20,8 +20,8 @@ struct CostModel {
     double at(double sparsity) const;  // of the network with every layer at this sparsity
 };
 
-// Bytes of all parameters packed as files hold them (nn/files/encode.h): values, and the smaller of both indices as expected for zeros
-// that lie at random. A layer costs what its weights do; the others are fixed.
+// Bytes of all parameters packed as files hold them (nn/files/encode.h): values, and the smaller of both indices as
+// expected for zeros that lie at random. A layer costs what its weights do; the others are fixed.
 CostModel size_cost(nn::Module& module, const Sensitivity& sensitivity);
 // Multiply-accumulates of one image that meet a weight which is not zero. x: an input of batch 1.
 CostModel macs_cost(nn::Module& module, const Tensor& x, const Sensitivity& sensitivity);
@@ -39,11 +39,11 @@ struct Allocation {
     std::string str() const;
 };
 
-// Sparsities for which the network costs at most `budget` and the losses of the scan, added up over the layers, grow least. A
-// layer's loss against its cost is made convex (lower hull) and the budget is spent by marginal greed: of all layers, the next
-// piece of cost is taken where it costs the least loss. For convex curves that is the optimum (Fox 1966, "Discrete
-// optimization via marginal analysis"): the Lagrangian's, with one price of loss for a unit of cost in every layer.
-// Between scanned points losses are interpolated; no layer goes beyond its greatest scanned sparsity.
+// Sparsities for which the network costs at most `budget` and the losses of the scan, added up over the layers, grow
+// least. A layer's loss against its cost is made convex (lower hull) and the budget is spent by marginal greed: of all
+// layers, the next piece of cost is taken where it costs the least loss. For convex curves that is the optimum (Fox
+// 1966, "Discrete optimization via marginal analysis"): the Lagrangian's, with one price of loss for a unit of cost in
+// every layer. Between scanned points losses are interpolated; no layer goes beyond its greatest scanned sparsity.
 // Error: not reachable (says the smallest that is).
 Allocation allocate(const Sensitivity& sensitivity, const CostModel& costs, double budget);
 

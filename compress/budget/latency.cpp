@@ -27,8 +27,8 @@ constexpr double kSparsities[] = {kernels::sparse::kLeastSparsity, 0.5, 0.75, 0.
 std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, double sparsity) {
     TextStream key;
     key << kernels::name_of(kernels::active_isa());
-    for (int64_t part : {g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.out_c, g.kernel_h, g.kernel_w, g.stride_h, g.stride_w,
-                         g.pad_top, g.pad_left, g.dilation_h, g.dilation_w, g.groups})
+    for (int64_t part : {g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.out_c, g.kernel_h, g.kernel_w, g.stride_h,
+                         g.stride_w, g.pad_top, g.pad_left, g.dilation_h, g.dilation_w, g.groups})
         key << ' ' << part;
     if (pattern) key << ' ' << kernels::name_of(*pattern) << ' ' << sparsity;
     else key << " dense";
@@ -50,12 +50,15 @@ bool is_layer(const GraphNode& node) { return node.op->layer != nullptr; }
 
 double measure_layer(const Conv2dShape& shape, std::optional<SparsePattern> pattern, double sparsity) {
     constexpr double kSeconds = 0.02;
-    const std::vector<float> weight = kernels::random_weights(shape, pattern.value_or(SparsePattern::unstructured), sparsity);
-    const auto layer = pattern ? kernels::sparse::prepare(shape, weight.data(), *pattern) : kernels::conv2d_prepare(shape, weight.data());
+    const std::vector<float> weight =
+        kernels::random_weights(shape, pattern.value_or(SparsePattern::unstructured), sparsity);
+    const auto layer = pattern ? kernels::sparse::prepare(shape, weight.data(), *pattern)
+                               : kernels::conv2d_prepare(shape, weight.data());
     return kernels::median_seconds({layer.get()}, shape, kSeconds).front();
 }
 
-LatencyTable::LatencyTable(std::string file, MeasureLayer measure) : file_(std::move(file)), measure_(std::move(measure)) {
+LatencyTable::LatencyTable(std::string file, MeasureLayer measure)
+    : file_(std::move(file)), measure_(std::move(measure)) {
     if (!file_.empty() && std::filesystem::exists(file_)) known_ = read_times(file_);
 }
 
@@ -87,7 +90,8 @@ double LatencyTable::seconds(const Graph& graph) {
     return total;
 }
 
-CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& sensitivity, const Pattern& pattern, LatencyTable& table) {
+CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& sensitivity, const Pattern& pattern,
+                       LatencyTable& table) {
     const Graph graph = nn::trace(module, x);
     std::map<std::string, std::vector<Conv2dShape>> shapes;  // a weight may serve several nodes
     CostModel costs{.fixed = 0, .layers = {}, .dense = kNanoseconds * table.seconds(graph)};
@@ -96,7 +100,8 @@ CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& s
         const GraphNode* weight = graph.parameter(node, 1);
         const auto named = [&](const Sensitivity::Layer& layer) { return weight && layer.name == weight->path; };
         const Conv2dShape shape = conv2d_shape(graph, node);
-        if (std::any_of(sensitivity.layers.begin(), sensitivity.layers.end(), named)) shapes[weight->path].push_back(shape);
+        if (std::any_of(sensitivity.layers.begin(), sensitivity.layers.end(), named))
+            shapes[weight->path].push_back(shape);
         else costs.fixed += kNanoseconds * table.seconds(shape);
     }
     for (const Sensitivity::Layer& layer : sensitivity.layers) {
@@ -104,8 +109,10 @@ CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& s
         const double present = mask ? mask->sparsity() : 0;
         costs.layers.push_back({layer.name, [&table, pattern, present, of = shapes[layer.name]](double sparsity) {
             double total = 0;
-            for (const Conv2dShape& shape : of) total += table.seconds(shape, kernels::kernel_pattern(pattern, shape.out_c / shape.groups, shape.in_c / shape.groups),
-                              std::max(present, sparsity));
+            for (const Conv2dShape& shape : of)
+                total += table.seconds(
+                    shape, kernels::kernel_pattern(pattern, shape.out_c / shape.groups, shape.in_c / shape.groups),
+                    std::max(present, sparsity));
             return kNanoseconds * total;
         }});
     }

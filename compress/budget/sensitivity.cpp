@@ -43,7 +43,8 @@ std::vector<Subject> make_subjects(nn::Module& module, const ScanOptions& o) {
     const std::vector<Tensor> importances = pruner.importances();
     for (size_t i = 0; i < subjects.size(); ++i) {
         const PathScope scope(subjects[i].name);
-        for (double sparsity : o.sparsities) subjects[i].masks.push_back(make_mask(importances[i], sparsity, o.pattern));
+        for (double sparsity : o.sparsities)
+            subjects[i].masks.push_back(make_mask(importances[i], sparsity, o.pattern));
     }
     return subjects;
 }
@@ -68,9 +69,10 @@ std::string fingerprint(nn::Module& module, const data::Dataset& images, const S
     for (const auto& [name, tensor] : module.state())
         hash = hash_of(tensor.raw(), tensor.bytes(), hash_of(name.data(), name.size(), hash));
     const data::Batch first = images.batch({0, images.size() / 2, images.size() - 1});
-    hash = hash_of(first.input().raw(), first.input().bytes(), hash_of(first.target().raw(), first.target().bytes(), hash));
-    std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind), " ",
-                                      o.importance.seed, " ", o.importance.images, " ", o.seed);
+    hash = hash_of(first.input().raw(), first.input().bytes(),
+                   hash_of(first.target().raw(), first.target().bytes(), hash));
+    std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind),
+                                      " ", o.importance.seed, " ", o.importance.images, " ", o.seed);
     for (double sparsity : o.sparsities) text += detail::concat(" ", sparsity);
     for (const std::string& pattern : o.only) text += " " + pattern;
     for (const std::string& pattern : o.skip) text += " -" + pattern;
@@ -147,8 +149,8 @@ std::string Sensitivity::str() const {
 std::string Sensitivity::csv() const {
     std::string text = "layer,weights,sparsity,accuracy,loss\n";
     const auto add = [&](const std::string& name, int64_t weights, const Point& point) {
-        text += format("%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity, point.accuracy,
-                       point.loss);
+        text += format("%s,%lld,%g,%.6g,%.6g\n", name.c_str(), static_cast<long long>(weights), point.sparsity,
+                       point.accuracy, point.loss);
     };
     add("dense", 0, dense);
     for (const Layer& layer : layers)
@@ -188,7 +190,8 @@ std::optional<Sensitivity> kept_scan(const std::string& path, const std::string&
     if (!std::filesystem::exists(path)) return {};
     try {
         const auto kept = Json::parse(checked_json(read_text_file(path), path));
-        if (kept.is_object() && kept.contains("key") && kept["key"] == key && kept.contains("scan")) return parse_sensitivity(kept["scan"].dump());
+        if (kept.is_object() && kept.contains("key") && kept["key"] == key && kept.contains("scan"))
+            return parse_sensitivity(kept["scan"].dump());
     } catch (const Error&) {
     }
     return {};
@@ -198,7 +201,8 @@ std::optional<Sensitivity> kept_scan(const std::string& path, const std::string&
 
 Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, const ScanOptions& o) {
     check(!o.sparsities.empty(), "scan: expected at least one sparsity");
-    for (double sparsity : o.sparsities) check(sparsity >= 0 && sparsity < 1, "scan: expected sparsities in [0, 1), got ", sparsity);
+    for (double sparsity : o.sparsities)
+        check(sparsity >= 0 && sparsity < 1, "scan: expected sparsities in [0, 1), got ", sparsity);
     const data::Dataset images = o.images > 0 ? dataset.sample(o.images, o.seed) : dataset;
     check(images.size() > 0, "scan: expected at least one image");
     if (o.cache.empty()) return scan(module, images, o);

@@ -25,7 +25,7 @@ struct Sensitivity {
     std::string data;  // what the images were
 
     std::string str() const;   // a table of accuracies, a layer a line
-    std::string csv() const;   // layer,weights,sparsity,accuracy,loss; the first line after the names is the dense model
+    std::string csv() const;  // layer,weights,sparsity,accuracy,loss; the first line after the names is the dense model
     std::string json() const;
 };
 Sensitivity parse_sensitivity(const std::string& json);  // Error: not what json() gives
@@ -39,14 +39,16 @@ struct ScanOptions {
     uint64_t seed = 0;      // of which
     int64_t batch = 128;
     int workers = 1;
-    // Where results are kept: a scan of the same weights, images and options is read from there instead. Empty: nowhere.
+    // Where results are kept: a scan of the same weights, images and options is read from there instead. Empty:
+    // nowhere.
     std::string cache{};
-    std::function<bool(int64_t done, int64_t total)> go_on{};  // told how many of all points are through; false: an Error
+    // Told how many of all points are through; false: an Error
+    std::function<bool(int64_t done, int64_t total)> go_on{};
 };
 
-// Prunes one layer at a time, without training, and puts it back. Use images that neither chose nor fine-tune the model: a
-// held-out part of the training set, not the test set. Points of one layer share the work of the layers before it.
-// Error: as prune_weights, or a cache that cannot be written.
+// Prunes one layer at a time, without training, and puts it back. Use images that neither chose nor fine-tune the
+// model: a held-out part of the training set, not the test set. Points of one layer share the work of the layers before
+// it. Error: as prune_weights, or a cache that cannot be written.
 Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, const ScanOptions& options = {});
 
 }  // namespace lathe::compress

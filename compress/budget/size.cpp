@@ -18,8 +18,11 @@ int64_t count_nonzeros(const Tensor& x) {
 
 SizeReport::Entry dense_entry(const std::string& name, const Tensor& value) {
     const auto bytes = static_cast<int64_t>(value.bytes());
-    return {.name = name, .elements = value.numel(), .nonzeros = is_float(value.dtype()) ? count_nonzeros(value) : value.numel(),
-            .dense_bytes = bytes, .packed_bytes = bytes};
+    return {.name = name,
+            .elements = value.numel(),
+            .nonzeros = is_float(value.dtype()) ? count_nonzeros(value) : value.numel(),
+            .dense_bytes = bytes,
+            .packed_bytes = bytes};
 }
 
 }  // namespace
@@ -38,8 +41,8 @@ SizeReport::Entry SizeReport::total() const {
 std::string SizeReport::str() const {
     TextTable table({"parameter", "weights", "not zero", "dense bytes", "packed bytes", "encoding"});
     const auto add = [&](const Entry& entry, const char* encoding) {
-        table.add({entry.name, std::to_string(entry.elements), std::to_string(entry.nonzeros), std::to_string(entry.dense_bytes),
-                   std::to_string(entry.packed_bytes), encoding});
+        table.add({entry.name, std::to_string(entry.elements), std::to_string(entry.nonzeros),
+                   std::to_string(entry.dense_bytes), std::to_string(entry.packed_bytes), encoding});
     };
     for (const Entry& entry : parameters) add(entry, entry.encoding.c_str());
     table.add_rule();

@@ -8,7 +8,8 @@
 
 namespace lathe::compress {
 
-// What a module's parameters and buffers take: dense, as what is left of them, and packed as files hold them (nn/files/encode.h).
+// What a module's parameters and buffers take: dense, as what is left of them, and packed as files hold them
+// (nn/files/encode.h).
 struct SizeReport {
     struct Entry {
         std::string name;
@@ -27,8 +28,8 @@ struct SizeReport {
 
 SizeReport measure_size(nn::Module& module);
 
-// Multiply-accumulates that meet a weight which is not zero: of the op that a node of the module's traced graph ran, or of the
-// whole graph.
+// Multiply-accumulates that meet a weight which is not zero: of the op that a node of the module's traced graph ran, or
+// of the whole graph.
 int64_t effective_macs(const Graph& graph, const GraphNode& node, const SizeReport& size);
 int64_t effective_macs(const Graph& graph, const SizeReport& size);
 

@@ -45,7 +45,8 @@ bool is_padded(const GraphNode& node) {
 
 class Absorber {
 public:
-    explicit Absorber(const ChannelGroups& groups) : groups_(groups), graph_(groups.graph()), constants_(graph_.nodes.size()) {
+    explicit Absorber(const ChannelGroups& groups)
+        : groups_(groups), graph_(groups.graph()), constants_(graph_.nodes.size()) {
         for (const ChannelGroup& group : groups.groups())
             for (const ChannelMember& member : group.members) members_[member.name] = &member;
         for (size_t i = 0; i < graph_.nodes.size(); ++i)
@@ -76,7 +77,9 @@ private:
         return value ? to_doubles(value) : std::vector<double>{};
     }
 
-    const Constants& input(const GraphNode& node, size_t k = 0) const { return constants_[static_cast<size_t>(node.inputs[k])]; }
+    const Constants& input(const GraphNode& node, size_t k = 0) const {
+        return constants_[static_cast<size_t>(node.inputs[k])];
+    }
 
     Constants follow(const GraphNode& node) const {
         const Constants varies(node.shape.rank() ? static_cast<size_t>(node.shape.back()) : 1, kVaries);
@@ -86,7 +89,9 @@ private:
             case ChannelRule::linear: return filtered(node);
             case ChannelRule::norm: return node.op->affine ? normalised(node) : varies;
             // Averages count the zeros of a border, maxima do not.
-            case ChannelRule::pool: return is_padded(node) && node.attributes.has("count_include_pad") ? only_zeros(input(node)) : input(node);
+            case ChannelRule::pool:
+                return is_padded(node) && node.attributes.has("count_include_pad") ? only_zeros(input(node))
+                                                                                   : input(node);
             case ChannelRule::elementwise: return combined(node);
             case ChannelRule::concat: return axis_of(node) == node.shape.rank() - 1 ? joined(node) : varies;
             case ChannelRule::reshape: return repeated(node);
@@ -94,7 +99,9 @@ private:
         }
     }
 
-    static int axis_of(const GraphNode& node) { return node.shape.axis(static_cast<int>(node.attributes.integer("axis"))); }
+    static int axis_of(const GraphNode& node) {
+        return node.shape.axis(static_cast<int>(node.attributes.integer("axis")));
+    }
 
     static Constants only_zeros(Constants x) {
         for (double& value : x)
@@ -110,7 +117,8 @@ private:
         const bool depthwise = layer.groups > 1 && layer.groups == layer.in_c;
         Constants result(out, kVaries);
         for (size_t k = 0; k < out && !weight.empty(); ++k) {
-            const auto first = weight.begin() + static_cast<int64_t>(k * each), last = first + static_cast<int64_t>(each);
+            const auto first = weight.begin() + static_cast<int64_t>(k * each),
+                       last = first + static_cast<int64_t>(each);
             const double offset = bias.empty() ? 0 : bias[k];
             if (std::all_of(first, last, [](double w) { return w == 0; })) {
                 result[k] = offset;
@@ -226,7 +234,8 @@ private:
         }
         const std::vector<int> readers = graph_.consumers(index);
         if (readers.size() != 1 || !graph_[readers[0]].op->affine) return false;
-        const GraphNode& mean = graph_.nodes[static_cast<size_t>(graph_.nodes[static_cast<size_t>(readers[0])].inputs[3])];
+        const GraphNode& mean =
+            graph_.nodes[static_cast<size_t>(graph_.nodes[static_cast<size_t>(readers[0])].inputs[3])];
         const auto member = members_.find(mean.path);
         return member != members_.end() && member->second->buffer && add(*member->second->buffer, -1);
     }

@@ -13,10 +13,12 @@ optim::Loss with_batch_norm_sparsity(nn::Module& module, double strength, optim:
     // A scale is the weight that stands beside a running variance, whatever module or graph holds both.
     std::set<std::string> with_variance;
     for (const auto& [name, buffer] : module.named_buffers())
-        if (const std::string suffix = "running_var"; name.ends_with(suffix)) with_variance.insert(name.substr(0, name.size() - suffix.size()));
+        if (const std::string suffix = "running_var"; name.ends_with(suffix))
+            with_variance.insert(name.substr(0, name.size() - suffix.size()));
     std::vector<nn::Parameter*> scales;
     for (const auto& [name, parameter] : module.named_parameters())
-        if (const std::string suffix = "weight"; name.ends_with(suffix) && with_variance.count(name.substr(0, name.size() - suffix.size())))
+        if (const std::string suffix = "weight";
+            name.ends_with(suffix) && with_variance.count(name.substr(0, name.size() - suffix.size())))
             scales.push_back(parameter);
     check(!scales.empty(), "batch norm sparsity: expected a network with batch norms, got none");
     return [=](const Variable& output, const data::Batch& batch) {

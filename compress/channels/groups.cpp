@@ -25,7 +25,8 @@ std::vector<Footprint> footprints(const ChannelLabels& labels) {
             for (size_t index = 0; index < labels.nodes[node][axis].size(); ++index) {
                 Footprint& at = found[static_cast<size_t>(labels.nodes[node][axis][index])];
                 const Appearance here{static_cast<int>(node), static_cast<int>(axis), 0};
-                if (at.appearances.empty() || at.appearances.back()[0] != here[0] || at.appearances.back()[1] != here[1]) {
+                if (at.appearances.empty() || at.appearances.back()[0] != here[0] ||
+                    at.appearances.back()[1] != here[1]) {
                     at.appearances.push_back(here);
                     at.indices.emplace_back();
                 }
@@ -39,7 +40,8 @@ std::vector<Footprint> footprints(const ChannelLabels& labels) {
 void place(const ChannelMember& member, const std::vector<int64_t>& order, const std::vector<int64_t>& slots,
            std::vector<std::pair<int64_t, int64_t>>& entries) {
     for (size_t r = 0; r < order.size(); ++r) {
-        const auto &to = member.indices[static_cast<size_t>(slots[r])], &from = member.indices[static_cast<size_t>(order[r])];
+        const auto &to = member.indices[static_cast<size_t>(slots[r])],
+                   &from = member.indices[static_cast<size_t>(order[r])];
         for (size_t i = 0; i < from.size(); ++i) entries.emplace_back(to[i], from[i]);
     }
 }
@@ -157,8 +159,8 @@ ChannelChoice ChannelGroups::first_channels(const std::vector<int64_t>& kept) co
     return choice;
 }
 
-// Runs the module with one channel less in every group. When that fails or gives another shape than predicted, groups are
-// added one by one, and those with which it fails are fixed.
+// Runs the module with one channel less in every group. When that fails or gives another shape than predicted, groups
+// are added one by one, and those with which it fails are fixed.
 void ChannelGroups::fix_what_does_not_follow() {
     const std::vector<int64_t> all = channels();
     std::vector<int64_t> less = all;
@@ -200,8 +202,8 @@ std::string ChannelGroups::mismatch(const std::vector<int64_t>& kept) {
 }
 
 void ChannelGroups::check_choice(const ChannelChoice& choice) const {
-    check(choice.size() == groups_.size(), "channel groups: expected a choice for each of the ", groups_.size(), " groups, got ",
-          choice.size());
+    check(choice.size() == groups_.size(), "channel groups: expected a choice for each of the ", groups_.size(),
+          " groups, got ", choice.size());
     for (size_t g = 0; g < groups_.size(); ++g) {
         const ChannelGroup& group = groups_[g];
         const std::vector<int64_t>& kept = choice[g];
@@ -212,7 +214,8 @@ void ChannelGroups::check_choice(const ChannelChoice& choice) const {
             seen[static_cast<size_t>(channel)] = true;
         }
         check(!kept.empty(), "channel groups: expected at least one channel to stay");
-        check(group.fixed.empty() || is_identity(kept, group.channels), "channel groups: a group cannot be cut: ", group.fixed);
+        check(group.fixed.empty() || is_identity(kept, group.channels),
+              "channel groups: a group cannot be cut: ", group.fixed);
     }
 }
 
@@ -226,7 +229,8 @@ void ChannelGroups::cut(const ChannelChoice& choice) {
         for (int64_t r = 0; r < count; ++r) slots[static_cast<size_t>(r)] = r < front ? r : group.front + r - front;
         for (const ChannelMember& member : group.members)
             place(member, choice[g], slots,
-                  member.parameter ? of_parameters[{member.parameter, member.axis}] : of_buffers[{member.buffer, member.axis}]);
+                  member.parameter ? of_parameters[{member.parameter, member.axis}]
+                                   : of_buffers[{member.buffer, member.axis}]);
     }
     const auto order = [](std::vector<std::pair<int64_t, int64_t>>& entries) {
         std::sort(entries.begin(), entries.end());
@@ -240,7 +244,8 @@ void ChannelGroups::cut(const ChannelChoice& choice) {
     }
     for (auto& [where, entries] : of_buffers) {
         const std::vector<int64_t> indices = order(entries);
-        if (!is_identity(indices, where.first->dim(where.second))) *where.first = where.first->select(where.second, indices);
+        if (!is_identity(indices, where.first->dim(where.second)))
+            *where.first = where.first->select(where.second, indices);
     }
 }
 

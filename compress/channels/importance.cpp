@@ -44,7 +44,8 @@ std::vector<double> sums(const ChannelMember& member, const Tensor& value, F f) 
         for (const auto& indices : member.indices) {
             double total = 0;
             for (int64_t index : indices)
-                for_slice(value.shape(), member.axis, index, [&](int64_t i) { total += f(static_cast<double>(elements[i])); });
+                for_slice(value.shape(), member.axis, index,
+                          [&](int64_t i) { total += f(static_cast<double>(elements[i])); });
             found.push_back(total);
         }
     });
@@ -64,7 +65,8 @@ std::vector<double> l2_norms(const ChannelMember& member) {
 // Of each channel's filter, the sum of its distances to all filters: |a - b|^2 = a a + b b - 2 a b.
 std::vector<double> distances(const ChannelMember& member) {
     const Tensor value = effective_value(member).to(DType::f32);
-    const auto count = static_cast<int64_t>(member.indices.size()), each = static_cast<int64_t>(member.indices[0].size());
+    const auto count = static_cast<int64_t>(member.indices.size()),
+               each = static_cast<int64_t>(member.indices[0].size());
     Tensor filters({count, value.numel() / value.dim(member.axis) * each});
     float* to = filters.mutable_data<float>();
     for (const auto& indices : member.indices)
@@ -92,7 +94,8 @@ std::vector<double> from_weights(const ChannelGroup& group, ChannelImportance ki
     for (const ChannelMember& member : group.members) {
         if (!member.parameter) continue;
         const bool makes = makes_channels(member.use);
-        const bool reads = (member.use == ChannelUse::reader && member.value().rank() == 4) || member.use == ChannelUse::depthwise;
+        const bool reads =
+            (member.use == ChannelUse::reader && member.value().rank() == 4) || member.use == ChannelUse::depthwise;
         if (kind == ChannelImportance::next_l2 && reads) add(total, l2_norms(member));
         if (kind == ChannelImportance::l1 && makes) add(total, l1_norms(member));
         if (kind == ChannelImportance::l2 && makes) add(total, l2_norms(member));
@@ -103,7 +106,8 @@ std::vector<double> from_weights(const ChannelGroup& group, ChannelImportance ki
 }
 
 // The squares are taken batch by batch: means of gradients over many images would cancel out.
-std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module& module, const ChannelImportanceOptions& o) {
+std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module& module,
+                                        const ChannelImportanceOptions& o) {
     check(o.data, "channel importance taylor: expected images to take gradients from, got none");
     std::vector<std::vector<double>> total(groups.groups().size());
     const nn::ModeScope mode(module, false);
@@ -124,7 +128,8 @@ std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module&
                     for (const auto& indices : member.indices) {
                         double sum = 0;
                         for (int64_t index : indices)
-                            for_slice(value.shape(), member.axis, index, [&](int64_t i) { sum += double(w[i]) * double(dw[i]); });
+                            for_slice(value.shape(), member.axis, index,
+                                      [&](int64_t i) { sum += double(w[i]) * double(dw[i]); });
                         joint.push_back(sum * sum / static_cast<double>(loader.batches()));
                     }
                 });

@@ -30,9 +30,9 @@ struct ChannelImportanceOptions {
     int64_t images = 1024;                // of them, drawn at random
 };
 
-// The importance of every channel by group; empty for a group in which nothing says it (batch_norm without a norm, next_l2
-// without a next convolution), which then should be left alone. `taylor` runs the module in evaluation mode and drops its
-// gradients. Error: `taylor` without data.
+// The importance of every channel by group; empty for a group in which nothing says it (batch_norm without a norm,
+// next_l2 without a next convolution), which then should be left alone. `taylor` runs the module in evaluation mode and
+// drops its gradients. Error: `taylor` without data.
 std::vector<std::vector<double>> channel_importance(const ChannelGroups& groups, nn::Module& module,
                                                     const ChannelImportanceOptions& options);
 

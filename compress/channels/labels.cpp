@@ -12,7 +12,8 @@ using Axes = std::vector<AxisLabels>;
 
 constexpr const char* kFixedSource = "it meets the network's input or another axis of fixed size";
 
-// Labels are merged as ops couple them (union-find): each set is named by its root, which holds the reason why it is fixed.
+// Labels are merged as ops couple them (union-find): each set is named by its root, which holds the reason why it is
+// fixed.
 class Labeller {
 public:
     explicit Labeller(const Graph& graph) : graph_(graph) {
@@ -137,7 +138,8 @@ private:
         }
         for (int input : node(i).inputs)
             if (input >= 0)
-                fix_all(is_activation(input) ? input : origin(input), "channels are not followed through " + described(i));
+                fix_all(is_activation(input) ? input : origin(input),
+                        "channels are not followed through " + described(i));
     }
 
     void conv2d(int i) {
@@ -259,7 +261,8 @@ private:
         const auto axis = at(shape(x).axis(static_cast<int>(node(i).attributes.integer("axis"))));
         const Attributes& a = node(i).attributes;
         const auto length = static_cast<size_t>(shape(i)[static_cast<int>(axis)]);
-        const auto start = a.has("parts") ? static_cast<size_t>(a.integer("part")) * length : static_cast<size_t>(a.integer("start"));
+        const auto start =
+            a.has("parts") ? static_cast<size_t>(a.integer("part")) * length : static_cast<size_t>(a.integer("start"));
         axes(i) = axes(x);
         AxisLabels& labels = axes(i)[axis];
         if (labels.empty()) return;
@@ -267,7 +270,8 @@ private:
             for (size_t c = length; c < labels.size(); ++c) unite(labels[c], labels[c % length]);
         else
             fix(labels, described(i) + " takes a part of fixed size");
-        labels = AxisLabels(labels.begin() + static_cast<int64_t>(start), labels.begin() + static_cast<int64_t>(start + length));
+        labels = AxisLabels(labels.begin() + static_cast<int64_t>(start),
+                            labels.begin() + static_cast<int64_t>(start + length));
     }
 
     void pad(int i) {

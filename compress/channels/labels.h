@@ -40,7 +40,8 @@ struct ChannelLabels {
     std::vector<Centred> centred;
 };
 
-// Follows the channels through the graph, op by op. Where it cannot (an unknown op, the network's output), they are fixed.
+// Follows the channels through the graph, op by op. Where it cannot (an unknown op, the network's output), they are
+// fixed.
 ChannelLabels label_channels(const Graph& graph);
 
 }  // namespace lathe::compress

@@ -28,7 +28,8 @@ void check_options(const ChannelPruneOptions& o) {
     const int ways = (o.ratio > 0) + !o.ratios.empty() + check_target("MACs", o.target_macs) +
                      check_target("parameters", o.target_parameters) + check_target("cost", o.target_cost);
     check(ways <= 1, "prune channels: expected one of ratio, ratios and the targets, got ", ways);
-    check((o.target_cost > 0) == static_cast<bool>(o.cost), "prune channels: expected target_cost and cost together, got only one");
+    check((o.target_cost > 0) == static_cast<bool>(o.cost),
+          "prune channels: expected target_cost and cost together, got only one");
     check(o.max_ratio > 0 && o.max_ratio <= 1, "prune channels: expected a max_ratio in (0, 1], got ", o.max_ratio);
     check(o.round_to >= 1, "prune channels: expected to round to multiples of 1 or more, got ", o.round_to);
 }
@@ -56,12 +57,14 @@ public:
 
     std::vector<int64_t> plan() const {
         if (!options_.ratios.empty()) return listed();
-        if (options_.target_macs > 0) return bisect("MACs", options_.target_macs, [&](const auto& kept) { return macs(kept); });
+        if (options_.target_macs > 0)
+            return bisect("MACs", options_.target_macs, [&](const auto& kept) { return macs(kept); });
         if (options_.target_parameters > 0)
             return bisect("parameters", options_.target_parameters,
                           [&](const auto& kept) { return static_cast<double>(groups_.predict_parameters(kept)); });
         if (options_.target_cost > 0)
-            return bisect("cost", options_.target_cost, [&](const auto& kept) { return options_.cost(groups_.predict(kept)); });
+            return bisect("cost", options_.target_cost,
+                          [&](const auto& kept) { return options_.cost(groups_.predict(kept)); });
         return at_ratio(options_.ratio);
     }
 
@@ -77,7 +80,8 @@ private:
         std::vector<size_t> found;
         for (size_t g = 0; g < groups_.groups().size(); ++g)
             for (const ChannelMember& member : groups_.groups()[g].members)
-                if (makes_channels(member.use) && named.contains(member.parameter) && (found.empty() || found.back() != g))
+                if (makes_channels(member.use) && named.contains(member.parameter) &&
+                    (found.empty() || found.back() != g))
                     found.push_back(g);
         return found;
     }
@@ -124,8 +128,8 @@ private:
         return kept;
     }
 
-    // Importances of different groups are compared as multiples of their group's mean, but for those that are meant to be
-    // compared as they are.
+    // Importances of different groups are compared as multiples of their group's mean, but for those that are meant to
+    // be compared as they are.
     void rank(const Scores& scores) {
         const bool comparable = options_.importance.kind == ChannelImportance::batch_norm ||
                                 options_.importance.kind == ChannelImportance::taylor;
@@ -135,7 +139,8 @@ private:
             const double unit = comparable || sum == 0 ? 1 : sum / static_cast<double>(scores[g].size());
             for (double score : scores[g]) ranking_.emplace_back(score / unit, g);
         }
-        std::stable_sort(ranking_.begin(), ranking_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+        std::stable_sort(ranking_.begin(), ranking_.end(),
+                         [](const auto& a, const auto& b) { return a.first < b.first; });
     }
 
     void cut_ranked(std::vector<int64_t>& kept, double ratio) const {
@@ -147,14 +152,14 @@ private:
         }
     }
 
-    // Fewer channels never cost more, so the smallest sufficient ratio is found by halving. Many groups lose a channel at
-    // that very ratio; those for which the budget still has room keep it.
+    // Fewer channels never cost more, so the smallest sufficient ratio is found by halving. Many groups lose a channel
+    // at that very ratio; those for which the budget still has room keep it.
     template <class Cost>
     std::vector<int64_t> bisect(const char* what, double target, Cost cost) const {
         const double dense = cost(groups_.channels()), limit = target * dense;
         const double smallest = cost(at_ratio(1));
-        check(smallest <= limit, "prune channels: expected a target of at least ", smallest / dense, " of the ", what, ", got ",
-              target);
+        check(smallest <= limit, "prune channels: expected a target of at least ", smallest / dense, " of the ", what,
+              ", got ", target);
         double low = 0, high = 1;
         if (cost(at_ratio(low)) <= limit) return at_ratio(low);
         for (int step = 0; step < 40; ++step) {
@@ -207,7 +212,8 @@ std::vector<std::string> described_layers(const ChannelGroup& group) {
     std::vector<std::string> found;
     for (const ChannelMember& member : group.members) {
         if (!makes_channels(member.use)) continue;
-        const auto own = group.channels * static_cast<int64_t>(member.indices[0].size()), all = member.value().dim(member.axis);
+        const auto own = group.channels * static_cast<int64_t>(member.indices[0].size()),
+                   all = member.value().dim(member.axis);
         found.push_back(member.layer() + (own < all ? detail::concat(" (", own, " of ", all, ")") : ""));
     }
     return found;
@@ -263,7 +269,8 @@ std::string ChannelReport::str() const {
     }
     std::string text = table.str();
     for (const auto& [layer, channels, how] : absorbed)
-        text += detail::concat(layer, ": ", channels, " cut channel", channels == 1 ? "" : "s", " held a constant, ", fate_of(how), "\n");
+        text += detail::concat(layer, ": ", channels, " cut channel", channels == 1 ? "" : "s", " held a constant, ",
+                               fate_of(how), "\n");
     const auto change = [](int64_t before, int64_t after) {
         return detail::concat(before, " -> ", after, format(" (%.1f%%)", 100.0 * double(after) / double(before)));
     };

@@ -20,7 +20,9 @@ constexpr EnumNames<WeightImportance, 4> kNames{"importance", {
 
 const std::string kScore = std::string(nn::Parameter::kKept) + "score";
 
-bool needs_gradients(WeightImportance kind) { return kind == WeightImportance::taylor || kind == WeightImportance::movement; }
+bool needs_gradients(WeightImportance kind) {
+    return kind == WeightImportance::taylor || kind == WeightImportance::movement;
+}
 
 // score = decay * score + what the present gradient says.
 void add_score(nn::Parameter& parameter, Tensor& score, WeightImportance kind, float decay) {
@@ -38,7 +40,8 @@ void add_score(nn::Parameter& parameter, Tensor& score, WeightImportance kind, f
     });
 }
 
-std::vector<Tensor> scores_from_images(nn::Module& module, const NamedParameters& parameters, const WeightImportanceOptions& o) {
+std::vector<Tensor> scores_from_images(nn::Module& module, const NamedParameters& parameters,
+                                       const WeightImportanceOptions& o) {
     std::vector<Tensor> scores;
     for (const auto& [name, parameter] : parameters) scores.push_back(Tensor::zeros(parameter->shape()));
     const nn::ModeScope mode(module, false);
@@ -75,7 +78,8 @@ const char* name_of(WeightImportance importance) { return kNames[importance]; }
 std::vector<std::string> weight_importance_names() { return kNames.all(); }
 WeightImportance weight_importance_of(const std::string& name) { return kNames.value_of(name); }
 
-std::vector<Tensor> weight_importance(nn::Module& module, const NamedParameters& parameters, const WeightImportanceOptions& o) {
+std::vector<Tensor> weight_importance(nn::Module& module, const NamedParameters& parameters,
+                                      const WeightImportanceOptions& o) {
     std::vector<Tensor> found;
     bool collected = needs_gradients(o.kind);
     for (const auto& [name, parameter] : parameters) collected = collected && parameter->slots().count(kScore);

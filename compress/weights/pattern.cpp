@@ -13,8 +13,8 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 int64_t columns_of(const Tensor& weight) { return weight.rank() ? weight.dim(-1) : 1; }
 
-// Calls f(unit, element) with the flat index of every element and of the unit that it belongs to; returns how many units
-// there are. The rows of a block are `stride` elements apart: one output channel.
+// Calls f(unit, element) with the flat index of every element and of the unit that it belongs to; returns how many
+// units there are. The rows of a block are `stride` elements apart: one output channel.
 template <class F>
 int64_t for_units(const Tensor& weight, const Pattern& pattern, F f) {
     const int64_t count = weight.numel();
@@ -31,8 +31,8 @@ int64_t for_units(const Tensor& weight, const Pattern& pattern, F f) {
     return (rows + pattern.n - 1) / pattern.n * taps * across;
 }
 
-// The mean importance of every unit, over the members that may be kept at all; -infinity when there are none. Members that
-// may not count as 0.
+// The mean importance of every unit, over the members that may be kept at all; -infinity when there are none. Members
+// that may not count as 0.
 std::vector<float> unit_importances(const Tensor& importance, const Pattern& pattern) {
     const float* from = importance.data<float>();
     const bool numbers = std::none_of(from, from + importance.numel(), [](float value) { return std::isnan(value); });
@@ -63,16 +63,17 @@ std::vector<uint8_t> keep_units(const std::vector<float>& importance, double spa
     std::vector<float> sorted = importance;
     std::nth_element(sorted.begin(), sorted.begin() + (zeros - 1), sorted.end());
     const float threshold = sorted[static_cast<size_t>(zeros - 1)];
-    int64_t equal = ties == Ties::prune_all
-                        ? count
-                        : zeros - std::count_if(importance.begin(), importance.end(), [&](float v) { return v < threshold; });
+    int64_t equal = ties == Ties::prune_all ? count
+                                            : zeros - std::count_if(importance.begin(), importance.end(),
+                                                                    [&](float v) { return v < threshold; });
     for (size_t i = 0; i < importance.size(); ++i)
         if (importance[i] < threshold || (importance[i] == threshold && equal-- > 0)) keep[i] = 0;
     return keep;
 }
 
 Tensor n_of_m_mask(const Tensor& importance, int64_t kept, int64_t m) {
-    check(columns_of(importance) % m == 0, "expected input channels that ", m, " divides, got ", columns_of(importance));
+    check(columns_of(importance) % m == 0, "expected input channels that ", m, " divides, got ",
+          columns_of(importance));
     Tensor mask = Tensor::zeros(importance.shape(), DType::u8);
     const float* from = importance.data<float>();
     uint8_t* to = mask.mutable_data<uint8_t>();
@@ -92,7 +93,8 @@ int64_t zeros_of(int64_t count, double sparsity) {
     return static_cast<int64_t>(std::nearbyint(static_cast<double>(count) * sparsity));
 }
 
-std::vector<Tensor> make_masks(const std::vector<Tensor>& importances, double sparsity, const Pattern& pattern, Ties ties) {
+std::vector<Tensor> make_masks(const std::vector<Tensor>& importances, double sparsity, const Pattern& pattern,
+                               Ties ties) {
     std::vector<float> units;
     for (const Tensor& importance : importances) {
         const std::vector<float> more = unit_importances(importance, pattern);

@@ -12,8 +12,8 @@ namespace lathe::compress {
 namespace {
 
 void check_sparsity(double sparsity, const std::string& of = {}) {
-    check(sparsity >= 0 && sparsity < 1, "prune: expected a sparsity in [0, 1)", of.empty() ? "" : " for '" + of + "'", ", got ",
-          sparsity);
+    check(sparsity >= 0 && sparsity < 1, "prune: expected a sparsity in [0, 1)", of.empty() ? "" : " for '" + of + "'",
+          ", got ", sparsity);
 }
 
 // The parameters that count, in the module's order.
@@ -28,7 +28,8 @@ NamedParameters chosen(nn::Module& module, const WeightPruneOptions& o) {
     NamedParameters found = module.named_parameters();
     std::erase_if(found, [&](const auto& item) {
         const auto& [name, parameter] = item;
-        return parameter->owned() || skipped.count(parameter) || (o.only.empty() ? parameter->value().rank() < 2 : !wanted.count(parameter));
+        return parameter->owned() || skipped.count(parameter) ||
+               (o.only.empty() ? parameter->value().rank() < 2 : !wanted.count(parameter));
     });
     return found;
 }
@@ -84,7 +85,8 @@ WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : mo
     check_sparsity(o.sparsity);
     check(!by_pattern || (o.sparsity == 0 && o.layers.empty()), "prune: the pattern ", o.pattern.str(),
           " brings its sparsity along, got another one");
-    const double shared = by_pattern ? 1 - static_cast<double>(o.pattern.n) / static_cast<double>(o.pattern.m) : o.sparsity;
+    const double shared =
+        by_pattern ? 1 - static_cast<double>(o.pattern.n) / static_cast<double>(o.pattern.m) : o.sparsity;
     options_.sparsity = shared;
     for (const auto& [name, parameter] : chosen(module, o)) targets_.push_back({name, parameter, shared, false});
     check(!targets_.empty(), "prune: expected parameters of two dimensions or more, got none");
@@ -110,8 +112,8 @@ void WeightPruner::check_channels() const {
     if (pattern.kind != Pattern::n_of_m) return;
     for (const Target& target : targets_) {
         const int64_t columns = target.parameter->value().dim(-1);
-        check(columns % pattern.m == 0, target.name, ": ", pattern.str(), " needs input channels that ", pattern.m, " divides, got ", columns,
-              " (skip this layer)");
+        check(columns % pattern.m == 0, target.name, ": ", pattern.str(), " needs input channels that ", pattern.m,
+              " divides, got ", columns, " (skip this layer)");
     }
 }
 
@@ -134,7 +136,8 @@ double WeightPruner::shared_sparsity(const OnTheWay& on_the_way) const {
 
 std::vector<Tensor> WeightPruner::importances(bool regrow) {
     std::vector<Tensor> found = weight_importance(module_, parameters(), options_.importance);
-    for (size_t i = 0; i < targets_.size(); ++i) exclude(regrow ? targets_[i].limit : mask_of(*targets_[i].parameter), found[i]);
+    for (size_t i = 0; i < targets_.size(); ++i)
+        exclude(regrow ? targets_[i].limit : mask_of(*targets_[i].parameter), found[i]);
     return found;
 }
 
@@ -144,7 +147,8 @@ WeightReport WeightPruner::prune(const OnTheWay& on_the_way, bool regrow) {
     for (size_t i = 0; i < targets_.size(); ++i) {
         const Target& target = targets_[i];
         const PathScope scope(target.name);
-        const double initial = static_cast<double>(target.initial) / static_cast<double>(std::max<int64_t>(1, target.limit.numel()));
+        const double initial =
+            static_cast<double>(target.initial) / static_cast<double>(std::max<int64_t>(1, target.limit.numel()));
         if (options_.global && !target.own)
             together.push_back(importance[i]);
         else
@@ -172,7 +176,9 @@ WeightReport WeightPruner::prune() {
     return prune([](double, double final) { return final; });
 }
 
-WeightReport prune_weights(nn::Module& module, const WeightPruneOptions& options) { return WeightPruner(module, options).prune(); }
+WeightReport prune_weights(nn::Module& module, const WeightPruneOptions& options) {
+    return WeightPruner(module, options).prune();
+}
 
 WeightReport prune_magnitude(nn::Module& module, WeightPruneOptions options) {
     options.importance.kind = WeightImportance::magnitude;

@@ -35,17 +35,18 @@ struct WeightReport {
     std::string str() const;  // a table
 };
 
-// Masks the weights of a module, in one go or step by step (compress/weights/schedule.h). Weights that are masked when it is
-// made stay so: pruning a pruned model goes on from its masks.
+// Masks the weights of a module, in one go or step by step (compress/weights/schedule.h). Weights that are masked when
+// it is made stay so: pruning a pruned model goes on from its masks.
 class WeightPruner {
 public:
     // Gives every parameter that counts a mask, which keeps all weights at first; none where the sparsity is to be 0.
-    // Error: a sparsity outside [0, 1), a pattern that no name matches (names the nearest), n_of_m with a sparsity or where m
-    // does not divide the input channels (names the layer), no parameter that counts.
+    // Error: a sparsity outside [0, 1), a pattern that no name matches (names the nearest), n_of_m with a sparsity or
+    // where m does not divide the input channels (names the layer), no parameter that counts.
     WeightPruner(nn::Module& module, const WeightPruneOptions& options);
 
-    // Sets the masks anew, each layer at a sparsity on the way from its initial to its final one. With `regrow`, weights that
-    // this pruner masked before come back where their dense value is worth more than others'. Error: see weight_importance.
+    // Sets the masks anew, each layer at a sparsity on the way from its initial to its final one. With `regrow`,
+    // weights that this pruner masked before come back where their dense value is worth more than others'. Error: see
+    // weight_importance.
     using OnTheWay = std::function<double(double initial, double final)>;
     WeightReport prune(const OnTheWay& on_the_way, bool regrow = false);
     WeightReport prune();  // to the final sparsities

@@ -69,7 +69,8 @@ void PruneHook::before_step(const optim::Position& at) {
         return prune([=](double initial, double final) { return final + (initial - final) * std::pow(left, 3); }, true);
     }
     const int64_t rounds = schedule_.kind == PruneSchedule::oneshot ? 1 : schedule_.rounds;
-    check(at.epochs >= rounds, "prune schedule: expected at least one epoch for each of ", rounds, " rounds, got ", at.epochs);
+    check(at.epochs >= rounds, "prune schedule: expected at least one epoch for each of ", rounds, " rounds, got ",
+          at.epochs);
     const int64_t length = round_steps(at, rounds);
     if (at.step % length != 0) return;
     const double share = static_cast<double>(at.step / length + 1) / static_cast<double>(rounds);
@@ -85,9 +86,9 @@ void PruneHook::before_update(const optim::Position& at) {
 
 optim::RunSettings PruneHook::settings() const {
     const WeightPruneOptions& o = pruner_.options();
-    std::string text = detail::concat(name_of(schedule_.kind), " ", schedule_.rounds, " ", schedule_.begin, " ", schedule_.end, " ",
-                                      schedule_.every, ", ", o.sparsity, " ", o.pattern.str(), " ", name_of(o.importance.kind),
-                                      o.global ? " global" : "");
+    std::string text = detail::concat(name_of(schedule_.kind), " ", schedule_.rounds, " ", schedule_.begin, " ",
+                                      schedule_.end, " ", schedule_.every, ", ", o.sparsity, " ", o.pattern.str(), " ",
+                                      name_of(o.importance.kind), o.global ? " global" : "");
     for (const auto& [pattern, sparsity] : o.layers) text += detail::concat(" ", pattern, "=", sparsity);
     return {{"pruning", text}};
 }

@@ -100,7 +100,8 @@ void flush_folder_of(const std::string& path) {
 
 }  // namespace
 
-InputFile::InputFile(const std::string& path) : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+InputFile::InputFile(const std::string& path)
+    : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (descriptor_ < 0) fail_system(path, "open");
     struct stat status {};
     const bool regular = fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);

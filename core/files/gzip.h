@@ -10,8 +10,8 @@ namespace lathe {
 // `path` when that file exists, else `path`.gz when that one does, else "".
 std::string find_plain_or_gz(const std::string& path);
 
-// The whole file, unpacked when it is gzip. Error: missing or unreadable, damaged or truncated gzip, more than max_bytes
-// when unpacked (so that a small hostile file cannot fill the memory).
+// The whole file, unpacked when it is gzip. Error: missing or unreadable, damaged or truncated gzip, more than
+// max_bytes when unpacked (so that a small hostile file cannot fill the memory).
 std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes);
 
 }  // namespace lathe

@@ -15,7 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "the format is little-endian and tensors are copied as they are");
+static_assert(std::endian::native == std::endian::little,
+              "the format is little-endian and tensors are copied as they are");
 
 constexpr uint64_t kMaxHeader = 100'000'000;  // the limit of the reference reader
 constexpr uint64_t kLengthBytes = 8;
@@ -81,13 +82,15 @@ Entry parse_entry(const std::string& tensor, const json& value, uint64_t data_by
     const StoredType* type = parse_type(value["dtype"], where);
     const Shape shape = parse_shape(value["shape"], where);
     const json& offsets = value["data_offsets"];
-    check(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
-          where, "expected data_offsets [begin, end]");
+    check(
+        offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
+        where, "expected data_offsets [begin, end]");
     const auto begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
-    check(begin <= end && end <= data_bytes, where, "expected offsets inside the ", data_bytes, " bytes of data, got ", begin,
-          " to ", end);
+    check(begin <= end && end <= data_bytes, where, "expected offsets inside the ", data_bytes, " bytes of data, got ",
+          begin, " to ", end);
     const uint64_t expected = static_cast<uint64_t>(shape.numel()) * type->size;
-    check(end - begin == expected, where, "expected ", expected, " bytes for ", type->name, " ", shape, ", got ", end - begin);
+    check(end - begin == expected, where, "expected ", expected, " bytes for ", type->name, " ", shape, ", got ",
+          end - begin);
     return {tensor, type, shape, begin, end};
 }
 
@@ -147,7 +150,8 @@ TensorFile read(uint64_t size, const std::string& name, const ReadAt& read_at) {
     check(size >= kLengthBytes, name, ": expected a safetensors file, got one of ", size, " bytes");
     uint64_t length = 0;
     read_at(0, std::as_writable_bytes(std::span(&length, 1)));
-    check(length <= kMaxHeader, name, ": expected a safetensors header of at most ", kMaxHeader, " bytes, got ", length);
+    check(length <= kMaxHeader, name, ": expected a safetensors header of at most ", kMaxHeader, " bytes, got ",
+          length);
     check(length <= size - kLengthBytes, name, ": expected a header of ", length, " bytes, got a file of ", size);
     std::string header(length, '\0');
     read_at(kLengthBytes, std::as_writable_bytes(std::span(header)));

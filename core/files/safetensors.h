@@ -22,7 +22,8 @@ TensorFile parse_safetensors(Bytes bytes, const std::string& name);
 
 // Writes the file whole or not at all (write_file_atomically). Data start at a multiple of 64 bytes and lie in order of
 // falling element size, then name, so that every tensor is aligned; equal content gives equal bytes.
-// Error: an empty tensor, a name or text that is not UTF-8, a name that the format reserves, or as write_file_atomically.
+// Error: an empty tensor, a name or text that is not UTF-8, a name that the format reserves, or as
+// write_file_atomically.
 void write_safetensors(const std::string& path, const TensorFile& file);
 
 }  // namespace lathe

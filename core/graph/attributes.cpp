@@ -32,7 +32,9 @@ const T& Attributes::get(std::string_view name) const {
 int64_t Attributes::integer(std::string_view name) const { return get<int64_t>(name); }
 double Attributes::real(std::string_view name) const { return get<double>(name); }
 const std::string& Attributes::text(std::string_view name) const { return get<std::string>(name); }
-const std::vector<int64_t>& Attributes::integers(std::string_view name) const { return get<std::vector<int64_t>>(name); }
+const std::vector<int64_t>& Attributes::integers(std::string_view name) const {
+    return get<std::vector<int64_t>>(name);
+}
 
 std::string Attributes::str() const {
     TextStream out;

@@ -36,7 +36,8 @@ std::vector<int64_t> activation_bytes(const Graph& graph) {
     std::vector<int64_t> bytes(graph.nodes.size(), 0);
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
         const GraphNode& node = graph.nodes[i];
-        if (node.activation && !node.op->traits.view) bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
+        if (node.activation && !node.op->traits.view)
+            bytes[i] = node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));
     }
     return bytes;
 }

@@ -42,8 +42,9 @@ private:
 
     int moved(int old) const { return old < 0 ? -1 : at_[static_cast<size_t>(old)]; }
 
-    // The new node behind an old one when it is a layer with a constant weight, nothing else reads it and no activation ends it
-    // yet. A later change to it appends it anew, behind what the change needs; the old place is then read by nobody.
+    // The new node behind an old one when it is a layer with a constant weight, nothing else reads it and no activation
+    // ends it yet. A later change to it appends it anew, behind what the change needs; the old place is then read by
+    // nobody.
     const GraphNode* open_layer(int old) const {
         if (old < 0 || readers_[static_cast<size_t>(old)] != 1) return nullptr;
         const GraphNode& node = to_[moved(old)];
@@ -58,7 +59,8 @@ private:
             if (const int layer = fold_activation(node); layer >= 0) return layer;
         if (node.op->adds)
             if (const int sum = fold_add(node); sum >= 0) return sum;
-        if (node.op->traits.view && node.op->traits.elementwise) return moved(node.inputs[0]);  // dropout, in evaluation
+        if (node.op->traits.view && node.op->traits.elementwise)
+            return moved(node.inputs[0]);  // dropout, in evaluation
         GraphNode copy = node;
         for (int& input : copy.inputs) input = moved(input);
         if (copy.op->fused) {
@@ -105,7 +107,8 @@ private:
         return append(std::move(folded));
     }
 
-    // The place of a layer that takes the addition in, behind both of its branches; -1 when neither can take the other in.
+    // The place of a layer that takes the addition in, behind both of its branches; -1 when neither can take the other
+    // in.
     int fold_add(const GraphNode& add) {
         if (!is_fused(activation_of(add))) return -1;
         for (const size_t side : {0, 1}) {

@@ -4,8 +4,10 @@
 namespace lathe {
 
 // The graph of the same network for inference, with fewer passes over memory:
-// - what depends on weights alone becomes a constant, which keeps its lowered form, what evaluation leaves alone (dropout) goes;
-// - a norm with fixed statistics behind a convolution or linear layer is multiplied into its weight and bias (Jacob et al.
+// - what depends on weights alone becomes a constant, which keeps its lowered form, what evaluation leaves alone
+// (dropout) goes;
+// - a norm with fixed statistics behind a convolution or linear layer is multiplied into its weight and bias (Jacob et
+// al.
 //   2017, arXiv 1712.05877, section 3.2);
 // - a relu or relu6 behind one becomes its activation, and so does the one of such a norm or an addition;
 // - an addition behind one becomes its addend.

@@ -90,10 +90,12 @@ void at_node(const Graph& graph, int index, F f) {
 }  // namespace
 
 void Graph::check() const {
-    lathe::check(output >= 0 && output < size(), "graph: expected an output among its ", size(), " nodes, got ", output);
+    lathe::check(output >= 0 && output < size(), "graph: expected an output among its ", size(), " nodes, got ",
+                 output);
     lathe::check(!inputs.empty(), "graph: expected at least one input");
     for (int input : inputs)
-        lathe::check(input >= 0 && input < size() && (*this)[input].op == "input", "graph: expected inputs among its nodes, got ", input);
+        lathe::check(input >= 0 && input < size() && (*this)[input].op == "input",
+                     "graph: expected inputs among its nodes, got ", input);
     for (int i = 0; i < size(); ++i)
         at_node(*this, i, [&] {
             const GraphNode& node = (*this)[i];
@@ -103,7 +105,8 @@ void Graph::check() const {
                 activation |= from >= 0 && (*this)[from].activation;
             }
             node.op->check_call(node.attributes, node.inputs.size());
-            lathe::check(node.activation == activation, "expected the mark of an activation where an input is one, and nowhere else");
+            lathe::check(node.activation == activation,
+                         "expected the mark of an activation where an input is one, and nowhere else");
             if (!node.is_op()) return;
             for (int k = 0; k < node.op->min_inputs && node.op->min_inputs <= 2; ++k)
                 lathe::check(node.inputs[static_cast<size_t>(k)] >= 0, "input ", k, " is absent");
@@ -113,7 +116,8 @@ void Graph::check() const {
 }
 
 std::vector<Shape> Graph::shapes(const std::vector<Shape>& of_inputs) const {
-    lathe::check(of_inputs.size() == inputs.size(), "graph: expected ", inputs.size(), " inputs, got ", of_inputs.size());
+    lathe::check(of_inputs.size() == inputs.size(), "graph: expected ", inputs.size(), " inputs, got ",
+                 of_inputs.size());
     std::vector<Shape> found(nodes.size());
     for (size_t i = 0; i < inputs.size(); ++i) found[static_cast<size_t>(inputs[i])] = of_inputs[i];
     for (int i = 0; i < size(); ++i) {

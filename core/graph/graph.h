@@ -47,8 +47,8 @@ private:
     size_t size_;
 };
 
-// The one intermediate representation: what a network does, in order of execution. Whatever follows tracing is a function
-// from graph to graph.
+// The one intermediate representation: what a network does, in order of execution. Whatever follows tracing is a
+// function from graph to graph.
 struct Graph {
     std::vector<GraphNode> nodes{};
     std::vector<int> inputs{};  // the network's inputs, in order
@@ -69,13 +69,14 @@ struct Graph {
     InputShapes input_shapes(const GraphNode& node) const {
         return {node, [this](int from) -> const Shape& { return nodes[static_cast<size_t>(from)].shape; }};
     }
-    // A name for every node that no other has: those of parameters, buffers and inputs as they are, "layer1.0.conv1" for the first
-    // op of a layer, "layer1.0.conv1.relu" for further ones.
+    // A name for every node that no other has: those of parameters, buffers and inputs as they are, "layer1.0.conv1"
+    // for the first op of a layer, "layer1.0.conv1.relu" for further ones.
     std::vector<std::string> names() const;
     std::string str() const;  // one line a node
 
-    // Every node comes after what it reads, is an op of the table (a call that the op takes) and has the shape that the op's rule
-    // gives. Each pass over a graph calls it when built for debugging, tests always do. Error: names the node and the reason.
+    // Every node comes after what it reads, is an op of the table (a call that the op takes) and has the shape that the
+    // op's rule gives. Each pass over a graph calls it when built for debugging, tests always do. Error: names the node
+    // and the reason.
     void check() const;
     // The shapes of all nodes for inputs of other sizes (a free batch; a free length where the ops allow one).
     // Error: names the node that cannot have them.

@@ -153,8 +153,8 @@ void MemoryPlan::check(const Graph& graph) const {
                       buffers[b].offset >= buffers[a].offset + buffers[a].bytes,
                   "memory plan: buffers ", b, " and ", a, " share memory and are both alive");
     }
-    check(end == total && total >= lower_bound, "memory plan: expected ", end, " bytes in all and at least ", lower_bound,
-          ", got ", total);
+    check(end == total && total >= lower_bound, "memory plan: expected ", end, " bytes in all and at least ",
+          lower_bound, ", got ", total);
     // A value must still be in its buffer when it, or a view of it, is read.
     std::vector<int> holds(buffers.size(), -1), maker(graph.nodes.size(), -1);
     const auto at = [](auto& values, int i) -> auto& { return values[static_cast<size_t>(i)]; };

@@ -17,7 +17,8 @@ constexpr int64_t kLargest = int64_t{1} << 31;
 class Table {
 public:
     Table() {
-        for (const char* name : {"input", "buffer", "constant"}) add({.name = name, .min_inputs = 0, .max_inputs = 0, .leaf = true});
+        for (const char* name : {"input", "buffer", "constant"})
+            add({.name = name, .min_inputs = 0, .max_inputs = 0, .leaf = true});
         add({.name = "parameter",  // and how it is arranged against its order in files, see nn/parameter.h
              .min_inputs = 0,
              .max_inputs = 0,
@@ -70,10 +71,11 @@ void check_value(const std::string& op, const AttributeSpec& spec, const Attribu
     if (const auto* number = std::get_if<int64_t>(&value))
         check(small(*number), op, ": expected '", spec.name, "' of at most 2^31, got ", *number);
     if (const auto* list = std::get_if<std::vector<int64_t>>(&value)) {
-        check(spec.count < 0 ? list->size() <= Shape::kMaxRank : list->size() == static_cast<size_t>(spec.count), op, ": expected ",
-              spec.count < 0 ? "at most " : "", spec.count < 0 ? Shape::kMaxRank : spec.count, " numbers in '", spec.name, "', got ",
-              list->size());
-        check(std::all_of(list->begin(), list->end(), small), op, ": expected numbers of at most 2^31 in '", spec.name, "'");
+        check(spec.count < 0 ? list->size() <= Shape::kMaxRank : list->size() == static_cast<size_t>(spec.count), op,
+              ": expected ", spec.count < 0 ? "at most " : "", spec.count < 0 ? Shape::kMaxRank : spec.count,
+              " numbers in '", spec.name, "', got ", list->size());
+        check(std::all_of(list->begin(), list->end(), small), op, ": expected numbers of at most 2^31 in '", spec.name,
+              "'");
     }
 }
 
@@ -86,7 +88,8 @@ void OpInfo::check_call(const Attributes& given, size_t inputs) const {
         if (max_inputs < 0) return detail::concat("at least ", min_inputs);
         return min_inputs == max_inputs ? std::to_string(min_inputs) : detail::concat(min_inputs, " to ", max_inputs);
     };
-    check(count >= min_inputs && (max_inputs < 0 || count <= max_inputs), name, ": expected ", expected(), " inputs, got ", count);
+    check(count >= min_inputs && (max_inputs < 0 || count <= max_inputs), name, ": expected ", expected(),
+          " inputs, got ", count);
     size_t known = 0;
     for (const AttributeSpec& spec : attributes)
         if (const Attribute* value = given.find(spec.name)) {

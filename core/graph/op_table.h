@@ -48,7 +48,8 @@ enum class ChannelRule {
 // What holds of an op for any input.
 struct Traits {
     bool view = false;         // the result has the elements of the first input, in order, and may share them
-    bool elementwise = false;  // an element of the result comes from the inputs' elements at its place (with broadcasting)
+    // An element of the result comes from the inputs' elements at its place (with broadcasting)
+    bool elementwise = false;
     bool per_channel = false;  // index c of the last axis comes from index c of the inputs alone
     bool monotone = false;     // never falls where the first input grows
     bool keeps_zero = false;   // zero where an input is zero
@@ -65,8 +66,8 @@ inline const Shape kAbsent = [] {  // no value has an extent below 0
 }();
 inline bool is_absent(const Shape& shape) { return shape.rank() == 1 && shape[0] == -1; }
 
-// Everything that the graph wants to know of an op: its row of the table, which stands at the end of the op's source file. A
-// value that enters a graph ("input", "parameter", "buffer", "constant") has a row, too, whose `leaf` says so.
+// Everything that the graph wants to know of an op: its row of the table, which stands at the end of the op's source
+// file. A value that enters a graph ("input", "parameter", "buffer", "constant") has a row, too, whose `leaf` says so.
 struct OpInfo {
     std::string name;
     int min_inputs = 1, max_inputs = 1;                   // -1: any number
@@ -78,8 +79,8 @@ struct OpInfo {
     Traits traits{};
     ChannelRule channels = ChannelRule::unknown;
     Activation activation = Activation::none;             // of an op that is nothing else
-    // What the kernels see of an op with a weight: x is inputs[0], the weight inputs[1], the bias inputs[2]. A linear layer
-    // of n rows is a convolution of n images of one pixel. Null for others.
+    // What the kernels see of an op with a weight: x is inputs[0], the weight inputs[1], the bias inputs[2]. A linear
+    // layer of n rows is a convolution of n images of one pixel. Null for others.
     kernels::Conv2dShape (*layer)(const Attributes& attributes, Shapes inputs) = nullptr;
     const char* fused = nullptr;  // the op that such a layer becomes with an addend and an activation (fold.h)
     // Of an op that in evaluation is y = activation(scale x + shift) with one scale and shift for each channel.
@@ -88,8 +89,8 @@ struct OpInfo {
         Activation activation = Activation::none;
     };
     Affine (*affine)(const Attributes& attributes, std::span<const Tensor> inputs) = nullptr;
-    // Of an op that takes its size from an input of which only the shape matters: what it does, once sizes are fixed, to its
-    // first input alone.
+    // Of an op that takes its size from an input of which only the shape matters: what it does, once sizes are fixed,
+    // to its first input alone.
     struct Fixed {
         const char* op;
         Attributes attributes;
@@ -102,8 +103,8 @@ struct OpInfo {
     void check_call(const Attributes& given, size_t inputs) const;
 };
 
-// A handle on a row. Names that no row has are kept (an op of a user's own, recorded while tracing): such an op has a name
-// only and can neither be run again nor checked.
+// A handle on a row. Names that no row has are kept (an op of a user's own, recorded while tracing): such an op has a
+// name only and can neither be run again nor checked.
 class Op {
 public:
     Op() : Op("") {}
@@ -123,8 +124,8 @@ private:
     const OpInfo* info_;
 };
 
-// The row of an op of a user's own, so that networks with it can be saved, loaded and changed like others. Error: the name
-// is taken.
+// The row of an op of a user's own, so that networks with it can be saved, loaded and changed like others. Error: the
+// name is taken.
 void register_op(OpInfo info);
 
 std::vector<std::string> op_names();  // of all rows but those of leaves, sorted

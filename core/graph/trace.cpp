@@ -59,7 +59,8 @@ bool tracing() { return active != nullptr; }
 
 void trace_op(const char* op, const Inputs& inputs, const Variable& y, Attributes attributes) {
     const auto now = Clock::now();
-    GraphNode node{.op = op, .path = active->path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
+    GraphNode node{
+        .op = op, .path = active->path(), .attributes = std::move(attributes), .shape = y.shape(), .dtype = y.dtype()};
     for (size_t i = 0; i < inputs.size(); ++i) {
         node.inputs.push_back(active->find(*inputs[i]));
         node.activation |= node.inputs.back() >= 0 && active->graph[node.inputs.back()].activation;

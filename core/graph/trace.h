@@ -22,7 +22,8 @@ Graph trace(const TraceFn& f, const std::vector<Tensor>& inputs, const TraceName
 Graph trace_backward(const TraceFn& f, const std::vector<Tensor>& inputs, const TraceNames& names = {});
 
 // Of a function of one input.
-inline Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input, const TraceNames& names = {}) {
+inline Graph trace(const std::function<Variable(const Variable&)>& f, const Tensor& input,
+                   const TraceNames& names = {}) {
     return trace([&](const std::vector<Variable>& x) { return f(x[0]); }, std::vector{input}, names);
 }
 

@@ -27,9 +27,12 @@ std::vector<float> random_weights(const Conv2dShape& g, SparsePattern pattern, d
     return weight;
 }
 
-std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape, double seconds) {
+std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape,
+                                   double seconds) {
     using Clock = std::chrono::steady_clock;
-    const auto since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+    const auto since = [](Clock::time_point begin) {
+        return std::chrono::duration<double>(Clock::now() - begin).count();
+    };
     const std::vector<float> x(static_cast<size_t>(shape.batch * shape.in_h * shape.in_w * shape.in_c), 0.5f);
     std::vector<float> y(static_cast<size_t>(shape.batch * shape.out_h * shape.out_w * shape.out_c));
     std::vector<std::vector<double>> times(layers.size());

@@ -6,11 +6,13 @@
 
 namespace lathe::kernels {
 
-// Weights [K, R, S, C/G] of a pattern to time a kernel with, 0 or 1: about the share `sparsity` is 0, or what N of 4 leaves.
+// Weights [K, R, S, C/G] of a pattern to time a kernel with, 0 or 1: about the share `sparsity` is 0, or what N of 4
+// leaves.
 std::vector<float> random_weights(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
-// The median time of a forward by each layer, in seconds. All are of this shape. They take turns, so that what disturbs the
-// machine disturbs all of them, after a turn to warm up: for `seconds` in all, but at least 3 turns.
-std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape, double seconds);
+// The median time of a forward by each layer, in seconds. All are of this shape. They take turns, so that what disturbs
+// the machine disturbs all of them, after a turn to warm up: for `seconds` in all, but at least 3 turns.
+std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape,
+                                   double seconds);
 
 }  // namespace lathe::kernels

@@ -4,8 +4,8 @@
 
 namespace lathe::ops {
 
-// y = activation(x), element by element, of any shape; the op carries the activation's name. Formulas: core/activation.h.
-// Backward keeps y, except for hard_swish and gelu, which keep x.
+// y = activation(x), element by element, of any shape; the op carries the activation's name. Formulas:
+// core/activation.h. Backward keeps y, except for hard_swish and gelu, which keep x.
 Variable activation(const Variable& x, Activation activation);
 
 Variable relu(const Variable& x);

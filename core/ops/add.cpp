@@ -28,7 +28,8 @@ Variable add(const Variable& a, const Variable& b, Activation activation) {
             Tensor passed = dy.unique() ? dy : Tensor(dy.shape(), dy.dtype());
             with_float(dy, [&](auto zero) {
                 using T = decltype(zero);
-                kernels::activation_backward(activation, dy.numel(), y->template data<T>(), dy.data<T>(), passed.mutable_data<T>());
+                kernels::activation_backward(activation, dy.numel(), y->template data<T>(), dy.data<T>(),
+                                             passed.mutable_data<T>());
             });
             dy = passed;
         }

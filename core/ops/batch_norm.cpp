@@ -19,7 +19,8 @@ void check_shapes(const Shape& x, std::initializer_list<const Shape*> of_channel
     constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
     const char* const* name = names;
     for (const Shape* shape : of_channels) {
-        check(is_absent(*shape) || *shape == Shape{x.back()}, "batch_norm: expected ", *name, " [", x.back(), "], got ", *shape);
+        check(is_absent(*shape) || *shape == Shape{x.back()}, "batch_norm: expected ", *name, " [", x.back(), "], got ",
+              *shape);
         ++name;
     }
 }
@@ -28,14 +29,14 @@ void check_call(const Variable& x, const Variable& weight, const Variable& bias,
                 const Variable& running_var, const BatchNormOptions& o) {
     check_shapes(x.shape(), {&shape_of(weight), &shape_of(bias), &shape_of(running_mean), &shape_of(running_var)});
     for (const Variable* v : {&weight, &bias, &running_mean, &running_var})
-        check(!*v || v->dtype() == x.dtype(), "batch_norm: expected values like x, of type ", name_of(x.dtype()), ", got ",
-              name_of(v->dtype()));
+        check(!*v || v->dtype() == x.dtype(), "batch_norm: expected values like x, of type ", name_of(x.dtype()),
+              ", got ", name_of(v->dtype()));
     check(bool(running_mean) == bool(running_var), "batch_norm: expected running_mean and running_var, got only one");
     check(o.training || running_mean, "batch_norm: expected running statistics when not training");
     check(!o.training || x.value().numel() > x.shape().back(),
           "batch_norm: expected more than one value per channel when training, got x ", x.shape());
-    check(o.activation <= Activation::hard_swish, "batch_norm: expected activation none, relu, relu6 or hard_swish, got ",
-          name_of(o.activation));
+    check(o.activation <= Activation::hard_swish,
+          "batch_norm: expected activation none, relu, relu6 or hard_swish, got ", name_of(o.activation));
 }
 
 // Rows of the saved coefficients [4, C].
@@ -139,20 +140,23 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
     auto step = [x = Saved(x), coefficients, options, needs_weight = weight.requires_grad(),
                  needs_bias = bias.requires_grad()](Tensor dy) {
         return with_float(dy, [&](auto zero) {
-            return backward<decltype(zero)>(*x, std::move(dy), coefficients, options, x.needs(), needs_weight, needs_bias);
+            return backward<decltype(zero)>(*x, std::move(dy), coefficients, options, x.needs(), needs_weight,
+                                            needs_bias);
         });
     };
     auto attributes = [&] {
-        return Attributes{{"momentum", options.momentum}, {"eps", options.eps}, {"activation", text_of(options.activation)}};
+        return Attributes{
+            {"momentum", options.momentum}, {"eps", options.eps}, {"activation", text_of(options.activation)}};
     };
-    return record("batch_norm", {&x, &weight, &bias, &running_mean, &running_var}, std::move(y), std::move(step), attributes);
+    return record("batch_norm", {&x, &weight, &bias, &running_mean, &running_var}, std::move(y), std::move(step),
+                  attributes);
 }
 
 namespace row {
 namespace {
 
-// In evaluation: scale = weight / sqrt(var + eps), shift = bias - mean scale. A channel of scale 0 gives its bias whatever x
-// is, so the shift is taken there as it stands.
+// In evaluation: scale = weight / sqrt(var + eps), shift = bias - mean scale. A channel of scale 0 gives its bias
+// whatever x is, so the shift is taken there as it stands.
 OpInfo::Affine affine(const Attributes& a, std::span<const Tensor> x) {
     const Tensor &weight = x[1], &bias = x[2], &mean = x[3], &variance = x[4];
     OpInfo::Affine y{.activation = activation_of(a)};

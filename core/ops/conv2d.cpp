@@ -15,10 +15,12 @@ namespace {
 Conv2dShape geometry(const Shape& x, const Shape& weight, const Shape& bias, const Conv2dOptions& o) {
     check(weight.rank() == 4, "conv2d: expected weight [K, R, S, C/groups], got ", weight);
     const int64_t k = weight[0], r = weight[1], s = weight[2], per_group = weight[3];
-    check(o.groups >= 1 && k % o.groups == 0, "conv2d: expected output channels divisible by groups, got ", k, " and ", o.groups);
+    check(o.groups >= 1 && k % o.groups == 0, "conv2d: expected output channels divisible by groups, got ", k, " and ",
+          o.groups);
     check(o.stride.h >= 1 && o.stride.w >= 1 && o.dilation.h >= 1 && o.dilation.w >= 1,
           "conv2d: expected stride and dilation of at least 1");
-    check(x.rank() == 4 && x[3] == per_group * o.groups, "conv2d: expected input [N, H, W, ", per_group * o.groups, "], got ", x);
+    check(x.rank() == 4 && x[3] == per_group * o.groups, "conv2d: expected input [N, H, W, ", per_group * o.groups,
+          "], got ", x);
     check(is_absent(bias) || bias == Shape{k}, "conv2d: expected bias [", k, "], got ", bias);
     const int64_t h = x[1] + o.padding.top + o.padding.bottom, w = x[2] + o.padding.left + o.padding.right;
     const int64_t window_h = o.dilation.h * (r - 1) + 1, window_w = o.dilation.w * (s - 1) + 1;
@@ -33,8 +35,8 @@ Conv2dShape geometry(const Shape& x, const Shape& weight, const Shape& bias, con
 
 Shape result_shape(const Conv2dShape& g) { return {g.batch, g.out_h, g.out_w, g.out_c}; }
 
-// Backward: y[n,p,q,k] = sum over r, s, c of x[n, stride p + dilation r - pad, stride q + dilation s - pad, c] w[k,r,s,c] + b[k],
-// so each product gives each of its two factors the other one times dy:
+// Backward: y[n,p,q,k] = sum over r, s, c of x[n, stride p + dilation r - pad, stride q + dilation s - pad, c]
+// w[k,r,s,c] + b[k], so each product gives each of its two factors the other one times dy:
 //   dx[n,h,w,c] = sum over k and the taps r, s that carried pixel (h, w) to a result (p, q) of dy[n,p,q,k] w[k,r,s,c]
 //   dw[k,r,s,c] = sum over n, p, q of dy[n,p,q,k] x[n, stride p + dilation r - pad, stride q + dilation s - pad, c]
 //   db[k]       = sum over n, p, q of dy[n,p,q,k]
@@ -45,8 +47,12 @@ struct Conv2dBackward {
     Conv2dShape shape;
 
     Conv2dBackward(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dShape& shape)
-        : x(x, weight.requires_grad()), weight(weight, x.requires_grad()), bias_needs(bias.requires_grad()), x_shape(x.shape()),
-          weight_shape(weight.shape()), shape(shape) {}
+        : x(x, weight.requires_grad()),
+          weight(weight, x.requires_grad()),
+          bias_needs(bias.requires_grad()),
+          x_shape(x.shape()),
+          weight_shape(weight.shape()),
+          shape(shape) {}
 
     Gradients operator()(const Tensor& dy) const {
         Gradients gradients(3);
@@ -86,7 +92,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                                 bias ? bias.value().data<T>() : nullptr, y.mutable_data<T>());
     });
     auto backward = [step = Conv2dBackward(x, weight, bias, shape)](Tensor dy) { return step(dy); };
-    return record("conv2d", {&x, &weight, &bias}, std::move(y), std::move(backward), [&] { return attributes_of(options); });
+    return record("conv2d", {&x, &weight, &bias}, std::move(y), std::move(backward),
+                  [&] { return attributes_of(options); });
 }
 
 Variable conv2d_fused(const Variable& x, const Variable& weight, const Variable& bias, const Variable& addend,
@@ -97,14 +104,16 @@ Variable conv2d_fused(const Variable& x, const Variable& weight, const Variable&
     if (y.dtype() == DType::f32) {
         kernels::Epilogue end = epilogue_of(activation, bool(addend));
         end.bias = bias ? bias.value().data<float>() : nullptr;
-        kernels::conv2d_forward(shape, x.value().data<float>(), weight.value().data<float>(), end, y.mutable_data<float>());
+        kernels::conv2d_forward(shape, x.value().data<float>(), weight.value().data<float>(), end,
+                                y.mutable_data<float>());
     } else {
         Tensor sum(y.shape(), y.dtype());
         kernels::conv2d_forward(shape, x.value().data<double>(), weight.value().data<double>(),
                                 bias ? bias.value().data<double>() : nullptr, sum.mutable_data<double>());
         y = finished(std::move(sum), addend, activation);
     }
-    auto backward = [step = Conv2dBackward(x, weight, bias, shape), end = FusedBackward(y, addend, activation)](Tensor dy) {
+    auto backward = [step = Conv2dBackward(x, weight, bias, shape),
+                     end = FusedBackward(y, addend, activation)](Tensor dy) {
         dy = end.through_activation(std::move(dy));
         return end.with_addend(step(dy), dy);
     };
@@ -122,8 +131,8 @@ namespace {
 
 Conv2dOptions options_of(const Attributes& a, const Shape& x, const Shape& weight) {
     Conv2dOptions o{.stride = pair_of(a, "stride"), .padding = padding_of(a), .dilation = pair_of(a, "dilation")};
-    check(x.rank() == 4 && weight.rank() == 4, "conv2d: expected x [N, H, W, C] and weight [K, R, S, C/groups], got ", x, " and ",
-          weight);
+    check(x.rank() == 4 && weight.rank() == 4, "conv2d: expected x [N, H, W, C] and weight [K, R, S, C/groups], got ",
+          x, " and ", weight);
     check(weight[3] > 0 && x[3] % weight[3] == 0, "conv2d: expected groups of ", weight[3], " channels, got input ", x);
     o.groups = x[3] / weight[3];
     return o;

@@ -4,7 +4,8 @@
 namespace lathe::ops {
 
 struct CrossEntropyOptions {
-    double label_smoothing = 0;  // share of the target spread evenly over all K classes (Szegedy et al. 2015, 1512.00567)
+    // Share of the target spread evenly over all K classes (Szegedy et al. 2015, 1512.00567)
+    double label_smoothing = 0;
 };
 
 // The mean over all rows of -log softmax(logits)[label].   logits [.., K], labels i32 [..]  ->  a single number.

@@ -23,7 +23,8 @@ Variable embedding(const Tensor& indices, const Variable& weight) {
     const int64_t rows = weight.dim(0), width = weight.dim(1), count = indices.numel();
     const int32_t* index = indices.data<int32_t>();
     for (int64_t i = 0; i < count; ++i)
-        check(index[i] >= 0 && index[i] < rows, "embedding: index ", i, " is ", index[i], ", expected one of ", rows, " rows from 0");
+        check(index[i] >= 0 && index[i] < rows, "embedding: index ", i, " is ", index[i], ", expected one of ", rows,
+              " rows from 0");
 
     Tensor y(shape, weight.dtype());
     with_float(y, [&](auto zero) {

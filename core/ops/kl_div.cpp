@@ -36,7 +36,8 @@ OpInfo kl_div() {
             .min_inputs = 2,
             .max_inputs = 2,
             .attributes = {{.type = AttributeSpec::real, .name = "temperature", .otherwise = 1.0}},
-            .run = [](const Attributes& a, Inputs x, Mode) { return ops::kl_div(x[0], x[1].value(), {.temperature = a.real("temperature")}); },
+            .run = [](const Attributes& a, Inputs x,
+                      Mode) { return ops::kl_div(x[0], x[1].value(), {.temperature = a.real("temperature")}); },
             .shape = loss_shape};
 }
 }  // namespace row

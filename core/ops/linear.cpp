@@ -30,8 +30,13 @@ struct LinearBackward {
     int64_t n, in, out;
 
     LinearBackward(const Variable& x, const Variable& weight, const Variable& bias)
-        : x(x, weight.requires_grad()), weight(weight, x.requires_grad()), bias_needs(bias.requires_grad()), x_shape(x.shape()),
-          n(rows_of(x.shape())), in(weight.dim(1)), out(weight.dim(0)) {}
+        : x(x, weight.requires_grad()),
+          weight(weight, x.requires_grad()),
+          bias_needs(bias.requires_grad()),
+          x_shape(x.shape()),
+          n(rows_of(x.shape())),
+          in(weight.dim(1)),
+          out(weight.dim(0)) {}
 
     Gradients operator()(const Tensor& dy) const {
         Gradients gradients(3);
@@ -40,7 +45,8 @@ struct LinearBackward {
             const T* d = dy.data<T>();
             if (x.needs()) {
                 gradients[0] = Tensor(x_shape, dy.dtype());
-                gemm(Trans::no, Trans::no, n, in, out, d, out, weight->data<T>(), in, gradients[0].mutable_data<T>(), in);
+                gemm(Trans::no, Trans::no, n, in, out, d, out, weight->data<T>(), in, gradients[0].mutable_data<T>(),
+                     in);
             }
             if (weight.needs()) {
                 gradients[1] = Tensor({out, in}, dy.dtype());
@@ -95,7 +101,14 @@ namespace {
 kernels::Conv2dShape layer(const Attributes&, Shapes x) {
     result_shape(x[0], x[1], shape_or_none(x, 2));
     const int64_t out = x[1][0], in = x[1][1];
-    return {.batch = rows_of(x[0]), .in_h = 1, .in_w = 1, .in_c = in, .out_h = 1, .out_w = 1, .out_c = out, .kernel_h = 1,
+    return {.batch = rows_of(x[0]),
+            .in_h = 1,
+            .in_w = 1,
+            .in_c = in,
+            .out_h = 1,
+            .out_w = 1,
+            .out_c = out,
+            .kernel_h = 1,
             .kernel_w = 1};
 }
 

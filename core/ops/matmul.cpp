@@ -40,8 +40,8 @@ Tensor product(Trans a_trans, const Tensor& a, Trans b_trans, const Tensor& b) {
                 b_at += rest % plan.extent[axis] * plan.b_stride[axis];
                 rest /= plan.extent[axis];
             }
-            kernels::gemm(a_trans, b_trans, m, n, k, from_a + a_at * m * k, columns(a), from_b + b_at * k * n, columns(b),
-                          to + matrix * m * n, n);
+            kernels::gemm(a_trans, b_trans, m, n, k, from_a + a_at * m * k, columns(a), from_b + b_at * k * n,
+                          columns(b), to + matrix * m * n, n);
         });
     });
     return y;
@@ -52,8 +52,8 @@ Tensor product(Trans a_trans, const Tensor& a, Trans b_trans, const Tensor& b) {
 namespace {
 
 void check_inner(const Shape& a, const Shape& b) {
-    check(a.rank() >= 2 && b.rank() >= 2 && a.back() == b[b.rank() - 2], "matmul: expected [.., m, k] and [.., k, n], got ", a,
-          " and ", b);
+    check(a.rank() >= 2 && b.rank() >= 2 && a.back() == b[b.rank() - 2],
+          "matmul: expected [.., m, k] and [.., k, n], got ", a, " and ", b);
 }
 
 }  // namespace
@@ -73,7 +73,8 @@ Variable matmul(const Variable& a, const Variable& b) {
         y = y.reshape(shape);
     }
 
-    auto backward = [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad()), a_full = a.shape(), a_shape, y_shape,
+    auto backward = [a = Saved(a, b.requires_grad()), b = Saved(b, a.requires_grad()), a_full = a.shape(), a_shape,
+                     y_shape,
                      b_shape = b.shape()](Tensor dy) {  // da = dy b^T, db = a^T dy
         dy = dy.reshape(y_shape);
         return Gradients{

@@ -10,8 +10,8 @@ namespace lathe::ops {
 namespace {
 
 Shape padded_shape(const Shape& x, const std::vector<PadWidth>& widths) {
-    check(static_cast<int>(widths.size()) == x.rank(), "pad: expected widths for the ", x.rank(), " axes of ", x, ", got ",
-          widths.size());
+    check(static_cast<int>(widths.size()) == x.rank(), "pad: expected widths for the ", x.rank(), " axes of ", x,
+          ", got ", widths.size());
     Shape shape;
     for (int i = 0; i < x.rank(); ++i) {
         const auto [before, after] = widths[static_cast<size_t>(i)];
@@ -31,7 +31,8 @@ int64_t corner(const Shape& shape, const std::vector<PadWidth>& widths) {
 Tensor padded(const Tensor& x, const std::vector<PadWidth>& widths, double value) {
     Tensor y = Tensor::full(padded_shape(x.shape(), widths), value, x.dtype());
     const int64_t bytes = static_cast<int64_t>(size_of(x.dtype()));
-    kernels::copy_box(x.shape(), size_of(x.dtype()), x.raw(), x.shape(), y.mutable_raw() + corner(y.shape(), widths) * bytes, y.shape());
+    kernels::copy_box(x.shape(), size_of(x.dtype()), x.raw(), x.shape(),
+                      y.mutable_raw() + corner(y.shape(), widths) * bytes, y.shape());
     return y;
 }
 
@@ -39,7 +40,8 @@ Tensor padded(const Tensor& x, const std::vector<PadWidth>& widths, double value
 Tensor cropped(const Tensor& dy, const Shape& x, const std::vector<PadWidth>& widths) {
     Tensor dx(x, dy.dtype());
     const int64_t bytes = static_cast<int64_t>(size_of(dy.dtype()));
-    kernels::copy_box(x, size_of(dy.dtype()), dy.raw() + corner(dy.shape(), widths) * bytes, dy.shape(), dx.mutable_raw(), x);
+    kernels::copy_box(x, size_of(dy.dtype()), dy.raw() + corner(dy.shape(), widths) * bytes, dy.shape(),
+                      dx.mutable_raw(), x);
     return dx;
 }
 
@@ -53,8 +55,8 @@ Attributes pad_attributes(const std::vector<PadWidth>& widths, double value) {
 }
 
 std::vector<PadWidth> channel_widths(const Shape& x, const Shape& like) {
-    check(x.rank() >= 1 && like.rank() >= 1 && like.back() >= x.back(), "pad_channels: expected x [.., C] of at most as many channels as ",
-          like, ", got ", x);
+    check(x.rank() >= 1 && like.rank() >= 1 && like.back() >= x.back(),
+          "pad_channels: expected x [.., C] of at most as many channels as ", like, ", got ", x);
     const int64_t more = like.back() - x.back();
     std::vector<PadWidth> widths(static_cast<size_t>(x.rank()));
     widths.back() = {more / 2, more - more / 2};
@@ -66,7 +68,8 @@ std::vector<PadWidth> channel_widths(const Shape& x, const Shape& like) {
 Variable pad(const Variable& x, const std::vector<PadWidth>& widths, double value) {
     if (padded_shape(x.shape(), widths) == x.shape()) return x;
     auto backward = [x_shape = x.shape(), widths](Tensor dy) { return Gradients{cropped(dy, x_shape, widths)}; };
-    return record("pad", {&x}, padded(x.value(), widths, value), std::move(backward), [&] { return pad_attributes(widths, value); });
+    return record("pad", {&x}, padded(x.value(), widths, value), std::move(backward),
+                  [&] { return pad_attributes(widths, value); });
 }
 
 Variable pad(const Variable& x, const Padding& padding, double value) {
@@ -77,7 +80,9 @@ Variable pad(const Variable& x, const Padding& padding, double value) {
 Variable pad_channels(const Variable& x, const Variable& like) {
     const std::vector<PadWidth> widths = channel_widths(x.shape(), like.shape());
     if (x.shape().back() == like.shape().back()) return x;
-    auto backward = [x_shape = x.shape(), widths](Tensor dy) { return Gradients{cropped(dy, x_shape, widths), Tensor{}}; };
+    auto backward = [x_shape = x.shape(), widths](Tensor dy) {
+        return Gradients{cropped(dy, x_shape, widths), Tensor{}};
+    };
     return record("pad_channels", {&x, &like}, padded(x.value(), widths, 0), std::move(backward));
 }
 
@@ -86,7 +91,8 @@ namespace {
 
 std::vector<PadWidth> widths_of(const Attributes& a) {
     const std::vector<int64_t>&before = a.integers("before"), &after = a.integers("after");
-    check(before.size() == after.size(), "pad: expected as many widths before as after, got ", before.size(), " and ", after.size());
+    check(before.size() == after.size(), "pad: expected as many widths before as after, got ", before.size(), " and ",
+          after.size());
     std::vector<PadWidth> widths;
     for (size_t i = 0; i < before.size(); ++i) widths.push_back({before[i], after[i]});
     return widths;

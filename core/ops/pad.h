@@ -17,8 +17,8 @@ Variable pad(const Variable& x, const std::vector<PadWidth>& widths, double valu
 // x [N, H, W, C]  ->  [N, top + H + bottom, left + W + right, C]
 Variable pad(const Variable& x, const Padding& padding, double value = 0);
 
-// x [.., C], like [.., K]  ->  [.., K]: zero channels around those of x, half of the missing ones (rounded down) in front. Of
-// `like` only the number of channels matters. Error: it has fewer than x.
+// x [.., C], like [.., K]  ->  [.., K]: zero channels around those of x, half of the missing ones (rounded down) in
+// front. Of `like` only the number of channels matters. Error: it has fewer than x.
 Variable pad_channels(const Variable& x, const Variable& like);
 
 }  // namespace lathe::ops

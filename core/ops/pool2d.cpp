@@ -9,15 +9,18 @@ using kernels::Pool2dShape;
 
 namespace {
 
-Pool2dShape geometry(const char* op, const Shape& x, Pair kernel, const std::optional<Pair>& given, const Padding& pad) {
+Pool2dShape geometry(const char* op, const Shape& x, Pair kernel, const std::optional<Pair>& given,
+                     const Padding& pad) {
     const Pair stride = given.value_or(kernel);
     check(x.rank() == 4, op, ": expected x [N, H, W, C], got ", x);
-    check(kernel.h >= 1 && kernel.w >= 1 && stride.h >= 1 && stride.w >= 1, op, ": expected kernel and stride of at least 1, got ",
-          kernel.h, "x", kernel.w, " and ", stride.h, "x", stride.w);
+    check(kernel.h >= 1 && kernel.w >= 1 && stride.h >= 1 && stride.w >= 1, op,
+          ": expected kernel and stride of at least 1, got ", kernel.h, "x", kernel.w, " and ", stride.h, "x",
+          stride.w);
     auto fits = [](int64_t padding, int64_t size) { return padding >= 0 && padding < size; };
-    check(fits(pad.top, kernel.h) && fits(pad.bottom, kernel.h) && fits(pad.left, kernel.w) && fits(pad.right, kernel.w), op,
-          ": expected padding smaller than the kernel ", kernel.h, "x", kernel.w, ", got ", pad.top, ", ", pad.bottom, ", ",
-          pad.left, ", ", pad.right);
+    check(
+        fits(pad.top, kernel.h) && fits(pad.bottom, kernel.h) && fits(pad.left, kernel.w) && fits(pad.right, kernel.w),
+        op, ": expected padding smaller than the kernel ", kernel.h, "x", kernel.w, ", got ", pad.top, ", ", pad.bottom,
+        ", ", pad.left, ", ", pad.right);
     const int64_t h = x[1] + pad.top + pad.bottom, w = x[2] + pad.left + pad.right;
     check(x[1] >= 1 && x[2] >= 1 && h >= kernel.h && w >= kernel.w, op, ": expected an input of at least ", kernel.h,
           "x", kernel.w, " after padding, got ", h, "x", w);
@@ -66,7 +69,8 @@ Variable max_pool2d(const Variable& x, Pair kernel, const MaxPool2dOptions& opti
         });
         return Gradients{dx};
     };
-    return record("max_pool2d", {&x}, std::move(y), std::move(backward), [&] { return attributes(g, options.padding); });
+    return record("max_pool2d", {&x}, std::move(y), std::move(backward),
+                  [&] { return attributes(g, options.padding); });
 }
 
 Variable avg_pool2d(const Variable& x, Pair kernel, const AvgPool2dOptions& options) {
@@ -123,7 +127,9 @@ namespace row {
 namespace {
 
 std::vector<AttributeSpec> window_specs() {
-    return {{.type = AttributeSpec::integers, .name = "kernel_size", .count = 2, .required = true}, stride_spec(), padding_spec()};
+    return {{.type = AttributeSpec::integers, .name = "kernel_size", .count = 2, .required = true},
+            stride_spec(),
+            padding_spec()};
 }
 
 Shape window_shape(const char* op, const Attributes& a, Shapes x) {
@@ -135,9 +141,11 @@ Shape window_shape(const char* op, const Attributes& a, Shapes x) {
 OpInfo max_pool2d() {
     return {.name = "max_pool2d",
             .attributes = window_specs(),
-            .run = [](const Attributes& a, Inputs x, Mode) {
-                return ops::max_pool2d(x[0], pair_of(a, "kernel_size"), {.stride = pair_of(a, "stride"), .padding = padding_of(a)});
-            },
+            .run =
+                [](const Attributes& a, Inputs x, Mode) {
+                    return ops::max_pool2d(x[0], pair_of(a, "kernel_size"),
+                                           {.stride = pair_of(a, "stride"), .padding = padding_of(a)});
+                },
             .shape = [](const Attributes& a, Shapes x) { return window_shape("max_pool2d", a, x); },
             .traits = {.per_channel = true, .monotone = true, .keeps_zero = true, .any_layout = true},
             .channels = ChannelRule::pool};

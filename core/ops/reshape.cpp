@@ -12,18 +12,20 @@ Shape resolved(const Shape& x, const std::vector<int64_t>& wanted) {
     std::vector<int64_t> extents = wanted;
     int64_t known = 1;
     for (size_t i = 0; i < extents.size(); ++i) {
-        check(extents[i] >= -1, "reshape: expected extents of at least 0, or -1, got ", Attributes{{"shape", wanted}}.str());
+        check(extents[i] >= -1, "reshape: expected extents of at least 0, or -1, got ",
+              Attributes{{"shape", wanted}}.str());
         if (extents[i] == 0 && static_cast<int>(i) < x.rank()) extents[i] = x[static_cast<int>(i)];
         if (extents[i] != -1) known *= extents[i];
     }
     const auto open = std::count(extents.begin(), extents.end(), -1);
     if (open > 0) {
-        check(open == 1 && known > 0 && x.numel() % known == 0, "reshape: expected one -1 and extents that divide ", x, ", got ",
-              Attributes{{"shape", wanted}}.str());
+        check(open == 1 && known > 0 && x.numel() % known == 0, "reshape: expected one -1 and extents that divide ", x,
+              ", got ", Attributes{{"shape", wanted}}.str());
         *std::find(extents.begin(), extents.end(), -1) = x.numel() / known;
     }
     const Shape shape(extents);
-    check(shape.numel() == x.numel(), "reshape: expected a shape of ", x.numel(), " elements like ", x, ", got ", shape);
+    check(shape.numel() == x.numel(), "reshape: expected a shape of ", x.numel(), " elements like ", x, ", got ",
+          shape);
     return shape;
 }
 
@@ -62,7 +64,9 @@ Variable reshape(const Variable& x, const std::vector<int64_t>& shape) {
 }
 
 Variable flatten(const Variable& x, int start_axis) {
-    return view("flatten", x, flattened(x.shape(), start_axis), [&] { return Attributes{{"start_axis", int64_t{start_axis}}}; });
+    return view("flatten", x, flattened(x.shape(), start_axis), [&] {
+        return Attributes{{"start_axis", int64_t{start_axis}}};
+    });
 }
 
 namespace row {
@@ -78,10 +82,10 @@ OpInfo reshape() {
 OpInfo flatten() {
     return {.name = "flatten",
             .attributes = {{.type = AttributeSpec::integer, .name = "start_axis", .otherwise = int64_t{1}}},
-            .run = [](const Attributes& a, Inputs x, Mode) {
-                return ops::flatten(x[0], static_cast<int>(a.integer("start_axis")));
-            },
-            .shape = [](const Attributes& a, Shapes x) { return flattened(x[0], static_cast<int>(a.integer("start_axis"))); },
+            .run = [](const Attributes& a, Inputs x,
+                      Mode) { return ops::flatten(x[0], static_cast<int>(a.integer("start_axis"))); },
+            .shape = [](const Attributes& a,
+                        Shapes x) { return flattened(x[0], static_cast<int>(a.integer("start_axis"))); },
             .traits = {.view = true},
             .channels = ChannelRule::reshape};
 }

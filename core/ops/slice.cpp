@@ -18,8 +18,8 @@ int64_t inner_bytes(const Tensor& x, int axis) {
 namespace {
 
 void check_range(const Shape& x, int axis, int64_t start, int64_t length) {
-    check(start >= 0 && length >= 0 && start <= x[axis] - length, "slice: expected a range inside axis ", axis, " of ", x, ", got ",
-          start, " and ", length, " more");
+    check(start >= 0 && length >= 0 && start <= x[axis] - length, "slice: expected a range inside axis ", axis, " of ",
+          x, ", got ", start, " and ", length, " more");
 }
 
 }  // namespace

@@ -7,7 +7,8 @@ namespace lathe::ops {
 
 Variable soft_cross_entropy(const Variable& logits, const Tensor& target) {
     check(logits.value().rank() >= 1 && target.shape() == logits.shape(),
-          "soft_cross_entropy: expected logits and target of one shape [.., K], got ", logits.shape(), " and ", target.shape());
+          "soft_cross_entropy: expected logits and target of one shape [.., K], got ", logits.shape(), " and ",
+          target.shape());
 
     // The loss of a row is sum t (lse - x), its gradient softmax(x) sum t - t.
     auto row = [&]<class T>(int64_t i, int64_t classes, const T* x, T* gradient) {

@@ -17,7 +17,8 @@ Variable sub(const Variable& a, const Variable& b) {
     });
     auto backward = [a_needs = a.requires_grad(), b_needs = b.requires_grad(), a_shape = a.shape(),
                      b_shape = b.shape()](Tensor dy) {  // da = dy, db = -dy
-        return Gradients{a_needs ? sum_to(dy, a_shape) : Tensor{}, b_needs ? scaled(sum_to(dy, b_shape), -1) : Tensor{}};
+        return Gradients{a_needs ? sum_to(dy, a_shape) : Tensor{},
+                         b_needs ? scaled(sum_to(dy, b_shape), -1) : Tensor{}};
     };
     return record("sub", {&a, &b}, std::move(y), std::move(backward));
 }

@@ -9,8 +9,8 @@ namespace lathe::ops {
 namespace {
 
 // y [outer, inner] = the sum of x [outer, n, inner] along its middle axis, divided by n for a mean.
-Variable reduce(const char* op, const Variable& x, int64_t outer, int64_t n, int64_t inner, const Shape& shape, bool mean,
-                int axis = -1, bool keep_axis = false) {
+Variable reduce(const char* op, const Variable& x, int64_t outer, int64_t n, int64_t inner, const Shape& shape,
+                bool mean, int axis = -1, bool keep_axis = false) {
     check(!mean || n > 0, op, ": expected at least one element, got ", x.shape());
     Tensor y(shape, x.dtype());
     with_float(y, [&](auto zero) {
@@ -29,7 +29,9 @@ Variable reduce(const char* op, const Variable& x, int64_t outer, int64_t n, int
         });
         return Gradients{dx};
     };
-    auto attributes = [&] { return axis < 0 ? Attributes{} : Attributes{{"axis", int64_t{axis}}, {"keep_axis", int64_t{keep_axis}}}; };
+    auto attributes = [&] {
+        return axis < 0 ? Attributes{} : Attributes{{"axis", int64_t{axis}}, {"keep_axis", int64_t{keep_axis}}};
+    };
     return record(op, {&x}, std::move(y), std::move(backward), attributes);
 }
 
@@ -87,13 +89,16 @@ OpInfo of(const char* name) {
     return {.name = name,
             .attributes = {{.type = AttributeSpec::integer, .name = "axis", .optional = true},
                            {.type = AttributeSpec::integer, .name = "keep_axis", .optional = true}},
-            .run = [](const Attributes& a, Inputs x, Mode) {
-                return a.has("axis") ? along(x[0], axis_of(a), a.has("keep_axis") && a.integer("keep_axis")) : all(x[0]);
-            },
-            .shape = [](const Attributes& a, Shapes x) {
-                if (!a.has("axis")) return Shape{};
-                return reduced_shape(x[0], x[0].axis(axis_of(a)), a.has("keep_axis") && a.integer("keep_axis"));
-            },
+            .run =
+                [](const Attributes& a, Inputs x, Mode) {
+                    return a.has("axis") ? along(x[0], axis_of(a), a.has("keep_axis") && a.integer("keep_axis"))
+                                         : all(x[0]);
+                },
+            .shape =
+                [](const Attributes& a, Shapes x) {
+                    if (!a.has("axis")) return Shape{};
+                    return reduced_shape(x[0], x[0].axis(axis_of(a)), a.has("keep_axis") && a.integer("keep_axis"));
+                },
             .channels = ChannelRule::reduce};
 }
 

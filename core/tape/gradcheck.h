@@ -26,6 +26,7 @@ struct GradcheckResult {
 // Also checks that backward adds to a gradient that is already there. Works for users' own ops.
 // Error: an input is not float64.
 using GradcheckFn = std::function<Variable(const std::vector<Variable>& inputs)>;
-GradcheckResult gradcheck(const GradcheckFn& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options = {});
+GradcheckResult gradcheck(const GradcheckFn& f, const std::vector<Tensor>& inputs,
+                          const GradcheckOptions& options = {});
 
 }  // namespace lathe

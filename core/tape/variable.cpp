@@ -16,7 +16,8 @@ std::atomic<uint64_t> next_sequence{1};
 bool is_leaf(const Node& node) { return node.inputs.empty(); }
 
 // Adds g to what has arrived at the node. A gradient may be shared (an addition hands the same one to both inputs), so
-// only a tensor that nobody else holds is added to in place, and a leaf, whose gradient others may change, gets its own.
+// only a tensor that nobody else holds is added to in place, and a leaf, whose gradient others may change, gets its
+// own.
 void receive(Node& node, Tensor g, const char* from) {
     check(g.shape() == node.shape, from, " backward: expected a gradient of shape ", node.shape, ", got ", g.shape());
     if (node.grad)
@@ -36,8 +37,10 @@ std::vector<Node*> reachable(Node* root) {
     for (size_t i = 0; i < found.size(); ++i) {
         const Node& node = *found[i];
         check(!node.used, node.op, " backward: this part of the tape was walked before and is freed");
-        check(node.sequence > recording.tape || is_leaf(node), "recompute: expected a function of its argument and of leaves, "
-              "got one that uses another variable, made by ", node.op);
+        check(node.sequence > recording.tape || is_leaf(node),
+              "recompute: expected a function of its argument and of leaves, "
+              "got one that uses another variable, made by ",
+              node.op);
         for (size_t k = 0; k < node.inputs.size(); ++k) {
             Node* input = node.inputs[k].get();
             if (input && input->visited != mark) {

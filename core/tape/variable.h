@@ -155,7 +155,8 @@ struct NoAttributes {
 // some input needs a gradient, and adds the op to the graph being traced, if any. `attributes` is a function, called
 // only while tracing. The name is a string literal.
 template <class Backward, class MakeAttributes = NoAttributes>
-Variable record(const char* op, const detail::Inputs& inputs, Tensor y, Backward&& backward, MakeAttributes&& attributes = {}) {
+Variable record(const char* op, const detail::Inputs& inputs, Tensor y, Backward&& backward,
+                MakeAttributes&& attributes = {}) {
     std::shared_ptr<Node> node;
     if (detail::wants_node(inputs)) {
         node = std::make_shared<detail::OpNode<std::decay_t<Backward>>>(std::forward<Backward>(backward));

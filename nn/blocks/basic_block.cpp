@@ -25,10 +25,12 @@ BasicBlock::BasicBlock(const Options& o)
     child("conv2", conv2_);
     child("bn2", bn2_);
     if (o.shortcut == Shortcut::projection && (o.stride != 1 || o.in != o.out)) {
-        downsample_ = std::make_unique<Conv2d>(Conv2dOptions{.in = o.in, .out = o.out, .stride = o.stride, .bias = o.bias});
+        downsample_ =
+            std::make_unique<Conv2d>(Conv2dOptions{.in = o.in, .out = o.out, .stride = o.stride, .bias = o.bias});
         child("downsample", *downsample_);
     }
-    check(downsample_ || o.out >= o.in, "basic_block: expected at least as many channels out as in (", o.in, "), got ", o.out);
+    check(downsample_ || o.out >= o.in, "basic_block: expected at least as many channels out as in (", o.in, "), got ",
+          o.out);
 }
 
 Variable BasicBlock::shortcut(const Variable& x, const Variable& like) {

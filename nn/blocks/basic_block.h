@@ -22,8 +22,8 @@ struct BasicBlockOptions {
 
 // The residual block of two 3x3 convolutions (He et al. 2015, arXiv 1512.03385):
 //   y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
-// x [N, H, W, in]  ->  y [N, ceil(H / stride), ceil(W / stride), out].   Error: sizes below 1, or fewer channels out than
-// in with Shortcut::subsample.
+// x [N, H, W, in]  ->  y [N, ceil(H / stride), ceil(W / stride), out].   Error: sizes below 1, or fewer channels out
+// than in with Shortcut::subsample.
 class BasicBlock : public Module {
 public:
     using Options = BasicBlockOptions;

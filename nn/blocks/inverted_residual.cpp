@@ -27,7 +27,8 @@ InvertedResidual::InvertedResidual(const Options& o) : residual_(o.stride == 1 &
                  .groups = o.expanded, .bias = false},
                 o.activation);
     if (o.squeezed)
-        conv_.add<SqueezeExcite>("se", {.channels = o.expanded, .squeezed = o.squeezed, .gate = Activation::hard_sigmoid});
+        conv_.add<SqueezeExcite>("se",
+                                 {.channels = o.expanded, .squeezed = o.squeezed, .gate = Activation::hard_sigmoid});
     conv_.add<Conv2d>(name(), {.in = o.expanded, .out = o.out, .bias = false});
     conv_.add<BatchNorm>(name(), {.channels = o.out});
     child("conv", conv_);

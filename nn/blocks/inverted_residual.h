@@ -14,10 +14,11 @@ struct InvertedResidualOptions {
     int64_t squeezed = 0;                       // channels inside a SqueezeExcite behind the depthwise one; 0: none
 };
 
-// The block of MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): 1x1 expansion, depthwise convolution, 1x1 projection,
-// each with batch norm, the last without activation; plus x where stride is 1 and `in` equals `out`. With SqueezeExcite
-// and hard_swish that of MobileNetV3 (Howard et al. 2019, arXiv 1905.02244). Parameters carry torchvision's names.
-// x [N, H, W, in]  ->  y [N, ceil(H / stride), ceil(W / stride), out].   Error: sizes below 1, an even kernel.
+// The block of MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): 1x1 expansion, depthwise convolution, 1x1
+// projection, each with batch norm, the last without activation; plus x where stride is 1 and `in` equals `out`. With
+// SqueezeExcite and hard_swish that of MobileNetV3 (Howard et al. 2019, arXiv 1905.02244). Parameters carry
+// torchvision's names. x [N, H, W, in]  ->  y [N, ceil(H / stride), ceil(W / stride), out].   Error: sizes below 1, an
+// even kernel.
 class InvertedResidual : public Module {
 public:
     using Options = InvertedResidualOptions;

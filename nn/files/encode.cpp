@@ -58,12 +58,13 @@ Tensor make_index(const Tensor& keep, Encoding encoding) {
 
 // The mask that an index stands for. The index is checked before a mask of the shape is made.
 Tensor read_index(const Tensor& index, const std::string& encoding, const Shape& shape) {
-    check(index.dtype() == DType::u8 && index.rank() == 1, "expected an index of type u8, got ", name_of(index.dtype()), " ",
-          index.shape());
+    check(index.dtype() == DType::u8 && index.rank() == 1, "expected an index of type u8, got ", name_of(index.dtype()),
+          " ", index.shape());
     const uint8_t* bytes = index.data<uint8_t>();
     const int64_t count = shape.numel();
     if (encoding == name_of(Encoding::bitmap)) {
-        check(index.numel() == bitmap_bytes(count), "expected a bitmap of ", bitmap_bytes(count), " bytes, got ", index.numel());
+        check(index.numel() == bitmap_bytes(count), "expected a bitmap of ", bitmap_bytes(count), " bytes, got ",
+              index.numel());
         Tensor keep(shape, DType::u8);
         uint8_t* kept = keep.mutable_data<uint8_t>();
         for (int64_t i = 0; i < count; ++i) kept[i] = bytes[i / 8] >> (i % 8) & 1;
@@ -72,7 +73,8 @@ Tensor read_index(const Tensor& index, const std::string& encoding, const Shape&
     check(encoding == name_of(Encoding::relative), "unknown encoding '", encoding, "'");
     int64_t covered = 0;
     for (int64_t i = 0; i < index.numel(); ++i) covered += bytes[i] == kSkip ? kSkip : bytes[i] + 1;
-    check(covered <= count && count - covered < kSkip, "expected an index of ", count, " elements, got one of ", covered);
+    check(covered <= count && count - covered < kSkip, "expected an index of ", count, " elements, got one of ",
+          covered);
     Tensor keep = Tensor::zeros(shape, DType::u8);
     uint8_t* kept = keep.mutable_data<uint8_t>();
     for (int64_t i = 0; i < index.numel(); ++i) {
@@ -98,7 +100,8 @@ Tensor gather(const Tensor& dense, const Tensor& keep) {
 }
 
 Tensor scatter(const Tensor& values, const Tensor& keep) {
-    check(values.rank() == 1 && values.numel() == count_kept(keep), "expected ", count_kept(keep), " values, got ", values.shape());
+    check(values.rank() == 1 && values.numel() == count_kept(keep), "expected ", count_kept(keep), " values, got ",
+          values.shape());
     Tensor dense = Tensor::zeros(keep.shape(), values.dtype());
     const size_t size = size_of(values.dtype());
     const uint8_t* kept = keep.data<uint8_t>();
@@ -171,7 +174,8 @@ Encoded encode(Parameter& parameter) {
     for (const auto& transform : transforms)
         for (const StateEntry& entry : transform->state())
             weight.tensors[entry.suffix] = parameter.layout().beside(entry.along).to_file(entry.tensor);
-    for (auto transform = transforms.rbegin(); transform != transforms.rend(); ++transform) (*transform)->encode(weight);
+    for (auto transform = transforms.rbegin(); transform != transforms.rend(); ++transform)
+        (*transform)->encode(weight);
     return weight;
 }
 

@@ -42,7 +42,8 @@ std::map<std::string, std::vector<ListedTransform>> listed_transforms(const Tens
 //   index   u8, by the encoding
 // and `how` says "encoding" and "shape". Encodings, of which the smaller is taken:
 //   bitmap    a bit for each element, 1 where it is kept; element i is bit i % 8 of byte i / 8
-//   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes: each 255
+//   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes: each
+//   255
 //             skips 255 elements and goes on, any other byte skips so many and a kept element follows. Elements skipped
 //             at the end are there in bytes of 255, too, as far as they fill one
 void encode_sparse(Encoded& weight, const std::string& mask);

@@ -58,10 +58,12 @@ Attributes attributes_of(const OpInfo& op, const json& members, const std::vecto
     std::vector<std::string> known;
     for (const AttributeSpec& spec : op.attributes) {
         known.emplace_back(spec.name);
-        if (members.contains(spec.name)) found.add(spec.name, attribute_of(spec, members[spec.name], detail::concat("'", spec.name, "'")));
+        if (members.contains(spec.name))
+            found.add(spec.name, attribute_of(spec, members[spec.name], detail::concat("'", spec.name, "'")));
     }
     for (const auto& [key, value] : members.items())
-        if (std::find(known.begin(), known.end(), key) == known.end() && std::find(others.begin(), others.end(), key) == others.end()) {
+        if (std::find(known.begin(), known.end(), key) == known.end() &&
+            std::find(others.begin(), others.end(), key) == others.end()) {
             const std::string hint = nearest_name(key, known);
             fail(op.name, ": no attribute is called '", key, "'", hint.empty() ? "" : "; ", hint);
         }
@@ -73,9 +75,11 @@ class Reader {
 public:
     Graph read(const json& file) {
         const json& nodes = json_reader::member(file, "nodes", "graph");
-        check(nodes.is_array() && nodes.size() <= kMostNodes, "graph: expected a list of at most ", kMostNodes, " nodes");
+        check(nodes.is_array() && nodes.size() <= kMostNodes, "graph: expected a list of at most ", kMostNodes,
+              " nodes");
         for (const json& node : nodes) add(node);
-        for (const std::string& name : json_reader::list(json_reader::member(file, "inputs", "graph"), "graph", json_reader::text))
+        for (const std::string& name :
+             json_reader::list(json_reader::member(file, "inputs", "graph"), "graph", json_reader::text))
             graph_.inputs.push_back(find(name));
         graph_.output = find(json_reader::text(json_reader::member(file, "output", "graph"), "graph"));
         graph_.check();
@@ -90,7 +94,8 @@ private:
     }
 
     void add(const json& entry) {
-        const std::string name = json_reader::text(json_reader::member(entry, "name", "graph: a node"), "graph: a node's name");
+        const std::string name =
+            json_reader::text(json_reader::member(entry, "name", "graph: a node"), "graph: a node's name");
         try {
             check(index_.emplace(name, graph_.size()).second, "another node has this name");
             GraphNode node = read_node(entry);
@@ -107,7 +112,8 @@ private:
         if (op.leaf) {
             node.attributes = attributes_of(op, entry, {"name", "op", "layer", "shape", "dtype"});
             node.shape = shape_of(json_reader::member(entry, "shape", op.name), "'shape'");
-            if (entry.contains("dtype")) node.dtype = dtype_named(json_reader::text(entry["dtype"], "'dtype'"), "'dtype'");
+            if (entry.contains("dtype"))
+                node.dtype = dtype_named(json_reader::text(entry["dtype"], "'dtype'"), "'dtype'");
             node.activation = op.name == "input";
             return node;
         }
@@ -125,7 +131,8 @@ private:
         }
         op.check_call(node.attributes, node.inputs.size());
         for (size_t k = 0; k < node.inputs.size() && k < 2; ++k)
-            check(node.inputs[k] >= 0 || static_cast<int>(k) >= op.min_inputs || op.min_inputs > 2, "input ", k, " is absent");
+            check(node.inputs[k] >= 0 || static_cast<int>(k) >= op.min_inputs || op.min_inputs > 2, "input ", k,
+                  " is absent");
         check(node.inputs.empty() || node.inputs[0] >= 0, "input 0 is absent");
         node.shape = op.shape(node.attributes, graph_.input_shapes(node));
         return node;

@@ -54,7 +54,8 @@ void check_scaling(const InputScaling& scaling, int64_t channels, const std::str
     };
     check(fits(scaling.mean) && fits(scaling.std) && scaling.mean.size() == scaling.std.size() &&
               std::all_of(scaling.std.begin(), scaling.std.end(), [](float value) { return value > 0; }),
-          what, ": expected no means and deviations or one of each for the ", channels, " channels, deviations above 0");
+          what, ": expected no means and deviations or one of each for the ", channels,
+          " channels, deviations above 0");
 }
 
 InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
@@ -72,14 +73,15 @@ InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
 std::vector<std::string> read_class_names(const Metadata& metadata, int64_t classes) {
     const std::string what = "lathe.class_names";
     std::vector<std::string> names = list(parse(metadata, what), what, text);
-    check(names.empty() || static_cast<int64_t>(names.size()) == classes, what, ": expected none or ", classes, ", got ",
-          names.size());
+    check(names.empty() || static_cast<int64_t>(names.size()) == classes, what, ": expected none or ", classes,
+          ", got ", names.size());
     return names;
 }
 
 using Listed = std::map<std::string, std::vector<ListedTransform>>;
 
-// Gives the parameter the transforms that the file lists for it, and so on for what is theirs; takes them out of `left`.
+// Gives the parameter the transforms that the file lists for it, and so on for what is theirs; takes them out of
+// `left`.
 void make_transforms(const std::string& name, Parameter& parameter, Listed& left) {
     while (!parameter.transforms().empty()) parameter.remove_transform(parameter.transforms().back()->kind());
     for (const auto& [kind, config] : left[name])
@@ -102,10 +104,10 @@ Graph read_graph(const TensorFile& file, const ModelOptions& options) {
     Graph graph = graph_from_json(entry(file.metadata, "lathe.graph"));
     Shape input{1}, output{1, options.classes};
     for (int64_t extent : options.input) input.push_back(extent);
-    check(graph.inputs.size() == 1 && graph[graph.input()].shape == input, "lathe.graph: expected one input ", input, ", got ",
-          graph[graph.inputs[0]].shape);
-    check(options.classes == 0 || graph[graph.output].shape == output, "lathe.graph: expected an output ", output, ", got ",
-          graph[graph.output].shape);
+    check(graph.inputs.size() == 1 && graph[graph.input()].shape == input, "lathe.graph: expected one input ", input,
+          ", got ", graph[graph.inputs[0]].shape);
+    check(options.classes == 0 || graph[graph.output].shape == output, "lathe.graph: expected an output ", output,
+          ", got ", graph[graph.output].shape);
     const Listed transforms = listed_transforms(file);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i) {
@@ -117,8 +119,9 @@ Graph read_graph(const TensorFile& file, const ModelOptions& options) {
         const PathScope scope(name);
         node.value = node.op == "parameter" ? order_of(node).from_file(stored->second) : stored->second;
         // A transform may give the network another shape than the weight has.
-        check(node.value.dtype() == node.dtype && (node.value.shape() == node.shape || transforms.contains(name)), "expected ",
-              name_of(node.dtype), " ", node.shape, ", got ", name_of(node.value.dtype()), " ", node.value.shape());
+        check(node.value.dtype() == node.dtype && (node.value.shape() == node.shape || transforms.contains(name)),
+              "expected ", name_of(node.dtype), " ", node.shape, ", got ", name_of(node.value.dtype()), " ",
+              node.value.shape());
     }
     return graph;
 }
@@ -131,8 +134,8 @@ void check_effective_shapes(Model& model) {
         if (node.op == "parameter") expected[node.path] = node.shape;
     for (const auto& [name, parameter] : model.named_parameters())
         if (!parameter->transforms().empty())
-            check(parameter->effective().shape() == expected.at(name), "'", name, "': expected transforms that give ", expected.at(name),
-                  ", got ", parameter->effective().shape());
+            check(parameter->effective().shape() == expected.at(name), "'", name, "': expected transforms that give ",
+                  expected.at(name), ", got ", parameter->effective().shape());
 }
 
 // Runs f; its errors then begin with the file's name and stay on one line, whatever texts of the file they quote.
@@ -194,7 +197,8 @@ std::unique_ptr<Model> from_file(const TensorFile& stored, const std::string& na
     return reading(name, [&] {
         const TensorFile file = decoded(stored);
         const Metadata& metadata = file.metadata;
-        check(metadata.contains("lathe.version"), "expected a whole model, got a file of weights without 'lathe.version'");
+        check(metadata.contains("lathe.version"),
+              "expected a whole model, got a file of weights without 'lathe.version'");
         check(metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
               metadata.at("lathe.version"), "'");
         const ModelOptions options = read_options(metadata);

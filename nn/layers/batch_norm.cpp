@@ -24,7 +24,9 @@ BatchNorm::BatchNorm(const Options& o) : options_(o) {
 Variable BatchNorm::forward(const Variable& x) {
     // What is frozen computes what it did: its statistics stand still, too.
     return ops::batch_norm(x, weight.effective(), bias.effective(), running_mean, running_var,
-                           {.training = training() && weight.trainable(), .momentum = options_.momentum, .eps = options_.eps,
+                           {.training = training() && weight.trainable(),
+                            .momentum = options_.momentum,
+                            .eps = options_.eps,
                             .activation = options_.activation});
 }
 

@@ -19,7 +19,8 @@ std::pair<int64_t, int64_t> same_padding(int64_t size, int64_t kernel, int64_t s
 
 Conv2d::Conv2d(const Options& o) : options_(o) {
     check(o.in >= 1 && o.out >= 1, "conv2d: expected at least 1 input and output channel, got ", o.in, " and ", o.out);
-    check(o.kernel.h >= 1 && o.kernel.w >= 1, "conv2d: expected a kernel of at least 1x1, got ", o.kernel.h, "x", o.kernel.w);
+    check(o.kernel.h >= 1 && o.kernel.w >= 1, "conv2d: expected a kernel of at least 1x1, got ", o.kernel.h, "x",
+          o.kernel.w);
     check(o.stride.h >= 1 && o.stride.w >= 1 && o.dilation.h >= 1 && o.dilation.w >= 1,
           "conv2d: expected stride and dilation of at least 1");
     check(std::min({o.padding.top, o.padding.bottom, o.padding.left, o.padding.right}) >= 0,
@@ -27,7 +28,8 @@ Conv2d::Conv2d(const Options& o) : options_(o) {
     check(o.groups >= 1 && o.in % o.groups == 0 && o.out % o.groups == 0, "conv2d: expected groups that divide ", o.in,
           " input and ", o.out, " output channels, got ", o.groups);
     const int64_t per_group = o.in / o.groups, fan_in = o.kernel.h * o.kernel.w * per_group;
-    weight = Parameter(init::fan_in_uniform({o.out, o.kernel.h, o.kernel.w, per_group}, fan_in), {.kind = FileOrder::conv});
+    weight =
+        Parameter(init::fan_in_uniform({o.out, o.kernel.h, o.kernel.w, per_group}, fan_in), {.kind = FileOrder::conv});
     parameter("weight", weight);
     if (o.bias) bias = Parameter(init::fan_in_uniform({o.out}, fan_in));
     parameter("bias", bias);

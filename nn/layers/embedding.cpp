@@ -6,7 +6,8 @@
 namespace lathe::nn {
 
 Embedding::Embedding(const Options& o) {
-    check(o.rows >= 1 && o.features >= 1, "embedding: expected at least 1 row and feature, got ", o.rows, " and ", o.features);
+    check(o.rows >= 1 && o.features >= 1, "embedding: expected at least 1 row and feature, got ", o.rows, " and ",
+          o.features);
     weight = Parameter(init::normal({o.rows, o.features}, 1));
     parameter("weight", weight);
 }

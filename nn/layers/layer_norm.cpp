@@ -13,6 +13,8 @@ LayerNorm::LayerNorm(const Options& o) : eps_(o.eps) {
     parameter("bias", bias);
 }
 
-Variable LayerNorm::forward(const Variable& x) { return ops::layer_norm(x, weight.effective(), bias.effective(), eps_); }
+Variable LayerNorm::forward(const Variable& x) {
+    return ops::layer_norm(x, weight.effective(), bias.effective(), eps_);
+}
 
 }  // namespace lathe::nn

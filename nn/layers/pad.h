@@ -11,7 +11,8 @@ struct PadOptions {
     double value = 0;
 };
 
-// A border around an image.   x [N, H, W, C]  ->  y [N, top + H + bottom, left + W + right, C]. Error: negative padding.
+// A border around an image.   x [N, H, W, C]  ->  y [N, top + H + bottom, left + W + right, C]. Error: negative
+// padding.
 class Pad : public Module {
 public:
     using Options = PadOptions;

@@ -38,14 +38,18 @@ public:
         const json& value = entry_[name];
         if (value == "classes") {
             uses_classes_ = true;
-            check(classes_ > 0, "'", name, "': expected a number of classes from the description or the data, got none");
+            check(classes_ > 0, "'", name,
+                  "': expected a number of classes from the description or the data, got none");
             return classes_;
         }
         const int64_t number = json_reader::integer(value, quoted(name));
-        check(number >= 1 && number <= kMostChannels, quoted(name), ": expected 1 to ", kMostChannels, ", got ", number);
+        check(number >= 1 && number <= kMostChannels, quoted(name), ": expected 1 to ", kMostChannels, ", got ",
+              number);
         return number;
     }
-    double real(const char* name, double otherwise) { return take(name) ? json_reader::real(entry_[name], quoted(name)) : otherwise; }
+    double real(const char* name, double otherwise) {
+        return take(name) ? json_reader::real(entry_[name], quoted(name)) : otherwise;
+    }
     bool flag(const char* name, bool otherwise) {
         if (!take(name)) return otherwise;
         check(entry_[name].is_boolean(), quoted(name), ": expected true or false");
@@ -70,7 +74,8 @@ public:
         const std::vector<int64_t> sides = numbers("padding");
         if (sides.size() == 1) return sides[0];
         check(sides.size() == 2 || sides.size() == 4, "'padding': expected one, two or four numbers");
-        return sides.size() == 2 ? ops::Padding(sides[0], sides[1]) : ops::Padding(sides[0], sides[1], sides[2], sides[3]);
+        return sides.size() == 2 ? ops::Padding(sides[0], sides[1])
+                                 : ops::Padding(sides[0], sides[1], sides[2], sides[3]);
     }
     bool is_text(const char* name, const char* value) {
         if (!entry_.contains(name) || entry_[name] != value) return false;
@@ -96,10 +101,12 @@ private:
     }
     std::vector<int64_t> numbers(const char* name) const {
         const json& value = entry_[name];
-        const std::vector<int64_t> found = value.is_array() ? json_reader::list(value, quoted(name), json_reader::integer)
-                                                            : std::vector{json_reader::integer(value, quoted(name))};
+        const std::vector<int64_t> found = value.is_array()
+                                               ? json_reader::list(value, quoted(name), json_reader::integer)
+                                               : std::vector{json_reader::integer(value, quoted(name))};
         check(!found.empty(), quoted(name), ": expected a number");
-        for (int64_t number : found) check(number >= 0 && number <= kMostSide, quoted(name), ": expected 0 to ", kMostSide, ", got ", number);
+        for (int64_t number : found)
+            check(number >= 0 && number <= kMostSide, quoted(name), ": expected 0 to ", kMostSide, ", got ", number);
         return found;
     }
 
@@ -122,7 +129,8 @@ int64_t channels_of(const Place& at) {
     return at.input.back();
 }
 
-// Error: more numbers in one weight or one image's result than any sensible network has, told before there is memory for them.
+// Error: more numbers in one weight or one image's result than any sensible network has, told before there is memory
+// for them.
 void check_room(const char* what, std::initializer_list<int64_t> factors) {
     int64_t count = 1;
     for (int64_t factor : factors) {
@@ -133,73 +141,97 @@ void check_room(const char* what, std::initializer_list<int64_t> factors) {
 
 const std::map<std::string, Maker>& makers() {
     static const std::map<std::string, Maker> all{
-        {"conv2d", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+        {"conv2d",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              const bool same = o.is_text("padding", "same");
-             const Conv2dOptions conv{
-                 .in = channels_of(at), .out = o.count("out"), .kernel = o.pair("kernel", {}), .stride = o.pair("stride", {}),
-                 .padding = same ? ops::Padding() : o.padding(), .same = same, .dilation = o.pair("dilation", {}),
-                 .groups = o.count("groups", 1), .bias = o.flag("bias", true)};
+             const Conv2dOptions conv{.in = channels_of(at),
+                                      .out = o.count("out"),
+                                      .kernel = o.pair("kernel", {}),
+                                      .stride = o.pair("stride", {}),
+                                      .padding = same ? ops::Padding() : o.padding(),
+                                      .same = same,
+                                      .dilation = o.pair("dilation", {}),
+                                      .groups = o.count("groups", 1),
+                                      .bias = o.flag("bias", true)};
              check(at.input.rank() == 4, "expected images [N, H, W, C], got ", at.input);
              check_room("weights", {conv.in, conv.out, conv.kernel.h, conv.kernel.w});
              check_room("values", {at.input[1] + conv.padding.top + conv.padding.bottom,
                                    at.input[2] + conv.padding.left + conv.padding.right, conv.out});
              return std::make_unique<Conv2d>(conv);
          }},
-        {"linear", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
-             const LinearOptions linear{.in = channels_of(at), .out = o.count("out"), .bias = o.flag("bias", true), .pixels = at.pixels};
+        {"linear",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+             const LinearOptions linear{
+                 .in = channels_of(at), .out = o.count("out"), .bias = o.flag("bias", true), .pixels = at.pixels};
              check_room("weights", {linear.in, linear.out});
              check_room("values", {at.input.numel() / linear.in, linear.out});
              return std::make_unique<Linear>(linear);
          }},
-        {"batch_norm", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
-             return std::make_unique<BatchNorm>(BatchNormOptions{.channels = channels_of(at), .eps = o.real("eps", 1e-5),
+        {"batch_norm",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+             return std::make_unique<BatchNorm>(BatchNormOptions{.channels = channels_of(at),
+                                                                 .eps = o.real("eps", 1e-5),
                                                                  .momentum = o.real("momentum", 0.1),
                                                                  .activation = o.activation("activation")});
          }},
-        {"layer_norm", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
-             return std::make_unique<LayerNorm>(LayerNormOptions{.features = channels_of(at), .eps = o.real("eps", 1e-5)});
+        {"layer_norm",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+             return std::make_unique<LayerNorm>(
+                 LayerNormOptions{.features = channels_of(at), .eps = o.real("eps", 1e-5)});
          }},
-        {"embedding", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+        {"embedding",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              const EmbeddingOptions embedding{.rows = o.count("rows"), .features = o.count("features")};
              check_room("weights", {embedding.rows, embedding.features});
              check_room("values", {at.input.numel(), embedding.features});
              return std::make_unique<Embedding>(embedding);
          }},
-        {"max_pool2d", [](Options& o, const Place&) -> std::unique_ptr<Module> {
+        {"max_pool2d",
+         [](Options& o, const Place&) -> std::unique_ptr<Module> {
              return std::make_unique<MaxPool2d>(MaxPool2dOptions{
                  .kernel = o.pair("kernel", {2}), .stride = o.pair("stride"), .padding = o.padding()});
          }},
-        {"avg_pool2d", [](Options& o, const Place&) -> std::unique_ptr<Module> {
+        {"avg_pool2d",
+         [](Options& o, const Place&) -> std::unique_ptr<Module> {
              return std::make_unique<AvgPool2d>(AvgPool2dOptions{
                  .kernel = o.pair("kernel", {2}), .stride = o.pair("stride"), .padding = o.padding(),
                  .count_include_pad = o.flag("count_include_pad", true)});
          }},
-        {"squeeze_excite", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
-             return std::make_unique<SqueezeExcite>(SqueezeExciteOptions{
-                 .channels = channels_of(at), .squeezed = o.count("squeezed"),
-                 .activation = o.activation("activation", Activation::relu), .gate = o.activation("gate", Activation::sigmoid)});
+        {"squeeze_excite",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+             return std::make_unique<SqueezeExcite>(
+                 SqueezeExciteOptions{.channels = channels_of(at),
+                                      .squeezed = o.count("squeezed"),
+                                      .activation = o.activation("activation", Activation::relu),
+                                      .gate = o.activation("gate", Activation::sigmoid)});
          }},
-        {"basic_block", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+        {"basic_block",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              const std::string shortcut = o.text("shortcut", "subsample");
-             check(shortcut == "subsample" || shortcut == "projection", "'shortcut': expected subsample or projection, got '", shortcut,
-                   "'");
+             check(shortcut == "subsample" || shortcut == "projection",
+                   "'shortcut': expected subsample or projection, got '", shortcut, "'");
              check(at.input.rank() == 4, "expected images [N, H, W, C], got ", at.input);
              const int64_t out = o.count("out");
              check_room("weights", {std::max(out, channels_of(at)), out, 9});
              check_room("values", {at.input[1], at.input[2], out});
-             return std::make_unique<BasicBlock>(BasicBlockOptions{
-                 .in = channels_of(at), .out = out, .stride = o.count("stride", 1),
-                 .shortcut = shortcut == "subsample" ? Shortcut::subsample : Shortcut::projection, .bias = o.flag("bias", false),
-                 .eps = o.real("eps", 1e-5)});
+             return std::make_unique<BasicBlock>(
+                 BasicBlockOptions{.in = channels_of(at),
+                                   .out = out,
+                                   .stride = o.count("stride", 1),
+                                   .shortcut = shortcut == "subsample" ? Shortcut::subsample : Shortcut::projection,
+                                   .bias = o.flag("bias", false),
+                                   .eps = o.real("eps", 1e-5)});
          }},
-        {"inverted_residual", [](Options& o, const Place& at) -> std::unique_ptr<Module> {
+        {"inverted_residual",
+         [](Options& o, const Place& at) -> std::unique_ptr<Module> {
              InvertedResidualOptions options{
                  .in = channels_of(at), .out = o.count("out"), .expanded = o.count("expanded", channels_of(at)),
                  .kernel = o.count("kernel", 3), .stride = o.count("stride", 1),
                  .activation = o.activation("activation", Activation::relu6)};
              options.squeezed = o.count("squeezed", 0);
              check(at.input.rank() == 4, "expected images [N, H, W, C], got ", at.input);
-             check_room("weights", {options.expanded, std::max({options.in, options.out, options.kernel * options.kernel, options.squeezed})});
+             check_room("weights", {options.expanded, std::max({options.in, options.out,
+                                                                options.kernel * options.kernel, options.squeezed})});
              check_room("values", {at.input[1], at.input[2], std::max(options.expanded, options.out)});
              return std::make_unique<InvertedResidual>(options);
          }},
@@ -228,7 +260,8 @@ public:
             for (const std::string& input : json_reader::list(entry["inputs"], "'inputs'", json_reader::text))
                 inputs.push_back(find(input));
         }
-        if (const auto maker = makers().find(op); maker != makers().end()) add_layer(name, maker->second, entry, inputs);
+        if (const auto maker = makers().find(op); maker != makers().end())
+            add_layer(name, maker->second, entry, inputs);
         else add_op(name, op, entry, inputs);
         index_[name] = graph_.output;
     }
@@ -252,7 +285,8 @@ private:
         fail("no layer before is called '", name, "'", hint.empty() ? "" : "; ", hint);
     }
 
-    // Pixels of the image whose flattening the node is, so that a file keeps PyTorch's order of a linear layer's inputs.
+    // Pixels of the image whose flattening the node is, so that a file keeps PyTorch's order of a linear layer's
+    // inputs.
     int64_t pixels(int index) const {
         const GraphNode& node = graph_[index];
         if (!node.op->traits.view || node.shape.rank() != 2) return 1;
@@ -287,7 +321,11 @@ private:
     void add_op(const std::string& name, const std::string& op, const json& entry, const std::vector<int>& inputs) {
         const OpInfo& row = op_info(op);
         check(!row.leaf, "expected an op, got '", op, "'");
-        GraphNode node{.op = op, .path = name, .inputs = inputs, .dtype = graph_[inputs.empty() ? 0 : inputs[0]].dtype, .activation = true};
+        GraphNode node{.op = op,
+                       .path = name,
+                       .inputs = inputs,
+                       .dtype = graph_[inputs.empty() ? 0 : inputs[0]].dtype,
+                       .activation = true};
         node.attributes = with_defaults(row, attributes_from_json(row, entry.dump(), {"name", "op", "inputs"}));
         row.check_call(node.attributes, inputs.size());
         node.shape = row.shape(node.attributes, graph_.input_shapes(node));
@@ -304,10 +342,13 @@ private:
 
 Shape input_of(const json& file) {
     Shape shape;
-    const std::vector<int64_t> extents = json_reader::list(json_reader::member(file, "input", "description"), "'input'", json_reader::integer);
-    check(!extents.empty() && extents.size() < Shape::kMaxRank, "'input': expected [height, width, channels] or [features]");
+    const std::vector<int64_t> extents =
+        json_reader::list(json_reader::member(file, "input", "description"), "'input'", json_reader::integer);
+    check(!extents.empty() && extents.size() < Shape::kMaxRank,
+          "'input': expected [height, width, channels] or [features]");
     for (int64_t extent : extents) {
-        check(extent >= 1 && extent <= kMostChannels, "'input': expected sizes from 1 to ", kMostChannels, ", got ", extent);
+        check(extent >= 1 && extent <= kMostChannels, "'input': expected sizes from 1 to ", kMostChannels, ", got ",
+              extent);
         shape.push_back(extent);
         check(shape.numel() <= kMostElements, "'input': expected at most 2^28 values, got ", shape);
     }
@@ -316,7 +357,8 @@ Shape input_of(const json& file) {
 
 }  // namespace
 
-std::unique_ptr<Model> model_from_description(const std::string& text, const std::string& name, const ModelOptions& given) {
+std::unique_ptr<Model> model_from_description(const std::string& text, const std::string& name,
+                                              const ModelOptions& given) {
     const PathScope scope(name);
     check(given.width == 1 && given.widths.empty() && given.dropout < 0,
           "expected a described network to say its own widths and dropout, got options for them");
@@ -331,7 +373,8 @@ std::unique_ptr<Model> model_from_description(const std::string& text, const std
     if (options.input.rank() == 0) options.input = input_of(file);
     if (options.classes == 0 && file.contains("classes")) {
         options.classes = json_reader::integer(file["classes"], "'classes'");
-        check(options.classes >= 1 && options.classes <= kMostChannels, "'classes': expected 1 to ", kMostChannels, ", got ", options.classes);
+        check(options.classes >= 1 && options.classes <= kMostChannels, "'classes': expected 1 to ", kMostChannels,
+              ", got ", options.classes);
     }
     options.dropout = 0;
     const json& layers = json_reader::member(file, "layers", "description");

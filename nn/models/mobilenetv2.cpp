@@ -46,8 +46,9 @@ Model mobilenetv2(const ModelOptions& options) {
     for (size_t s = 0; s < std::size(kStages); ++s) {
         const int64_t out = width[s + 1], stride = small && s == 1 ? 1 : kStages[s].stride;
         for (int64_t block = 0; block < kStages[s].blocks; ++block) {
-            features.add<InvertedResidual>(std::to_string(next++), {.in = in, .out = out, .expanded = in * kStages[s].expansion,
-                                                                    .stride = block == 0 ? stride : 1});
+            features.add<InvertedResidual>(
+                std::to_string(next++),
+                {.in = in, .out = out, .expanded = in * kStages[s].expansion, .stride = block == 0 ? stride : 1});
             in = out;
         }
     }

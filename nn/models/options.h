@@ -7,8 +7,8 @@
 namespace lathe::nn::models {
 
 // `given` with what it leaves open taken from `usual`. `usual.classes` of 0: the network has no classes;
-// `usual.dropout` negative: it has no dropout. Error: an option that the network lacks or that makes no sense, or images
-// with a side below `smallest_side`.
+// `usual.dropout` negative: it has no dropout. Error: an option that the network lacks or that makes no sense, or
+// images with a side below `smallest_side`.
 ModelOptions complete(const ModelOptions& given, const ModelOptions& usual, int64_t smallest_side = 1);
 
 // The channel counts of a network that usually has `usual`: o.widths, or these times o.width, rounded, at least 1.

@@ -1,7 +1,8 @@
-// A pruned network beside the same network dense, both as nn::Inference runs them: random masks on fresh weights, the two in turns.
+// A pruned network beside the same network dense, both as nn::Inference runs them: random masks on fresh weights, the
+// two in turns.
 //   build/pruned-bench NET SPARSITY BATCH [THREADS=1] [SECONDS=3]
-// Masks go on all convolutions, of mobilenetv2 on the 1x1 ones. Prints the least and the median time of each and their ratios, then
-// the ops that run, with the least time of each.
+// Masks go on all convolutions, of mobilenetv2 on the 1x1 ones. Prints the least and the median time of each and their
+// ratios, then the ops that run, with the least time of each.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -63,15 +64,19 @@ int main(int argc, char** argv) {
         for (size_t i = 0; i < ops.size(); ++i) ops[i] = std::min(ops[i], costs[i].seconds);
     }
     for (auto& series : times) std::sort(series.begin(), series.end());
-    const auto at = [&](int i, double share) { return times[i][static_cast<size_t>(share * static_cast<double>(times[i].size() - 1))]; };
-    std::printf("%s %.0f%%, batch %lld, %d threads: dense %.3f ms (median %.3f), pruned %.3f ms (median %.3f): %.2fx (medians %.2fx)\n",
-                net.c_str(), sparsity * 100, static_cast<long long>(batch), threads(), at(0, 0) * 1e3, at(0, 0.5) * 1e3, at(1, 0) * 1e3,
-                at(1, 0.5) * 1e3, at(0, 0) / at(1, 0), at(0, 0.5) / at(1, 0.5));
+    const auto at = [&](int i, double share) {
+        return times[i][static_cast<size_t>(share * static_cast<double>(times[i].size() - 1))];
+    };
+    std::printf(
+        "%s %.0f%%, batch %lld, %d threads: dense %.3f ms (median %.3f), pruned %.3f ms (median %.3f): %.2fx (medians "
+        "%.2fx)\n",
+        net.c_str(), sparsity * 100, static_cast<long long>(batch), threads(), at(0, 0) * 1e3, at(0, 0.5) * 1e3,
+        at(1, 0) * 1e3, at(1, 0.5) * 1e3, at(0, 0) / at(1, 0), at(0, 0.5) / at(1, 0.5));
     for (size_t i = 0; i < ops.size(); ++i) {
         const GraphNode& node = runs[1].graph().nodes[i];
         const nn::Inference::Op& op = runs[1].ops()[i];
         if (op.runs)
-            std::printf("  %-28s %-16s %-20s %9.1f us  %s\n", node.path.c_str(), node.op.name().c_str(), node.shape.str().c_str(),
-                        ops[i] * 1e6, op.kernel.c_str());
+            std::printf("  %-28s %-16s %-20s %9.1f us  %s\n", node.path.c_str(), node.op.name().c_str(),
+                        node.shape.str().c_str(), ops[i] * 1e6, op.kernel.c_str());
     }
 }

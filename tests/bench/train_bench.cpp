@@ -1,11 +1,12 @@
-// Measures one network in one process, for bench.py:  build/train-bench train|checkpointed|infer|layers NET BATCH THREADS
+// Measures one network in one process, for bench.py:  build/train-bench train|checkpointed|infer|layers NET BATCH
+// THREADS
 //
 // Prints {"params": …, "macs": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that
 // long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …, "peak_gflops": …}.
-// torch_worker.py and ort_worker.mjs speak the same. A training step is forward, cross entropy, backward and SGD with momentum
-// and weight decay on fixed random data; `checkpointed` is the same with activation checkpointing. `layers` prints for each
-// line what a training step costs layer by layer and, as "bandwidth", what memory gives. NET is one of the zoo, `mlp`, or
-// `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
+// torch_worker.py and ort_worker.mjs speak the same. A training step is forward, cross entropy, backward and SGD with
+// momentum and weight decay on fixed random data; `checkpointed` is the same with activation checkpointing. `layers`
+// prints for each line what a training step costs layer by layer and, as "bandwidth", what memory gives. NET is one of
+// the zoo, `mlp`, or `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -144,9 +145,16 @@ json profile_layers(Subject& s, double length) {
     const nn::NetworkProfile result = nn::profile_training(*s.net, s.x, runs);
     json out = {{"peak_gflops", std::max(peak, peak_gflops())}, {"bandwidth", peak_bandwidth()}};
     for (const nn::LayerProfile& layer : result.layers)
-        out["layers"].push_back({{"name", layer.name}, {"op", layer.op}, {"kernel", layer.kernel}, {"output", layer.output.str()},
-                                 {"forward", {{"seconds", layer.seconds}, {"flop", layer.forward_flop()}, {"bytes", layer.forward_bytes}}},
-                                 {"backward", {{"seconds", layer.backward_seconds}, {"flop", layer.backward_flop()}, {"bytes", layer.backward_bytes}}}});
+        out["layers"].push_back(
+            {{"name", layer.name},
+             {"op", layer.op},
+             {"kernel", layer.kernel},
+             {"output", layer.output.str()},
+             {"forward", {{"seconds", layer.seconds}, {"flop", layer.forward_flop()}, {"bytes", layer.forward_bytes}}},
+             {"backward",
+              {{"seconds", layer.backward_seconds},
+               {"flop", layer.backward_flop()},
+               {"bytes", layer.backward_bytes}}}});
     return out;
 }
 
@@ -161,11 +169,14 @@ int main(int argc, char** argv) {
     const std::string net = argv[2];
     set_threads(std::stoi(argv[4]));
     Subject subject = make_subject(net, std::stoll(argv[3]));
-    const json hello = {{"params", subject.net->parameter_count()}, {"macs", macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
+    const json hello = {{"params", subject.net->parameter_count()},
+                        {"macs", macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
                         {"isa", kernels::name_of(kernels::active_isa())}};
-    const auto step = mode == "infer" ? inference_step(subject) : training_step(subject, net != "tape", mode == "checkpointed");
+    const auto step =
+        mode == "infer" ? inference_step(subject) : training_step(subject, net != "tape", mode == "checkpointed");
     for (int i = 0; i < 3; ++i) step();
     std::cout << hello << std::endl;
     for (std::string line; std::getline(std::cin, line);)
-        std::cout << (mode == "layers" ? profile_layers(subject, std::stod(line)) : run_block(step, std::stod(line))) << std::endl;
+        std::cout << (mode == "layers" ? profile_layers(subject, std::stod(line)) : run_block(step, std::stod(line)))
+                  << std::endl;
 }

@@ -38,12 +38,13 @@ struct HalfSplit : nn::Module {
     }
 };
 
-// Mixes the pixels of each channel apart from the others (Tolstikhin et al. 2021, arXiv 2105.01601), with a factor for each
-// channel (Touvron et al. 2021, arXiv 2103.17239).
+// Mixes the pixels of each channel apart from the others (Tolstikhin et al. 2021, arXiv 2105.01601), with a factor for
+// each channel (Touvron et al. 2021, arXiv 2103.17239).
 struct PixelMixing : nn::Module {
     nn::Linear mix;
     nn::Parameter factor;
-    PixelMixing(int64_t channels, int64_t pixels) : mix({.in = pixels, .out = pixels}), factor(random_tensor({channels}, 1)) {
+    PixelMixing(int64_t channels, int64_t pixels)
+        : mix({.in = pixels, .out = pixels}), factor(random_tensor({channels}, 1)) {
         child("mix", mix), parameter("factor", factor);
     }
     Variable forward(const Variable& x) override {
@@ -53,8 +54,9 @@ struct PixelMixing : nn::Module {
     }
 };
 
-// A small network on images [N, 8, 8, 3] with 5 outputs, its blocks drawn at random: plain, grouped and depthwise convolutions,
-// residuals with and without more channels, branches, splits, squeeze-and-excitation, mixed pixels, pools. Norms have random statistics.
+// A small network on images [N, 8, 8, 3] with 5 outputs, its blocks drawn at random: plain, grouped and depthwise
+// convolutions, residuals with and without more channels, branches, splits, squeeze-and-excitation, mixed pixels,
+// pools. Norms have random statistics.
 inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
     Random random(network_seed);
     seed(network_seed);
@@ -69,8 +71,12 @@ inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
                 net->add<nn::Conv2d>(name, {.in = channels, .out = 12, .kernel = 3, .padding = 1});
                 net->add<nn::BatchNorm>(name + "_bn", {.channels = channels = 12, .activation = Activation::relu6});
                 break;
-            case 1: net->add<nn::Conv2d>(name, {.in = channels, .out = channels, .kernel = 3, .padding = 1, .groups = 2}); break;
-            case 2: net->add<nn::Conv2d>(name, {.in = channels, .out = 2 * channels, .kernel = 3, .padding = 1, .groups = channels});
+            case 1:
+                net->add<nn::Conv2d>(name, {.in = channels, .out = channels, .kernel = 3, .padding = 1, .groups = 2});
+                break;
+            case 2:
+                net->add<nn::Conv2d>(
+                    name, {.in = channels, .out = 2 * channels, .kernel = 3, .padding = 1, .groups = channels});
                 channels *= 2;
                 break;
             case 3: net->add<nn::BasicBlock>(name, {.in = channels, .out = channels}); break;
@@ -104,7 +110,8 @@ inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
     for (const auto& [name, buffer] : net->named_buffers()) {
         *buffer = random_tensor(buffer->shape(), ++next);
         if (name.ends_with("running_var"))
-            for (int64_t i = 0; i < buffer->numel(); ++i) buffer->mutable_data<float>()[i] = 0.5f + std::abs(buffer->data<float>()[i]);
+            for (int64_t i = 0; i < buffer->numel(); ++i)
+                buffer->mutable_data<float>()[i] = 0.5f + std::abs(buffer->data<float>()[i]);
     }
     return net;
 }

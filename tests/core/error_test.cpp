@@ -9,7 +9,8 @@
 using namespace lathe;
 
 TEST_CASE("an error is made of its parts, and only when the condition fails") {
-    CHECK_THROWS_WITH_AS(fail("conv2d: expected ", 3, " channels, got ", Shape{1, 4}), "conv2d: expected 3 channels, got [1, 4]", Error);
+    CHECK_THROWS_WITH_AS(fail("conv2d: expected ", 3, " channels, got ", Shape{1, 4}),
+                         "conv2d: expected 3 channels, got [1, 4]", Error);
     CHECK_THROWS_WITH_AS(check(1 > 2, "scale ", 0.5), "scale 0.5", Error);
     CHECK_NOTHROW(check(2 > 1, "never"));
     CHECK_THROWS_AS(fail("a standard exception, too"), std::runtime_error);

@@ -36,7 +36,8 @@ struct Block {
 
 TEST_CASE("blocks are aligned, writable and apart") {
     std::vector<Block> blocks;
-    for (size_t bytes : {size_t{0}, size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{1000}, size_t{1024}, size_t{1025}, size_t{5000}, 3 * kMiB + 7})
+    for (size_t bytes : {size_t{0}, size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{1000}, size_t{1024},
+                         size_t{1025}, size_t{5000}, 3 * kMiB + 7})
         for (int copy = 0; copy < 3; ++copy) {
             blocks.emplace_back(bytes);
             CHECK(aligned(blocks.back().data));
@@ -52,7 +53,8 @@ TEST_CASE("blocks are aligned, writable and apart") {
     CHECK(Workspace<float>(0).data() == nullptr);
 }
 
-TEST_CASE("what is in use and its peak are counted in whole alignment units") {  // small ones, which threads keep for themselves, in bulk
+TEST_CASE("what is in use and its peak are counted in whole alignment units") {  // small ones, which threads keep for
+                                                                                 // themselves, in bulk
     if (!counted()) return;
     const size_t before = memory::stats().in_use;
     memory::reset_peak();

@@ -90,7 +90,8 @@ TEST_CASE("what threads draw from streams of their own does not depend on their 
         set_threads(count);
         std::vector<double> drawn(1000);
         parallel_for(1000, 7, [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) drawn[static_cast<size_t>(i)] = Random(3, static_cast<uint64_t>(i)).normal();
+            for (int64_t i = begin; i < end; ++i)
+                drawn[static_cast<size_t>(i)] = Random(3, static_cast<uint64_t>(i)).normal();
         });
         set_threads(before);
         return drawn;

@@ -10,7 +10,9 @@
 using namespace lathe;
 
 TEST_CASE("text for machines is the same in every locale") {
-    const auto written = [] { return detail::concat(1234567, " ", 0.5, " ", Shape{1024, 3}, " ") + format("%.6g", 1234.5); };
+    const auto written = [] {
+        return detail::concat(1234567, " ", 0.5, " ", Shape{1024, 3}, " ") + format("%.6g", 1234.5);
+    };
     const std::string here = written();
     CHECK(here == "1234567 0.5 [1024, 3] 1234.5");
     const GermanLocale german;
@@ -25,7 +27,8 @@ TEST_CASE("printable text obeys no terminal and loses nothing") {
     CHECK(printable("\x1b[2Jant\n\t\x7f") == "\\x1b[2Jant\\n\\t\\x7f");
     CHECK(printable(std::string("a\0b", 3)) == "a\\x00b");
     CHECK(printable("\xc2\x9b""31m") == "\\xc2\\x9b31m");                        // C1, as UTF-8 spells it
-    CHECK(printable("caf\xe9 \xc0\xaf \xed\xa0\x80 \xf5") == "caf\\xe9 \\xc0\\xaf \\xed\\xa0\\x80 \\xf5");  // Latin-1, overlong, surrogate
+    CHECK(printable("caf\xe9 \xc0\xaf \xed\xa0\x80 \xf5") ==
+          "caf\\xe9 \\xc0\\xaf \\xed\\xa0\\x80 \\xf5");  // Latin-1, overlong, surrogate
     CHECK(printable("cut \xe2\x9c") == "cut \\xe2\\x9c");
     CHECK(printable(printable("\x1b")) == printable("\x1b"));
     CHECK(is_utf8("\xe2\x9c\x93\n"));

@@ -24,7 +24,8 @@ Dataset small(int64_t count) {
         images.pixels.insert(images.pixels.end(), pixels.begin(), pixels.end());
         images.labels.push_back(static_cast<uint8_t>(i % 3));
     }
-    return Dataset(std::make_shared<InMemorySource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "c"}, {}, ""}, std::move(images)));
+    return Dataset(
+        std::make_shared<InMemorySource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "c"}, {}, ""}, std::move(images)));
 }
 
 int64_t red_of(const Dataset& dataset, int64_t i) {
@@ -73,7 +74,8 @@ TEST_CASE("dataset: normalisation per channel, one for all, none") {
     CHECK(normal[0] == doctest::Approx((5 / 255.0 - 0.1) / 0.5));
     CHECK(normal[1] == doctest::Approx((100 / 255.0 - 0.2) / 0.5));
     CHECK(normal[2] == doctest::Approx((200 / 255.0 - 0.3) / 0.5));
-    CHECK(all.with_normalization(parse_normalization("none", "0.5")).normalization() == Normalization{{0, 0, 0}, {0.5f, 0.5f, 0.5f}});
+    CHECK(all.with_normalization(parse_normalization("none", "0.5")).normalization() ==
+          Normalization{{0, 0, 0}, {0.5f, 0.5f, 0.5f}});
     CHECK(all.with_normalization({}).normalization() == Normalization{});
     const Normalization parsed = parse_normalization("0.4914,0.4822,0.4465", "none");
     CHECK(parsed.mean_text() == "0.4914,0.4822,0.4465");
@@ -99,7 +101,8 @@ TEST_CASE("dataset: augmentation follows from the seed and the index, and sets t
     CHECK(one.input().at(0) == two.input().at(48));
     CHECK(one.input().at(48) == two.input().at(0));
     CHECK(augmented.batch({3}, 10).input().at(0) != one.input().at(0));
-    CHECK(contains(error_of([] { small(1).augmented(random_crop(5)); }), "random_crop: expected images of at least 5 pixels"));
+    CHECK(contains(error_of([] { small(1).augmented(random_crop(5)); }),
+                   "random_crop: expected images of at least 5 pixels"));
 }
 
 TEST_CASE("dataset: tensors of any types and shapes are examples, too") {
@@ -151,11 +154,14 @@ TEST_CASE("dataset: the side of a held-out image follows from its key and the se
 
     const Dataset rows({.name = "rows"}, {.inputs = {Tensor::zeros({50, 1})}});
     CHECK(rows.hold_out(0.5).first.size() + rows.hold_out(0.5).second.size() == 50);
-    CHECK(contains(error_of([] { small(3).hold_out(0.01); }), "small: of 3 examples, a share of 0.01 held out leaves 3 and 0"));
+    CHECK(contains(error_of([] { small(3).hold_out(0.01); }),
+                   "small: of 3 examples, a share of 0.01 held out leaves 3 and 0"));
     CHECK(contains(error_of([] { small(3).hold_out(1); }), "expected a share between 0 and 1 to hold out, got 1"));
 }
 
-TEST_CASE("dataset: with_classes counts labels along other classes, by name; the fingerprint tells which examples these are") {
+TEST_CASE(
+    "dataset: with_classes counts labels along other classes, by name; the fingerprint tells which examples these "
+    "are") {
     const Dataset three = small(9);
     const Dataset moved = three.with_classes({"c", "x", "a", "b"});
     CHECK(moved.classes() == std::vector<std::string>{"c", "x", "a", "b"});
@@ -163,15 +169,19 @@ TEST_CASE("dataset: with_classes counts labels along other classes, by name; the
     CHECK(moved.take(4, 2).batch({0, 1}).target().at(1) == 0);
     const Dataset back = moved.take(0, 9).with_classes({"b", "x", "c", "a"});
     for (int64_t i = 0; i < 9; ++i) CHECK(back.label(i) == std::vector<int64_t>{3, 0, 2}[static_cast<size_t>(i % 3)]);
-    CHECK(contains(error_of([&] { three.with_classes({"a", "c"}); }), "small: class 'b' is none of those expected: a, c"));
+    CHECK(contains(error_of([&] {
+                       three.with_classes({"a", "c"});
+                   }),
+                   "small: class 'b' is none of those expected: a, c"));
     CHECK(contains(three.with_note("said").describe(), "3 classes, said"));
 
     CHECK(moved.fingerprint() == three.fingerprint());
     CHECK(three.augmented(random_flip()).fingerprint() == three.fingerprint());
     CHECK(small(10).fingerprint() != three.fingerprint());
     CHECK(three.sample(9, 1).fingerprint() != three.fingerprint());
-    const Dataset renamed(std::make_shared<InMemorySource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "d"}, {}, ""},
-                                                           InMemoryImages{std::vector<uint8_t>(9 * 12), {0, 1, 2, 0, 1, 2, 0, 1, 2}}));
+    const Dataset renamed(
+        std::make_shared<InMemorySource>(DatasetInfo{"small", {2, 2, 3}, {"a", "b", "d"}, {}, ""},
+                                         InMemoryImages{std::vector<uint8_t>(9 * 12), {0, 1, 2, 0, 1, 2, 0, 1, 2}}));
     CHECK(renamed.fingerprint() != three.fingerprint());
 }
 
@@ -186,7 +196,8 @@ TEST_CASE("packed: pixels and labels must fit together") {
 TEST_CASE("open: datasets by name") {
     CHECK(data::open("shapes", "", Split::train, {.count = 30}).size() == 30);
     const TemporaryFolder folder;
-    for (const char* name : {"set/train/a/1.png", "set/train/b/1.png", "set/test/a/1.png", "set/test/b/1.png"}) write_file(folder / name, encode_png(plain_image(40, 30, {1, 2, 3})));
+    for (const char* name : {"set/train/a/1.png", "set/train/b/1.png", "set/test/a/1.png", "set/test/b/1.png"})
+        write_file(folder / name, encode_png(plain_image(40, 30, {1, 2, 3})));
     const Dataset dataset = data::open("folder:" + folder / "set", "", Split::train, {.size = 16, .augment = "usual"});
     CHECK(dataset.image_shape() == Shape{16, 16, 3});
     CHECK(dataset.size() == 2);
@@ -195,9 +206,12 @@ TEST_CASE("open: datasets by name") {
     const auto error = [](const std::string& name, const std::string& root) {
         return error_of([&] { data::open(name, root, Split::train); });
     };
-    CHECK(contains(error("cifar", "/x"), "unknown data 'cifar': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH; did you mean 'cifar10'?"));
+    CHECK(contains(error("cifar", "/x"),
+                   "unknown data 'cifar': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH; did you mean "
+                   "'cifar10'?"));
     CHECK(contains(error("mnist", ""), "mnist: expected a data root"));
     CHECK(contains(error("cifar10", "/x"), "/x/cifar-10-batches-bin: expected data_batch_1.bin"));
     CHECK(contains(error("folder:", ""), "folder"));
-    CHECK(contains(error_of([] { data::open("shapes", "", Split::train, {.count = 10, .augment = "spin"}); }), "got 'spin'"));
+    CHECK(contains(error_of([] { data::open("shapes", "", Split::train, {.count = 10, .augment = "spin"}); }),
+                   "got 'spin'"));
 }

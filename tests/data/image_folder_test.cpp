@@ -48,12 +48,17 @@ std::vector<int> first_pixels(const Dataset& dataset) {
 }  // namespace
 
 TEST_CASE("image_folder: train/ and val/ are the splits, sorted folders the classes") {
-    const Both both({{"train/bee/b.png", picture(20)}, {"train/bee/a.BMP", encode_bmp(plain_image(9, 9, {10, 10, 10}))},
-                     {"train/ant/x.png", picture(30, 80, 20)}, {"train/ant/notes.txt", "?"}, {"train/.hidden/x.png", "?"},
-                     {"val/bee/c.png", picture(40)}, {"README", "?"}});
+    const Both both({{"train/bee/b.png", picture(20)},
+                     {"train/bee/a.BMP", encode_bmp(plain_image(9, 9, {10, 10, 10}))},
+                     {"train/ant/x.png", picture(30, 80, 20)},
+                     {"train/ant/notes.txt", "?"},
+                     {"train/.hidden/x.png", "?"},
+                     {"val/bee/c.png", picture(40)},
+                     {"README", "?"}});
     for (const std::string& path : both.paths) {
         const Dataset train = image_folder(path, Split::train, {.size = 8});
-        CHECK(train.describe() == "folder:" + path + " train: 3 images 8x8x3, 2 classes, 1 other file passed over (.txt 1)");
+        CHECK(train.describe() ==
+              "folder:" + path + " train: 3 images 8x8x3, 2 classes, 1 other file passed over (.txt 1)");
         CHECK(train.classes() == std::vector<std::string>{"ant", "bee"});
         CHECK(first_pixels(train) == std::vector<int>{30, 10, 20});
         CHECK(train.label(0) == 0);
@@ -68,7 +73,9 @@ TEST_CASE("image_folder: train/ and val/ are the splits, sorted folders the clas
 
 TEST_CASE("image_folder: without splits a share of each class is kept for testing, also below one common folder") {
     Files files;
-    for (int i = 0; i < 200; ++i) files.push_back({"pets/" + std::string(i < 100 ? "cat" : "dog") + "/deep/" + std::to_string(i) + ".png", picture(i)});
+    for (int i = 0; i < 200; ++i)
+        files.push_back(
+            {"pets/" + std::string(i < 100 ? "cat" : "dog") + "/deep/" + std::to_string(i) + ".png", picture(i)});
     const Both both(files);
     std::vector<int> of_folder;
     for (const std::string& path : both.paths) {
@@ -81,7 +88,8 @@ TEST_CASE("image_folder: without splits a share of each class is kept for testin
         CHECK(all.size() == 200);
         CHECK(train.size() + values.size() == 200);
         const auto cats = std::count_if(values.begin(), values.end(), [](int v) { return v < 100; });
-        CHECK(std::abs(static_cast<double>(cats) - 30) < 14);  // three standard deviations of a share that each image draws alone
+        CHECK(std::abs(static_cast<double>(cats) - 30) <
+              14);  // three standard deviations of a share that each image draws alone
         CHECK(std::abs(static_cast<double>(values.size()) - 60) < 20);
         CHECK(first_pixels(image_folder(path, Split::test, {.test_share = 0.3})) == values);
         CHECK(first_pixels(image_folder(path, Split::test, {.test_share = 0.3, .seed = 1})) != values);
@@ -92,7 +100,8 @@ TEST_CASE("image_folder: without splits a share of each class is kept for testin
 
 TEST_CASE("image_folder: a test image stays one when the folder grows or loses images") {
     Files files;
-    for (int i = 0; i < 120; ++i) files.push_back({std::string(i % 2 ? "cat/" : "dog/") + std::to_string(i) + ".png", picture(i)});
+    for (int i = 0; i < 120; ++i)
+        files.push_back({std::string(i % 2 ? "cat/" : "dog/") + std::to_string(i) + ".png", picture(i)});
     const auto tests_of = [](const Files& some) {
         const Both both(some);
         const std::vector<int> pixels = first_pixels(image_folder(both.paths[0], Split::test));
@@ -101,30 +110,51 @@ TEST_CASE("image_folder: a test image stays one when the folder grows or loses i
     const std::set<int> all = tests_of(files);
     for (int64_t count : {20, 40, 90})
         for (int value : tests_of({files.begin(), files.begin() + count})) CHECK(all.count(value) == 1);
-    files.push_back({"wasp/1.png", picture(201)}), files.push_back({"ant/1.png", picture(202)}), files.push_back({"ant/2.png", picture(203)});
+    files.push_back({"wasp/1.png", picture(201)}), files.push_back({"ant/1.png", picture(202)}),
+        files.push_back({"ant/2.png", picture(203)});
     std::set<int> more = tests_of(files);
     for (int value : {201, 202, 203}) more.erase(value);
     CHECK(more == all);
 }
 
-TEST_CASE("image_folder: splits are known by their usual names, in any case, and wrapped folders with whatever lies beside them") {
-    for (const auto& [train, test] : std::vector<std::pair<std::string, std::string>>{{"train", "val"}, {"Training", "VALIDATION"}, {"TRAIN", "valid"},
-                                                                                      {"train", "dev"}, {"training", "Testing"}, {"train", "test"}}) {
+TEST_CASE(
+    "image_folder: splits are known by their usual names, in any case, and wrapped folders with whatever lies beside "
+    "them") {
+    for (const auto& [train, test] : std::vector<std::pair<std::string, std::string>>{{"train", "val"},
+                                                                                      {"Training", "VALIDATION"},
+                                                                                      {"TRAIN", "valid"},
+                                                                                      {"train", "dev"},
+                                                                                      {"training", "Testing"},
+                                                                                      {"train", "test"}}) {
         CAPTURE(test);
-        const Both both({{"set/README.md", "?"}, {"set/labels.csv", "?"}, {"set/" + train + "/ant/1.png", picture(1)}, {"set/" + train + "/bee/2.png", picture(2)},
-                         {"set/" + test + "/bee/3.png", picture(3)}, {"@eaDir/x/y.png", "?"}, {"__pycache__/a/b.png", "?"}, {"lost+found/", ""},
-                         {"set/@eaDir/1.png/thumb.jpg", "?"}, {".Trash/a/b.png", "?"}, {"set/" + train + "/__MACOSX/1.png", "?"}, {"Thumbs.db", "?"},
+        const Both both({{"set/README.md", "?"},
+                         {"set/labels.csv", "?"},
+                         {"set/" + train + "/ant/1.png", picture(1)},
+                         {"set/" + train + "/bee/2.png", picture(2)},
+                         {"set/" + test + "/bee/3.png", picture(3)},
+                         {"@eaDir/x/y.png", "?"},
+                         {"__pycache__/a/b.png", "?"},
+                         {"lost+found/", ""},
+                         {"set/@eaDir/1.png/thumb.jpg", "?"},
+                         {".Trash/a/b.png", "?"},
+                         {"set/" + train + "/__MACOSX/1.png", "?"},
+                         {"Thumbs.db", "?"},
                          {"set/" + train + "/ant/.1.png", "?"}});
         for (const std::string& path : both.paths) {
-            CHECK(image_folder(path, Split::train).describe() == "folder:" + path + " train: 2 images 64x64x3, 2 classes");
+            CHECK(image_folder(path, Split::train).describe() ==
+                  "folder:" + path + " train: 2 images 64x64x3, 2 classes");
             CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{3});
         }
     }
     // A class may be called "train".
     Files vehicles;
-    for (int i = 0; i < 60; ++i) vehicles.push_back({std::string(i % 2 ? "bus/" : "train/") + std::to_string(i) + ".png", picture(i)});
+    for (int i = 0; i < 60; ++i)
+        vehicles.push_back({std::string(i % 2 ? "bus/" : "train/") + std::to_string(i) + ".png", picture(i)});
     CHECK(image_folder(Both(vehicles).paths[0], Split::train).classes() == std::vector<std::string>{"bus", "train"});
-    const Both three({{"train/a/1.png", picture(1)}, {"train/b/2.png", picture(2)}, {"val/a/3.png", picture(3)}, {"test/a/4.png", picture(4)}});
+    const Both three({{"train/a/1.png", picture(1)},
+                      {"train/b/2.png", picture(2)},
+                      {"val/a/3.png", picture(3)},
+                      {"test/a/4.png", picture(4)}});
     for (const std::string& path : three.paths) {
         CHECK(folder_splits(path) == std::vector<Split>{Split::train, Split::validation, Split::test});
         CHECK(first_pixels(image_folder(path, Split::validation)) == std::vector<int>{3});
@@ -136,13 +166,18 @@ TEST_CASE("image_folder: splits are known by their usual names, in any case, and
         CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{3});
     }
     CHECK(folder_splits(Both(vehicles).paths[0]) == std::vector<Split>{Split::train, Split::test});
-    CHECK(contains(error_of([&] { image_folder(Both(vehicles).paths[0], Split::validation); }), "expected folders train/ and val/, found none"));
+    CHECK(contains(error_of([&] { image_folder(Both(vehicles).paths[0], Split::validation); }),
+                   "expected folders train/ and val/, found none"));
 }
 
 TEST_CASE("image_folder: anomalies to test on are further classes, where they are allowed") {
-    const Both both({{"train/good/1.png", picture(1)}, {"test/cracked/2.png", picture(2)}, {"test/good/3.png", picture(3)}, {"test/dirty/4.png", picture(4)}});
+    const Both both({{"train/good/1.png", picture(1)},
+                     {"test/cracked/2.png", picture(2)},
+                     {"test/good/3.png", picture(3)},
+                     {"test/dirty/4.png", picture(4)}});
     for (const std::string& path : both.paths) {
-        CHECK(contains(error_of([&] { image_folder(path, Split::test); }), "class folder test/cracked has no counterpart in train/"));
+        CHECK(contains(error_of([&] { image_folder(path, Split::test); }),
+                       "class folder test/cracked has no counterpart in train/"));
         const Dataset test = image_folder(path, Split::test, {.anomalies = true});
         CHECK(test.classes() == std::vector<std::string>{"good", "cracked", "dirty"});
         CHECK(first_pixels(test) == std::vector<int>{3, 2, 4});
@@ -152,18 +187,26 @@ TEST_CASE("image_folder: anomalies to test on are further classes, where they ar
 }
 
 TEST_CASE("image_folder: what was passed over is counted, and a single class said") {
-    const Both both({{"train/ant/1.jfif", encode_jpeg(plain_image(8, 8, {50, 50, 50}))}, {"train/ant/2.webp", "?"}, {"train/ant/3.WEBP", "?"},
-                     {"train/ant/4.tif", "?"}, {"train/ant/LICENSE", "?"}, {"val/ant/1.png", picture(1)}, {"stray.png", picture(1)}});
+    const Both both({{"train/ant/1.jfif", encode_jpeg(plain_image(8, 8, {50, 50, 50}))},
+                     {"train/ant/2.webp", "?"},
+                     {"train/ant/3.WEBP", "?"},
+                     {"train/ant/4.tif", "?"},
+                     {"train/ant/LICENSE", "?"},
+                     {"val/ant/1.png", picture(1)},
+                     {"stray.png", picture(1)}});
     for (const std::string& path : both.paths) {
         const Dataset train = image_folder(path, Split::train);
-        CHECK(contains(train.describe(), "1 image 64x64x3, 1 class, 1 in no class folder passed over, 4 other files passed over "
-                                         "(no suffix 1, .tif 1, .webp 2), a single class"));
+        CHECK(contains(train.describe(),
+                       "1 image 64x64x3, 1 class, 1 in no class folder passed over, 4 other files passed over "
+                       "(no suffix 1, .tif 1, .webp 2), a single class"));
     }
 }
 
 TEST_CASE("image_folder: grey networks get grey images, and links are followed, but not in circles") {
     Files files;
-    for (int i = 0; i < 40; ++i) files.push_back({std::string(i % 2 ? "a/" : "b/") + std::to_string(i) + ".png", encode_png(plain_image(9, 9, {255, 0, 0}))});
+    for (int i = 0; i < 40; ++i)
+        files.push_back({std::string(i % 2 ? "a/" : "b/") + std::to_string(i) + ".png",
+                         encode_png(plain_image(9, 9, {255, 0, 0}))});
     const Both both(files);
     CHECK(image_folder(both.paths[0], Split::train, {.channels = 1}).batch({0}).input().shape() == Shape{1, 64, 64, 1});
     CHECK(first_pixels(image_folder(both.paths[0], Split::train, {.channels = 1})).front() == 76);  // 0.299 red
@@ -179,9 +222,11 @@ TEST_CASE("image_folder: grey networks get grey images, and links are followed, 
 
 TEST_CASE("image_folder: a small file that unpacks to very much is given up early") {
     const TemporaryFolder folder;
-    write_file(folder / "zeros.tar.gz", tar_header("a/1.png", size_t{600} << 20, '0') + std::string(size_t{300} << 20, '\0'));
+    write_file(folder / "zeros.tar.gz",
+               tar_header("a/1.png", size_t{600} << 20, '0') + std::string(size_t{300} << 20, '\0'));
     CHECK(std::filesystem::file_size(folder / "zeros.tar.gz") < 4 << 20);
-    CHECK(contains(error_of([&] { image_folder(folder / "zeros.tar.gz", Split::train); }), "zeros.tar.gz: expected at most "));
+    CHECK(contains(error_of([&] { image_folder(folder / "zeros.tar.gz", Split::train); }),
+                   "zeros.tar.gz: expected at most "));
 }
 
 TEST_CASE("image_folder: what is wrong with a set is said") {
@@ -203,20 +248,28 @@ TEST_CASE("image_folder: what is wrong with a set is said") {
         CHECK(contains(error, "expected val/ or test/ beside train/, got other folders"));
     for (const std::string& error : errors({{"val/ant/x.png", picture(1)}, {"test/wasp/x.png", picture(1)}}))
         CHECK(contains(error, "expected train/ beside val/, found none"));
-    for (const std::string& error : errors({{"train/ant/x.png", picture(1)}, {"val/ant/x.png", picture(1)}, {"dev/ant/x.png", picture(1)}}))
+    for (const std::string& error :
+         errors({{"train/ant/x.png", picture(1)}, {"val/ant/x.png", picture(1)}, {"dev/ant/x.png", picture(1)}}))
         CHECK(contains(error, "expected one folder of a kind, got dev/ and val/"));
-    for (const std::string& error : errors({{"ant/x.png", picture(1)}, {"bee/y.png", picture(1)}})) CHECK(contains(error, "for testing, chosen by their names"));
+    for (const std::string& error : errors({{"ant/x.png", picture(1)}, {"bee/y.png", picture(1)}}))
+        CHECK(contains(error, "for testing, chosen by their names"));
     for (const std::string& error : errors({{"x.png", picture(1)}}))
         CHECK(contains(error, "expected a folder of images for each class, found none"));
-    for (const std::string& error : errors({{"train/ant/a.png", picture(1)}, {"train/ant/b.png", picture(1).substr(0, 60)}, {"train/bee/c.png", "text"}, {"val/bee/d.png", picture(1)}}))
+    for (const std::string& error : errors({{"train/ant/a.png", picture(1)},
+                                            {"train/ant/b.png", picture(1).substr(0, 60)},
+                                            {"train/bee/c.png", "text"},
+                                            {"val/bee/d.png", picture(1)}}))
         CHECK(contains(error, ".png: "));
     CHECK(contains(error_of([] { image_folder("/nowhere/at/all", Split::train); }), "/nowhere/at/all: cannot be read"));
     const TemporaryFolder folder;
     CHECK(contains(error_of([&] { image_folder(folder.path, Split::train); }), "found none"));
     write_file(folder / "x.tar", "not an archive");
-    CHECK(contains(error_of([&] { image_folder(folder / "x.tar", Split::train); }), "x.tar: truncated, or not a tar archive"));
-    CHECK(contains(error_of([&] { image_folder(folder.path, Split::train, {.channels = 4}); }), "expected 1 or 3 channels, got 4"));
-    CHECK(contains(error_of([&] { image_folder(folder.path, Split::train, {.test_share = 1}); }), "expected a test share"));
+    CHECK(contains(error_of([&] { image_folder(folder / "x.tar", Split::train); }),
+                   "x.tar: truncated, or not a tar archive"));
+    CHECK(contains(error_of([&] { image_folder(folder.path, Split::train, {.channels = 4}); }),
+                   "expected 1 or 3 channels, got 4"));
+    CHECK(contains(error_of([&] { image_folder(folder.path, Split::train, {.test_share = 1}); }),
+                   "expected a test share"));
 }
 
 TEST_CASE("image_folder: ants and bees") {
@@ -226,7 +279,8 @@ TEST_CASE("image_folder: ants and bees") {
         return;
     }
     const std::string path = std::string(root) + "/hymenoptera/hymenoptera.tar";
-    const Dataset train = image_folder(path, Split::train, {.size = 32}), test = image_folder(path, Split::test, {.size = 32});
+    const Dataset train = image_folder(path, Split::train, {.size = 32}),
+                  test = image_folder(path, Split::test, {.size = 32});
     CHECK(train.classes() == std::vector<std::string>{"ants", "bees"});
     CHECK(train.size() == 244);
     CHECK(test.size() == 153);

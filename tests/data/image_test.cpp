@@ -36,7 +36,8 @@ TEST_CASE("parse_image: PNG and BMP give back the pixels, JPEG nearly") {
     const Image decoded = decode(encode_jpeg(image));
     REQUIRE(decoded.shape() == image.shape());
     int worst = 0;
-    for (size_t i = 0; i < image.pixels.size(); ++i) worst = std::max(worst, std::abs(decoded.pixels[i] - image.pixels[i]));
+    for (size_t i = 0; i < image.pixels.size(); ++i)
+        worst = std::max(worst, std::abs(decoded.pixels[i] - image.pixels[i]));
     CHECK(worst <= 12);
 }
 
@@ -52,7 +53,8 @@ TEST_CASE("parse_image: as many channels as asked for") {
 TEST_CASE("parse_image: every truncation is an error") {
     const Image image = gradient(19, 23);
     for (const std::string& file : {encode_png(image), encode_bmp(image), encode_jpeg(image)})
-        for (size_t size : {size_t{0}, size_t{1}, size_t{10}, size_t{60}, file.size() / 2, file.size() - 30, file.size() - 5})
+        for (size_t size :
+             {size_t{0}, size_t{1}, size_t{10}, size_t{60}, file.size() / 2, file.size() - 30, file.size() - 5})
             CHECK(contains(error_for(file.substr(0, size)), "f: "));
     const std::string jpeg = encode_jpeg(image);
     CHECK(error_for(jpeg.substr(0, jpeg.size() - 30)) == "f: the image is truncated");
@@ -64,7 +66,8 @@ TEST_CASE("parse_image: files that are no image, or claim too much") {
     for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x17\x70");
     CHECK(contains(error_for(with_png_checksums(png)), "f: the image is truncated (6000x6000 pixels in "));
     for (size_t at : {size_t{18}, size_t{22}}) png.replace(at, 2, "\x3a\x98");
-    CHECK(contains(error_for(with_png_checksums(png)), "f: expected an image of 1 to 134217728 pixels, got 15000x15000"));
+    CHECK(
+        contains(error_for(with_png_checksums(png)), "f: expected an image of 1 to 134217728 pixels, got 15000x15000"));
     png = encode_png(gradient(8, 8));
     png[41] = 0x07;  // no deflate stream
     CHECK(contains(error_for(with_png_checksums(png)), "f: the image is damaged (bad "));
@@ -95,7 +98,8 @@ TEST_CASE("parse_image: a flipped bit anywhere in a PNG is seen") {
 }
 
 TEST_CASE("parse_image: pictures taken with a turned camera are turned upright, from all eight sides") {
-    const std::vector<std::string> seen{"abc/def", "cba/fed", "fed/cba", "def/abc", "ad/be/cf", "da/eb/fc", "fc/eb/da", "cf/be/ad"};
+    const std::vector<std::string> seen{"abc/def",  "cba/fed",  "fed/cba",  "def/abc",
+                                        "ad/be/cf", "da/eb/fc", "fc/eb/da", "cf/be/ad"};
     Image stored = blank_image(2, 3, 1);
     for (size_t i = 0; i < 6; ++i) stored.pixels[i] = static_cast<uint8_t>('a' + i);
     const std::string png = encode_png(stored), jpeg = encode_jpeg(gradient(16, 24));
@@ -110,7 +114,8 @@ TEST_CASE("parse_image: pictures taken with a turned camera are turned upright, 
             CHECK(rows == seen[static_cast<size_t>(orientation - 1)]);
 
             const size_t size = exif.size() + 8;
-            const std::string segment = std::string("\xff\xe1") + static_cast<char>(size >> 8) + static_cast<char>(size) + std::string("Exif\0\0", 6) + exif;
+            const std::string segment = std::string("\xff\xe1") + static_cast<char>(size >> 8) +
+                                        static_cast<char>(size) + std::string("Exif\0\0", 6) + exif;
             CHECK(decode("\xff\xd8" + segment + jpeg.substr(2)).pixels == upright(decode(jpeg), orientation).pixels);
         }
     CHECK(exif_orientation(bytes_of("")) == 1);
@@ -122,5 +127,6 @@ TEST_CASE("parse_image: pictures taken with a turned camera are turned upright, 
 
 TEST_CASE("parse_image: the photographs of today's cameras") {
     CHECK(decode(encode_bmp(plain_image(8000, 4200, {10, 20, 30})), 1).shape() == Shape{8000, 4200, 1});
-    CHECK(contains(error_for(encode_png(plain_image(8000, 4200, {10}))), "f: expected a photograph of so many pixels (4200x8000) to have more than "));
+    CHECK(contains(error_for(encode_png(plain_image(8000, 4200, {10}))),
+                   "f: expected a photograph of so many pixels (4200x8000) to have more than "));
 }

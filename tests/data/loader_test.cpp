@@ -128,8 +128,10 @@ TEST_CASE("loader: dropped at any moment, it neither hangs nor crashes") {
 
 TEST_CASE("loader: settings that make no sense") {
     CHECK(contains(error_of([] { Loader(numbered(0)); }), "expected enough examples for a batch of 1, got 0"));
-    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 0}); }), "expected batches of at least 1 example, got 0"));
-    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 8, .drop_last = true}); }), "expected enough examples for a batch of 8, got 5"));
+    CHECK(
+        contains(error_of([] { Loader(numbered(5), {.batch = 0}); }), "expected batches of at least 1 example, got 0"));
+    CHECK(contains(error_of([] { Loader(numbered(5), {.batch = 8, .drop_last = true}); }),
+                   "expected enough examples for a batch of 8, got 5"));
     CHECK(contains(error_of([] { Loader(numbered(5), {.workers = -1}); }), "expected at least 0 workers, got -1"));
     Loader loader(numbered(5));
     Batch batch;

@@ -58,7 +58,8 @@ TEST_CASE("cifar10: reads the batch files that are there, plain or packed") {
     CHECK(batch.target().at(0) == 7);
     CHECK(batch.input().at(5) == doctest::Approx((9 / 255.0 - 0.4465) / 0.2616));
 
-    CHECK(contains(error_of([&] { cifar10(root.path, Split::test); }), "expected test_batch.bin (plain or .gz), found none"));
+    CHECK(contains(error_of([&] { cifar10(root.path, Split::test); }),
+                   "expected test_batch.bin (plain or .gz), found none"));
     CHECK(contains(error_of([&] { cifar10(root / "nowhere", Split::train); }), "data_batch_1.bin to data_batch_5.bin"));
 }
 
@@ -83,7 +84,8 @@ TEST_CASE("cifar10: truncated, oversized and mislabelled files") {
     std::filesystem::remove(root / (name + ".gz"));
     std::filesystem::create_directory(root / name);
     CHECK(contains(error(), "test_batch.bin: cannot be read"));
-    CHECK(contains(error_of([] { parse_cifar10(bytes_of("abc"), "x.bin"); }), "x.bin: expected records of 3073 bytes, got 3"));
+    CHECK(contains(error_of([] { parse_cifar10(bytes_of("abc"), "x.bin"); }),
+                   "x.bin: expected records of 3073 bytes, got 3"));
 }
 
 TEST_CASE("mnist: reads images and labels, refuses what does not fit together") {

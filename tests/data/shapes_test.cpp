@@ -58,7 +58,8 @@ TEST_CASE("shapes: each picture follows from seed, split and index, for any numb
     set_threads(3);
     const Dataset three = shapes(Split::train, {.count = 700, .seed = 7});
     set_threads(before);
-    const Dataset test = shapes(Split::test, {.count = 600, .seed = 7}), other = shapes(Split::train, {.count = 600, .seed = 8});
+    const Dataset test = shapes(Split::test, {.count = 600, .seed = 7}),
+                  other = shapes(Split::train, {.count = 600, .seed = 8});
     Random random(0);
     for (int64_t i = 0; i < 600; ++i) {
         const auto pixels = one.image(i, random).pixels;
@@ -81,7 +82,8 @@ TEST_CASE("shapes: normalised to about mean 0 and standard deviation 1") {
 }
 
 TEST_CASE("shapes: too hard for a linear classifier") {
-    const Batch train = all_of(shapes(Split::train, {.count = 3000})), test = all_of(shapes(Split::test, {.count = 1000}));
+    const Batch train = all_of(shapes(Split::train, {.count = 3000})),
+                test = all_of(shapes(Split::test, {.count = 1000}));
     LinearClassifier classifier;
     for (int epoch = 0; epoch < 2; ++epoch)
         for (int64_t i = 0; i < 3000; ++i)
@@ -89,7 +91,8 @@ TEST_CASE("shapes: too hard for a linear classifier") {
     const auto accuracy = [&](const Batch& batch) {
         int64_t correct = 0;
         for (int64_t i = 0; i < batch.target().numel(); ++i)
-            correct += classifier.predict(batch.input().data<float>() + i * kInputs) == batch.target().data<int32_t>()[i];
+            correct +=
+                classifier.predict(batch.input().data<float>() + i * kInputs) == batch.target().data<int32_t>()[i];
         return static_cast<double>(correct) / static_cast<double>(batch.target().numel());
     };
     CHECK(accuracy(train) > 0.2);  // it does learn what it sees

@@ -29,7 +29,8 @@ std::string error_for(const std::string& archive) { return error_of([&] { parse_
 }  // namespace
 
 TEST_CASE("parse_tar: files and folders where they are") {
-    const std::string archive = tar_of({{"a/", ""}, {"./a/one.txt", "1"}, {"a/two.bin", std::string(700, 'x')}, {"b", ""}});
+    const std::string archive =
+        tar_of({{"a/", ""}, {"./a/one.txt", "1"}, {"a/two.bin", std::string(700, 'x')}, {"b", ""}});
     const auto entries = parse_tar(bytes_of(archive), "a.tar");
     REQUIRE(entries.size() == 4);
     CHECK(entries[0].path == "a/");
@@ -40,7 +41,8 @@ TEST_CASE("parse_tar: files and folders where they are") {
 }
 
 TEST_CASE("parse_tar: names as tar unpacks them, the last of one name") {
-    const std::string archive = tar_of({{"./", ""}, {"./b//./c", "old"}, {"/d", "2"}, {"../out", "x"}, {"e/../../f", "x"}, {"b/c", "new"}});
+    const std::string archive =
+        tar_of({{"./", ""}, {"./b//./c", "old"}, {"/d", "2"}, {"../out", "x"}, {"e/../../f", "x"}, {"b/c", "new"}});
     CHECK(unpacked(archive) == std::map<std::string, std::string>{{"b/c", "new"}, {"d", "2"}});
 }
 
@@ -52,9 +54,10 @@ TEST_CASE("parse_tar: long names of GNU, pax and ustar") {
     size_t sum = 0;
     for (size_t i = 0; i < 512; ++i) sum += i >= 148 && i < 156 ? ' ' : static_cast<unsigned char>(prefixed[i]);
     std::snprintf(&prefixed[148], 8, "%06zo", sum);
-    const std::string archive = tar_header("@LongLink", path.size(), 'L') + padded(path) + tar_header("short", 1, '0') + padded("x") +
-                                tar_header("pax", record.size(), 'x') + padded(record) + tar_header("short", 1, '0') + padded("y") +
-                                tar_header("device", 0, '3') + prefixed + std::string(1024, '\0');
+    const std::string archive = tar_header("@LongLink", path.size(), 'L') + padded(path) + tar_header("short", 1, '0') +
+                                padded("x") + tar_header("pax", record.size(), 'x') + padded(record) +
+                                tar_header("short", 1, '0') + padded("y") + tar_header("device", 0, '3') + prefixed +
+                                std::string(1024, '\0');
     CHECK(unpacked(archive) == std::map<std::string, std::string>{{"dir/file", ""}, {path, "x"}, {other, "y"}});
 }
 
@@ -65,19 +68,31 @@ TEST_CASE("parse_tar: every way of packing gives what tar unpacks") {
     write_file(in + "/train/ant/2.png", std::string(2000, '2'));
     write_file(in + "/train/bee/" + std::string(120, 'n') + ".png", "long");
     write_file(in + "/shared/3.png", "three");
-    const std::string links = "cd " + in + " && ln train/ant/1.png train/bee/hard.png && ln -s ../ant/2.png train/bee/soft.png && ln -s soft.png train/bee/chain.png && "
-                              "ln -s ../shared train/wasp && ln -s /etc/hostname train/out && ln -s nowhere train/lost && ln -s .. train/up && "
-                              "ln train/bee/soft.png train/bee/hard-to-soft.png && ln -s " + std::string(120, 'n') + ".png train/bee/to-long.png";
+    const std::string links = "cd " + in +
+                              " && ln train/ant/1.png train/bee/hard.png && ln -s ../ant/2.png train/bee/soft.png && "
+                              "ln -s soft.png train/bee/chain.png && "
+                              "ln -s ../shared train/wasp && ln -s /etc/hostname train/out && ln -s nowhere train/lost "
+                              "&& ln -s .. train/up && "
+                              "ln train/bee/soft.png train/bee/hard-to-soft.png && ln -s " +
+                              std::string(120, 'n') + ".png train/bee/to-long.png";
     REQUIRE(std::system(links.c_str()) == 0);
     const std::string tar = folder / "x.tar", from = " -C " + in + " ";
-    for (const std::string& how : {"tar -cf " + tar + from + ".", "tar -cf " + tar + from + "train shared", "tar --format=gnu -cf " + tar + from + ".",
-                                   "tar --format=pax -cf " + tar + from + ".", "tar -cf " + tar + from + "train shared && tar -rf " + tar + from + "train shared"}) {
+    for (const std::string& how :
+         {"tar -cf " + tar + from + ".", "tar -cf " + tar + from + "train shared",
+          "tar --format=gnu -cf " + tar + from + ".", "tar --format=pax -cf " + tar + from + ".",
+          "tar -cf " + tar + from + "train shared && tar -rf " + tar + from + "train shared"}) {
         CAPTURE(how);
         REQUIRE(std::system((how + " 2>/dev/null").c_str()) == 0);
-        const std::map<std::string, std::string> expected{{"train/ant/1.png", "one"}, {"train/ant/2.png", std::string(2000, '2')},
-            {"train/bee/" + std::string(120, 'n') + ".png", "long"}, {"train/bee/hard.png", "one"}, {"train/bee/soft.png", std::string(2000, '2')},
-            {"train/bee/chain.png", std::string(2000, '2')}, {"train/bee/hard-to-soft.png", std::string(2000, '2')}, {"train/bee/to-long.png", "long"},
-            {"train/wasp/3.png", "three"}, {"shared/3.png", "three"}};
+        const std::map<std::string, std::string> expected{{"train/ant/1.png", "one"},
+                                                          {"train/ant/2.png", std::string(2000, '2')},
+                                                          {"train/bee/" + std::string(120, 'n') + ".png", "long"},
+                                                          {"train/bee/hard.png", "one"},
+                                                          {"train/bee/soft.png", std::string(2000, '2')},
+                                                          {"train/bee/chain.png", std::string(2000, '2')},
+                                                          {"train/bee/hard-to-soft.png", std::string(2000, '2')},
+                                                          {"train/bee/to-long.png", "long"},
+                                                          {"train/wasp/3.png", "three"},
+                                                          {"shared/3.png", "three"}};
         CHECK(unpacked(read_text_file(tar)) == expected);
     }
 }
@@ -92,8 +107,10 @@ TEST_CASE("parse_tar: damaged archives") {
     CHECK(contains(error_for(std::string(2000, 'g')), "a.tar: damaged tar archive"));
     CHECK(contains(error_for(tar_header("big", size_t{7} << 30, '0')), "expected 7516192768 more bytes, got 0"));
     CHECK(contains(error_for(tar_header("sparse", 0, 'S')), "sparse files in a tar are not supported"));
-    CHECK(contains(error_for(tar_header("link", 0, '1') + std::string(1024, '\0')), "a.tar: link is a link to , which is not there"));
+    CHECK(contains(error_for(tar_header("link", 0, '1') + std::string(1024, '\0')),
+                   "a.tar: link is a link to , which is not there"));
     const std::string record = "22 GNU.sparse.major=1\n";
-    CHECK(contains(error_for(tar_header("pax", record.size(), 'x') + padded(record)), "sparse files in a tar are not supported"));
+    CHECK(contains(error_for(tar_header("pax", record.size(), 'x') + padded(record)),
+                   "sparse files in a tar are not supported"));
     CHECK(contains(error_for(tar_header("pax", 20, 'x') + padded("9999 path=short\n")), "pax record"));
 }

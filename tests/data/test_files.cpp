@@ -16,7 +16,9 @@ namespace lathe::testing {
 
 namespace {
 
-void append(void* text, void* data, int size) { static_cast<std::string*>(text)->append(static_cast<char*>(data), size); }
+void append(void* text, void* data, int size) {
+    static_cast<std::string*>(text)->append(static_cast<char*>(data), size);
+}
 
 }  // namespace
 
@@ -79,8 +81,9 @@ std::string with_png_checksums(std::string png) {
 std::string exif_block(int orientation, bool little_endian) {
     const auto word = [&](uint32_t value) { return number_of(value, little_endian, 2); };
     const auto number = [&](uint32_t value) { return number_of(value, little_endian); };
-    return (little_endian ? "II" : "MM") + word(42) + number(8) + word(2) + word(0x0100) + word(4) + number(1) + number(7) +
-           word(0x0112) + word(3) + number(1) + word(static_cast<uint32_t>(orientation)) + word(0) + number(0);
+    return (little_endian ? "II" : "MM") + word(42) + number(8) + word(2) + word(0x0100) + word(4) + number(1) +
+           number(7) + word(0x0112) + word(3) + number(1) + word(static_cast<uint32_t>(orientation)) + word(0) +
+           number(0);
 }
 
 data::Image plain_image(int64_t height, int64_t width, std::vector<uint8_t> color) {

@@ -17,7 +17,8 @@ namespace {
 Image numbered(int64_t height, int64_t width) {
     Image image = blank_image(height, width, 2);
     for (int64_t y = 0; y < height; ++y)
-        for (int64_t x = 0; x < width; ++x) image.at(y, x)[0] = static_cast<uint8_t>(16 * y + x + 1), image.at(y, x)[1] = 7;
+        for (int64_t x = 0; x < width; ++x)
+            image.at(y, x)[0] = static_cast<uint8_t>(16 * y + x + 1), image.at(y, x)[1] = 7;
     return image;
 }
 
@@ -40,7 +41,8 @@ TEST_CASE("random_crop: a window at every position, black outside") {
     }
     CHECK(corners.size() == 9);
     CHECK(run(random_crop(4), numbered(4, 4)).pixels == numbered(4, 4).pixels);
-    CHECK(contains(error_of([] { run(random_crop(9, 2), numbered(4, 8)); }), "expected images of at least 5 pixels each way"));
+    CHECK(contains(error_of([] { run(random_crop(9, 2), numbered(4, 8)); }),
+                   "expected images of at least 5 pixels each way"));
     CHECK(contains(error_of([] { random_crop(0); }), "random_crop: expected a size from 1 to 8192, got 0"));
 }
 
@@ -107,7 +109,8 @@ TEST_CASE("fit, center_crop, resize and random_resized_crop: size and place") {
     CHECK(int{wide.at(0, 0)[0]} == 4);
     CHECK(run(fit(5), numbered(12, 3)).shape() == Shape{5, 5, 2});
     CHECK(run(resize(3, 9), numbered(4, 4)).shape() == Shape{3, 9, 2});
-    CHECK(contains(error_of([] { run(center_crop(5), numbered(4, 10)); }), "expected images of at least 5x5, got 4x10"));
+    CHECK(
+        contains(error_of([] { run(center_crop(5), numbered(4, 10)); }), "expected images of at least 5x5, got 4x10"));
     for (uint64_t seed = 0; seed < 100; ++seed) {
         CHECK(run(random_resized_crop(6), numbered(10, 13), seed).shape() == Shape{6, 6, 2});
         CHECK(run(random_resized_crop(6), numbered(1, 15), seed).shape() == Shape{6, 6, 2});
@@ -122,7 +125,8 @@ TEST_CASE("parse_transforms: steps by name") {
     REQUIRE(steps.size() == 2);
     CHECK(run(steps[1], plain_image(32, 32, {0})).pixels == std::vector<uint8_t>(1024, 127));
     const auto error = [&](const std::string& text) { return error_of([&] { parse_transforms(text, shape); }); };
-    CHECK(contains(error("flop"), "expected crop, flip, cutout, jitter or resized-crop, got 'flop'; did you mean 'flip'?"));
+    CHECK(contains(error("flop"),
+                   "expected crop, flip, cutout, jitter or resized-crop, got 'flop'; did you mean 'flip'?"));
     CHECK(contains(error("crop:"), "expected a number after 'crop:', got 'crop:'"));
     CHECK(contains(error("crop:4x"), "expected a number"));
     CHECK(contains(error("flip,,crop"), "got ''"));

@@ -13,7 +13,8 @@ namespace {
 // A file in memory, for readers that want a path.
 struct MemoryFile {
     explicit MemoryFile(Bytes bytes = {}) : descriptor(memfd_create("fuzz", 0)) {
-        if (descriptor < 0 || write(descriptor, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) abort();
+        if (descriptor < 0 || write(descriptor, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+            abort();
     }
     ~MemoryFile() { close(descriptor); }
     std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor); }
@@ -31,7 +32,8 @@ std::string packed(const std::string& text) {
 }  // namespace
 
 std::vector<std::string> seeds() {
-    return {packed(""), packed("abcabcabc"), packed("one") + packed("two"), packed(std::string(1 << 20, 'x')), "not packed"};
+    return {packed(""), packed("abcabcabc"), packed("one") + packed("two"), packed(std::string(1 << 20, 'x')),
+            "not packed"};
 }
 
 void read(Bytes bytes) {

@@ -32,7 +32,9 @@ std::vector<std::string> seeds() {
         data::Image image = testing::plain_image(17, 9, color);
         for (size_t i = 0; i < 200 && i < image.pixels.size(); ++i) image.pixels[i] = static_cast<uint8_t>(i * i);
         const std::string jpeg = testing::encode_jpeg(image);
-        const std::string png = testing::encode_png(image), turned = png.substr(0, 33) + testing::png_chunk("eXIf", testing::exif_block(6, true)) + png.substr(33);
+        const std::string png = testing::encode_png(image),
+                          turned = png.substr(0, 33) + testing::png_chunk("eXIf", testing::exif_block(6, true)) +
+                                   png.substr(33);
         files.insert(files.end(), {png, turned, testing::encode_bmp(image), jpeg, progressive(jpeg)});
     }
     return files;
@@ -41,7 +43,8 @@ std::vector<std::string> seeds() {
 void read(Bytes bytes) {
     testing::error_of([&] { check_image(bytes); });
     // Mutations of a PNG rarely have the right checksums, behind which the decoder lies.
-    check_image(testing::bytes_of(testing::with_png_checksums({reinterpret_cast<const char*>(bytes.data()), bytes.size()})));
+    check_image(
+        testing::bytes_of(testing::with_png_checksums({reinterpret_cast<const char*>(bytes.data()), bytes.size()})));
 }
 
 }  // namespace lathe::fuzz

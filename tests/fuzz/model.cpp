@@ -7,9 +7,9 @@
 #include "lathe/nn/run/inference.h"
 #include "lathe/tests/fuzz/fuzz.h"
 
-// Whole models from files whose tensors are in order: what is damaged is what they say. The input is an edit script on a
-// model that was saved: (entry, offset in two bytes, byte) in fours, over its metadata, its tensors' bytes, shapes and types, and the
-// numbers and words of its graph. What loads is run, prepared for inference, and saved again.
+// Whole models from files whose tensors are in order: what is damaged is what they say. The input is an edit script on
+// a model that was saved: (entry, offset in two bytes, byte) in fours, over its metadata, its tensors' bytes, shapes
+// and types, and the numbers and words of its graph. What loads is run, prepared for inference, and saved again.
 namespace lathe::fuzz {
 
 namespace {
@@ -30,7 +30,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Another number in place of the n-th of a text.
 void change_number(std::string& text, size_t n, uint8_t choice) {
-    static const char* const numbers[] = {"0", "1", "2", "3", "7", "255", "256", "65535", "2147483647", "2147483648", "-1", "1e9", "0.5"};
+    static const char* const numbers[] = {"0",     "1",          "2",          "3",  "7",   "255", "256",
+                                          "65535", "2147483647", "2147483648", "-1", "1e9", "0.5"};
     std::vector<size_t> places;
     for (size_t i = 0; i < text.size(); ++i)
         if (is_digit(text[i]) && (i == 0 || !is_digit(text[i - 1]))) places.push_back(i);
@@ -78,17 +79,21 @@ void edit(TensorFile& file, Bytes script) {
             if (offset < text.size()) text[offset] = static_cast<char>(number(3));
             else text.resize(offset % (text.size() + 2), static_cast<char>(number(3)));
         } else {
-            Tensor& tensor = std::next(file.tensors.begin(), static_cast<int64_t>(entry - file.metadata.size()))->second;
+            Tensor& tensor =
+                std::next(file.tensors.begin(), static_cast<int64_t>(entry - file.metadata.size()))->second;
             if (tensor.bytes() > 0) tensor.mutable_raw()[offset % tensor.bytes()] = static_cast<std::byte>(number(3));
             if (number(3) >= 240 && number(3) < 250) change_shape(tensor, static_cast<uint8_t>(number(3)));
-            if (number(3) == 255 && tensor.rank() > 0 && tensor.dim(0) > 1) tensor = tensor.rows(0, tensor.dim(0) - 1).clone();
+            if (number(3) == 255 && tensor.rank() > 0 && tensor.dim(0) > 1)
+                tensor = tensor.rows(0, tensor.dim(0) - 1).clone();
         }
     }
 }
 
 }  // namespace
 
-std::vector<std::string> seeds() { return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8)}; }
+std::vector<std::string> seeds() {
+    return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8)};
+}
 
 void read(Bytes bytes) {
     static const TensorFile dense = saved(nn::Weights::dense), encoded = saved(nn::Weights::encoded);

@@ -8,7 +8,8 @@ std::vector<std::string> seeds() {
     return {R"({"input": [8, 8, 3], "layers": [
                  {"name": "conv1", "op": "conv2d", "out": 8, "kernel": 3, "padding": "same", "stride": 2},
                  {"name": "bn1", "op": "batch_norm", "activation": "relu6"},
-                 {"name": "left", "op": "conv2d", "out": 8, "kernel": [3, 1], "padding": [1, 0], "groups": 4, "bias": false},
+                 {"name": "left", "op": "conv2d", "out": 8, "kernel": [3, 1], "padding": [1, 0],
+                  "groups": 4, "bias": false},
                  {"name": "right", "op": "max_pool2d", "inputs": ["bn1"], "kernel": 3, "stride": 1, "padding": 1},
                  {"name": "both", "op": "concat", "inputs": ["left", "right"]},
                  {"name": "part", "op": "slice", "axis": -1, "start": 4, "length": 8},

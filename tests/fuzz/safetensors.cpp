@@ -20,11 +20,16 @@ std::string file_of(const std::string& header, const std::string& data) {
 std::vector<std::string> seeds() {
     return {
         file_of("{}", ""),
-        file_of(R"({"__metadata__":{"a":"1","b":"\u017c"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})", "12345678"),
-        file_of(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"I8","shape":[],"data_offsets":[3,4]},)"
-                R"("c":{"dtype":"F16","shape":[2],"data_offsets":[4,8]},"d":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]},)"
-                R"("e":{"dtype":"BOOL","shape":[0,7],"data_offsets":[10,10]},"f":{"dtype":"I64","shape":[1],"data_offsets":[10,18]}}  )",
-                "123456789012345678"),
+        file_of(R"({"__metadata__":{"a":"1","b":"\u017c"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})",
+                "12345678"),
+        file_of(
+            R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+            R"("b":{"dtype":"I8","shape":[],"data_offsets":[3,4]},)"
+            R"("c":{"dtype":"F16","shape":[2],"data_offsets":[4,8]},)"
+            R"("d":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]},)"
+            R"("e":{"dtype":"BOOL","shape":[0,7],"data_offsets":[10,10]},)"
+            R"("f":{"dtype":"I64","shape":[1],"data_offsets":[10,18]}}  )",
+            "123456789012345678"),
     };
 }
 

@@ -70,7 +70,8 @@ void check_same_state(nn::Module& a, nn::Module& b) {
     }
 }
 
-// A network of random pieces: residual and concatenated branches, groups, squeeze-and-excitation, a layer that runs twice, dropout.
+// A network of random pieces: residual and concatenated branches, groups, squeeze-and-excitation, a layer that runs
+// twice, dropout.
 class RandomNet : public nn::Module {
 public:
     explicit RandomNet(uint64_t s) : random_(s) {
@@ -82,10 +83,16 @@ public:
             auto& block = blocks_.emplace_back(std::make_unique<nn::Sequential>());
             const int64_t groups = random_.below(2) ? 4 : 1;
             if (kinds_.back() == 3) block->add<nn::SqueezeExcite>("se", {.channels = channels, .squeezed = 3});
-            else block->add<nn::Conv2d>("conv", {.in = channels, .out = channels, .kernel = 3, .padding = 1, .groups = groups,
-                                                 .bias = random_.below(2) == 1});
-            block->add<nn::BatchNorm>("bn", {.channels = channels, .activation = random_.below(2) ? Activation::relu
-                                                                                                     : Activation::hard_swish});
+            else
+                block->add<nn::Conv2d>("conv", {.in = channels,
+                                                .out = channels,
+                                                .kernel = 3,
+                                                .padding = 1,
+                                                .groups = groups,
+                                                .bias = random_.below(2) == 1});
+            block->add<nn::BatchNorm>(
+                "bn",
+                {.channels = channels, .activation = random_.below(2) ? Activation::relu : Activation::hard_swish});
             if (random_.below(2)) block->add<nn::Dropout>("dropout", {.p = 0.3});
             child("block" + std::to_string(i), *block);
             if (kinds_.back() == 1) channels *= 2;
@@ -193,7 +200,8 @@ TEST_CASE("a graph that does not hold or does not fit is refused") {
     nn::Linear other({.in = 3, .out = 2, .bias = false});
     CHECK_THROWS_WITH(GraphModule(graph, other), "graph: the network has no parameter called 'bias'");
     GraphModule net(graph, layer);
-    CHECK_THROWS_WITH(net(std::vector<Variable>{Tensor::zeros({1, 3}), Tensor::zeros({1, 3})}), "expected 1 inputs, got 2");
+    CHECK_THROWS_WITH(net(std::vector<Variable>{Tensor::zeros({1, 3}), Tensor::zeros({1, 3})}),
+                      "expected 1 inputs, got 2");
     graph[graph.output].shape = {7};
     CHECK_THROWS_AS(GraphModule{graph}, Error);
 }

@@ -44,12 +44,14 @@ void compare(Module& layer, const std::string& family, const std::string& name) 
     }
     for (const auto& [key, buffer] : layer.named_buffers()) {
         CAPTURE(key);
-        CHECK(relative_difference(*buffer, recorded.at(recorded.count("after." + key) ? "after." + key : key)) <= kTolerance);
+        CHECK(relative_difference(*buffer, recorded.at(recorded.count("after." + key) ? "after." + key : key)) <=
+              kTolerance);
     }
 }
 
 template <class Layer>
-void compare(const std::string& family, const std::string& name, const typename Layer::Options& options, bool training = true) {
+void compare(const std::string& family, const std::string& name, const typename Layer::Options& options,
+             bool training = true) {
     Layer layer(options);
     layer.train(training);
     compare(layer, family, name);
@@ -83,7 +85,8 @@ TEST_CASE("norm layers compute what PyTorch computes") {
     const std::string family = "normalization";
     compare<BatchNorm>(family, "batch_norm.training", {.channels = 7, .momentum = 0.2});
     compare<BatchNorm>(family, "batch_norm.training_relu", {.channels = 16, .activation = Activation::relu});
-    compare<BatchNorm>(family, "batch_norm.training_relu6", {.channels = 3, .eps = 1e-3, .activation = Activation::relu6});
+    compare<BatchNorm>(family, "batch_norm.training_relu6",
+                       {.channels = 3, .eps = 1e-3, .activation = Activation::relu6});
     compare<BatchNorm>(family, "batch_norm.training_hard_swish", {.channels = 5, .activation = Activation::hard_swish});
     compare<BatchNorm>(family, "batch_norm.training_rank2", {.channels = 20});
     compare<BatchNorm>(family, "batch_norm.evaluation", {.channels = 7}, false);
@@ -98,7 +101,8 @@ TEST_CASE("pooling, padding and reshaping layers compute what PyTorch computes")
     compare<MaxPool2d>(family, "max_pool2d.uneven", {.kernel = {3, 2}, .stride = ops::Pair(1, 2), .padding = {1, 0}});
     compare<AvgPool2d>(family, "avg_pool2d", {.kernel = 2});
     compare<AvgPool2d>(family, "avg_pool2d.padding_counts", {.kernel = 3, .stride = 2, .padding = 1});
-    compare<AvgPool2d>(family, "avg_pool2d.padding_left_out", {.kernel = 3, .stride = 2, .padding = 1, .count_include_pad = false});
+    compare<AvgPool2d>(family, "avg_pool2d.padding_left_out",
+                       {.kernel = 3, .stride = 2, .padding = 1, .count_include_pad = false});
     compare_plain<GlobalAvgPool>(family, "global_avg_pool");
     compare<Pad>("shapes", "pad", {.padding = {1, 0, 2, 3}, .value = 0.5});
     compare_plain<Flatten>("shapes", "flatten");

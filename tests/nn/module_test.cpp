@@ -42,7 +42,9 @@ TEST_CASE("freezing by pattern") {
     CHECK(model->freeze("conv1.weight") == 1);
     CHECK(model->freeze("*2*.bn2.b*s") == 5);
     CHECK(model->freeze("layer*.0.*conv1") == 3);
-    CHECK(message_of([&] { model->freeze(std::string(5000, '*') + "x"); }).ends_with("x'"));  // at once: no matching tries all ways
+    CHECK(message_of([&] {
+              model->freeze(std::string(5000, '*') + "x");
+          }).ends_with("x'"));  // at once: no matching tries all ways
     std::string every;
     for (int i = 0; i < 2000; ++i) every += "*e";
     CHECK(message_of([&] { model->freeze(every); }).starts_with("freeze: no parameter matches '*e*e"));
@@ -66,14 +68,17 @@ TEST_CASE("errors and traced ops name the layer") {
     auto resnet = make_model("resnet20", {.width = 0.25});
     for (auto& [name, parameter] : resnet->named_parameters())
         if (name == "layer2.1.conv2.weight") parameter->select_(3, {0, 1, 2});
-    CHECK(message_of([&] { (*resnet)(Tensor::zeros({2, 8, 8, 3})); }).starts_with("layer2.1.conv2: conv2d: expected input"));
+    CHECK(message_of([&] {
+              (*resnet)(Tensor::zeros({2, 8, 8, 3}));
+          }).starts_with("layer2.1.conv2: conv2d: expected input"));
 }
 
 TEST_CASE("a mask trains inside a network: no gradient where it is zero") {
     const auto model = make_model("lenet5", {.width = 0.5});
     for (const auto& [name, parameter] : model->named_parameters())
         if (parameter->value().rank() > 1)
-            parameter->add_transform(std::make_unique<Mask>(random_mask(parameter->shape(), parameter->value().numel())));
+            parameter->add_transform(
+                std::make_unique<Mask>(random_mask(parameter->shape(), parameter->value().numel())));
     const Variable y = (*model)(random_tensor({3, 28, 28, 1}));
     backward(y, random_tensor(y.shape(), 1));
     for (const auto& [name, parameter] : model->named_parameters()) {
@@ -216,8 +221,11 @@ TEST_CASE("layers refuse options that make no sense") {
     CHECK(message_of([] { Conv2d({.in = 3}); }) == "conv2d: expected at least 1 input and output channel, got 3 and 0");
     CHECK(message_of([] { Conv2d({.in = 3, .out = 4, .groups = 2}); }) ==
           "conv2d: expected groups that divide 3 input and 4 output channels, got 2");
-    CHECK(message_of([] { Conv2d({.in = 3, .out = 4, .kernel = {3, 0}}); }) == "conv2d: expected a kernel of at least 1x1, got 3x0");
-    CHECK(message_of([] { Linear({.in = 10, .out = 2, .pixels = 3}); }) == "linear: expected pixels that divide 10 inputs, got 3");
+    CHECK(message_of([] {
+              Conv2d({.in = 3, .out = 4, .kernel = {3, 0}});
+          }) == "conv2d: expected a kernel of at least 1x1, got 3x0");
+    CHECK(message_of([] { Linear({.in = 10, .out = 2, .pixels = 3}); }) ==
+          "linear: expected pixels that divide 10 inputs, got 3");
     CHECK(message_of([] { BatchNorm({.channels = 4, .activation = Activation::gelu}); }) ==
           "batch_norm: expected the activation none, relu, relu6 or hard_swish, got gelu");
     CHECK(message_of([] { Dropout({.p = 1}); }) == "dropout: expected a probability in [0, 1), got 1");

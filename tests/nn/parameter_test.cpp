@@ -57,7 +57,8 @@ TEST_CASE("transforms that cannot be added") {
           "mask: weight transform: expected a tensor that lies along its weight of shape [3], got [2]");
     other.add_transform(std::make_unique<Mask>(Tensor::full({3}, 1, DType::u8)));
     other.set_value(Tensor::full({2}, 3));
-    CHECK(message_of([&] { other.effective(); }) == "weight transform: expected a tensor that lies along its weight of shape [2], got [3]");
+    CHECK(message_of([&] { other.effective(); }) ==
+          "weight transform: expected a tensor that lies along its weight of shape [2], got [3]");
     CHECK(message_of([] { Mask(Tensor::of<uint8_t>({4}, {1, 1, 1, 0}), kernels::parse_pattern("2:4")); }) ==
           "mask: expected the pattern 2:4, got a mask without it");
 }
@@ -71,7 +72,8 @@ TEST_CASE("selection moves value, gradient, slots and mask together") {
         std::vector<int64_t> indices(static_cast<size_t>(1 + random.below(shape[axis])));
         for (int64_t& index : indices) index = random.below(shape[axis]);
 
-        const Tensor value = random_tensor(shape, 1), grad = random_tensor(shape, 2), momentum = random_tensor(shape, 3);
+        const Tensor value = random_tensor(shape, 1), grad = random_tensor(shape, 2),
+                     momentum = random_tensor(shape, 3);
         const Tensor mask = random_mask(shape, static_cast<uint64_t>(trial));
         Parameter weight(value.clone());
         weight.set_grad(grad);
@@ -103,5 +105,7 @@ TEST_CASE("arrangements of files: there and back") {
     const Tensor chw = image.to_file(linear);
     CHECK(chw.at(1 * 30 + 4 * 6 + 5) == linear.at(1 * 30 + 5 * 5 + 4));  // channel 4 of pixel 5
     CHECK(same(image.from_file(chw), linear));
-    CHECK(message_of([&] { image.from_file(random_tensor({4, 20})); }) == "expected shape [out, channels * 6], got [4, 20]");
+    CHECK(message_of([&] {
+              image.from_file(random_tensor({4, 20}));
+          }) == "expected shape [out, channels * 6], got [4, 20]");
 }

@@ -13,7 +13,9 @@ using namespace lathe::testing;
 
 namespace {
 
-TensorFile recorded(const std::string& name) { return read_safetensors("tests/fixtures/networks/" + name + ".safetensors"); }
+TensorFile recorded(const std::string& name) {
+    return read_safetensors("tests/fixtures/networks/" + name + ".safetensors");
+}
 
 // The tensors whose name begins with the prefix, without it.
 TensorFile part(const TensorFile& file, const std::string& prefix) {
@@ -42,7 +44,8 @@ void check_against(Module& module, const std::string& name) {
     for (const auto& [parameter_name, parameter] : module.named_parameters()) {
         CAPTURE(parameter_name);
         const Tensor expected = parameter->layout().from_file(file.tensors.at("grad." + parameter_name));
-        if (largest_magnitude(expected) < 1e-12) continue;  // a bias in front of a batch norm: both sides are rounding errors
+        if (largest_magnitude(expected) < 1e-12)
+            continue;  // a bias in front of a batch norm: both sides are rounding errors
         CHECK(relative_difference(parameter->grad(), expected) < 1e-6);
     }
     for (const auto& [buffer_name, buffer] : module.named_buffers()) {
@@ -76,11 +79,17 @@ TEST_CASE("blocks compute what PyTorch computes") {
         check_against(block, "block-squeeze-excite");
     }
     SUBCASE("inverted residual of MobileNetV3") {
-        InvertedResidual block({.in = 4, .out = 4, .expanded = 12, .kernel = 5, .activation = Activation::hard_swish, .squeezed = 5});
+        InvertedResidual block(
+            {.in = 4, .out = 4, .expanded = 12, .kernel = 5, .activation = Activation::hard_swish, .squeezed = 5});
         check_against(block, "block-mobilenetv3");
     }
     SUBCASE("inverted residual with stride") {
-        InvertedResidual block({.in = 4, .out = 6, .expanded = 12, .kernel = 7, .stride = 2, .activation = Activation::relu,
+        InvertedResidual block({.in = 4,
+                                .out = 6,
+                                .expanded = 12,
+                                .kernel = 7,
+                                .stride = 2,
+                                .activation = Activation::relu,
                                 .squeezed = 3});
         check_against(block, "block-strided");
     }

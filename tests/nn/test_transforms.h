@@ -24,7 +24,8 @@ inline Variable learned_step(const Variable& w, const Variable& step, int64_t mo
         Tensor y(w.shape(), w.dtype());
         for (int64_t i = 0; i < rows * row; ++i) {
             const T s = step.value().template data<T>()[i / row];
-            y.template mutable_data<T>()[i] = s * std::nearbyint(std::clamp(w.value().template data<T>()[i] / s, low, high));
+            y.template mutable_data<T>()[i] =
+                s * std::nearbyint(std::clamp(w.value().template data<T>()[i] / s, low, high));
         }
         auto backward = [=, w = Saved(w), step = Saved(step)](Tensor dy) -> Gradients {
             Tensor dw = Tensor::zeros(w->shape(), w->dtype()), ds = Tensor::zeros(step->shape(), step->dtype());
@@ -57,7 +58,9 @@ public:
     Attributes config() const override { return {{"bits", bits_}}; }
     std::string describe() const override { return detail::concat("learned step, ", bits_, " bits"); }
     std::vector<nn::OwnParameter> parameters() override { return {{"step", &step_, nn::Along::axis(0)}}; }
-    Variable apply(const Variable& weight, nn::Box&) override { return learned_step(weight, step_.effective(), most()); }
+    Variable apply(const Variable& weight, nn::Box&) override {
+        return learned_step(weight, step_.effective(), most());
+    }
 
     // Zeros stay zeros.
     Lowered lower(Lowered before, const Tensor& weight, const nn::Box&) const override {
@@ -87,7 +90,8 @@ private:
         for (int64_t k = 0; k < rows; ++k) {
             double sum = 0;
             for (int64_t i = 0; i < row; ++i) sum += std::abs(weight.at(k * row + i));
-            step.mutable_data<float>()[k] = static_cast<float>(std::max(1e-6, 2 * sum / static_cast<double>(row) / std::sqrt(most())));
+            step.mutable_data<float>()[k] =
+                static_cast<float>(std::max(1e-6, 2 * sum / static_cast<double>(row) / std::sqrt(most())));
         }
         return step.to(weight.dtype());
     }
@@ -120,8 +124,8 @@ inline Variable smaller_kernel(const Variable& w, const Variable& matrix) {
 class KernelSlice : public nn::WeightTransform {
 public:
     KernelSlice(int64_t kernel, const Tensor& weight) : kernel_(kernel) {
-        check(weight.rank() == 4 && kernel % 2 == 1 && kernel >= 1 && kernel <= weight.dim(1), "kernel_slice: expected a kernel within ",
-              weight.shape(), ", got ", kernel);
+        check(weight.rank() == 4 && kernel % 2 == 1 && kernel >= 1 && kernel <= weight.dim(1),
+              "kernel_slice: expected a kernel within ", weight.shape(), ", got ", kernel);
         for (int64_t n = weight.dim(1) - 2; n >= 3; n -= 2) {
             Tensor identity = Tensor::zeros({n * n, n * n});
             for (int64_t i = 0; i < n * n; ++i) identity.mutable_data<float>()[i * (n * n + 1)] = 1;

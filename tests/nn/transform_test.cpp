@@ -64,13 +64,16 @@ optim::FitOptions options(const std::string& out = "") {
     return {.epochs = 3, .batch = 16, .schedule = optim::cosine(), .seed = 3, .ema = 0.9, .out = out};
 }
 
-optim::Trainer make_trainer(Module& net) { return {net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 0.01})}; }
+optim::Trainer make_trainer(Module& net) {
+    return {net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 0.01})};
+}
 
 }  // namespace
 
 TEST_CASE("learned step: values, and the gradients of its paper") {
     // One row, steps of 0.5, levels -4 to 3: inside, at the upper end and beyond both ends.
-    const Variable w = Variable::leaf(Tensor::of<double>({1, 4}, {0.6, -0.9, 9, -7})), s = Variable::leaf(Tensor::of<double>({1}, {0.5}));
+    const Variable w = Variable::leaf(Tensor::of<double>({1, 4}, {0.6, -0.9, 9, -7})),
+                   s = Variable::leaf(Tensor::of<double>({1}, {0.5}));
     const Variable y = learned_step(w, s, 3);
     CHECK(same(y.value(), Tensor::of<double>({1, 4}, {0.5, -1, 1.5, -2})));
     backward(y, Tensor::of<double>({1, 4}, {1, 1, 1, 1}));
@@ -99,7 +102,9 @@ TEST_CASE("learned step: its gradients are true ones where there are such") {
         const double at = within.at(i) / steps.at(i / 2);
         c.mutable_data<double>()[i] = std::nearbyint(at) - at;
     }
-    const auto held = [&](const std::vector<Variable>& x) { return ops::add(x[0], ops::mul(ops::reshape(x[1], {3, 1}), c)); };
+    const auto held = [&](const std::vector<Variable>& x) {
+        return ops::add(x[0], ops::mul(ops::reshape(x[1], {3, 1}), c));
+    };
     CHECK(gradcheck(held, {within, steps}));
     const Variable a = Variable::leaf(within.clone()), b = Variable::leaf(steps.clone());
     const Variable p = Variable::leaf(within.clone()), q = Variable::leaf(steps.clone());
@@ -127,7 +132,8 @@ TEST_CASE("kernel slice: the centre at first, then what its matrices make of it,
     slice.use(3);
     CHECK(weight.effective().value().at(0) == 2 * small.at(0));
     CHECK(gradcheck([](const std::vector<Variable>& x) { return smaller_kernel(smaller_kernel(x[0], x[1]), x[2]); },
-                    {random_tensor({2, 7, 7, 2}, 1, DType::f64), random_tensor({25, 25}, 2, DType::f64), random_tensor({9, 9}, 3, DType::f64)}));
+                    {random_tensor({2, 7, 7, 2}, 1, DType::f64), random_tensor({25, 25}, 2, DType::f64),
+                     random_tensor({9, 9}, 3, DType::f64)}));
 }
 
 TEST_CASE("transforms are applied by stage, whoever was added first; two of one are refused") {
@@ -156,8 +162,9 @@ TEST_CASE("transforms are applied by stage, whoever was added first; two of one 
 
 TEST_CASE("parameters of transforms are the module's: named, counted, frozen, cleared, converted") {
     const auto net = transformed_net();
-    CHECK(names_of(*net) == std::vector<std::string>{"conv.weight", "conv.weight.matrix5", "conv.weight.matrix3", "conv.weight.step",
-                                                    "bn.weight", "bn.bias", "fc.weight", "fc.weight.step", "fc.bias"});
+    CHECK(names_of(*net) == std::vector<std::string>{"conv.weight", "conv.weight.matrix5", "conv.weight.matrix3",
+                                                     "conv.weight.step", "bn.weight", "bn.bias", "fc.weight",
+                                                     "fc.weight.step", "fc.bias"});
     CHECK(net->parameter_count() == 4 * 49 + 625 + 81 + 4 + 8 + 3 * 256 + 3 + 3);
     CHECK(net->freeze("conv.weight.matrix*") == 2);
     CHECK(net->freeze("fc") == 3);
@@ -186,7 +193,8 @@ TEST_CASE("parameters of transforms train, decay and average, and are saved in t
     make_trainer(*net).fit(stripes(48), stripes(30, 2), options());
     std::map<std::string, Tensor> after;
     for (const auto& [name, tensor] : net->state()) after[name] = tensor.clone();
-    for (const char* name : {"conv.weight", "conv.weight.matrix5", "conv.weight.matrix3", "conv.weight.step", "fc.weight.step"})
+    for (const char* name :
+         {"conv.weight", "conv.weight.matrix5", "conv.weight.matrix3", "conv.weight.step", "fc.weight.step"})
         CHECK(!same(before.at(name), after.at(name)));
     CHECK(same(before.at("conv.weight.mask"), after.at("conv.weight.mask")));
 
@@ -203,11 +211,13 @@ TEST_CASE("parameters of transforms train, decay and average, and are saved in t
     CHECK(same_bits(*copy, *net));
     auto damaged = after;
     damaged["conv.weight.step"] = Tensor::zeros({5});
-    CHECK(message_of([&] { copy->load_state(damaged); }) == "load: expected 'conv.weight.step' of type f32 and shape [4], got f32 [5]");
+    CHECK(message_of([&] { copy->load_state(damaged); }) ==
+          "load: expected 'conv.weight.step' of type f32 and shape [4], got f32 [5]");
     damaged["conv.weight.step"] = after.at("conv.weight.step");
     damaged["conv.weight.mask"] = Tensor::full({4, 1, 3, 3}, 1, DType::u8);
     CHECK(message_of([&] { copy->load_state(damaged); }) ==
-          "conv.weight.mask: weight transform: expected a tensor that lies along its weight of shape [4, 7, 7, 1], got [4, 3, 3, 1]");
+          "conv.weight.mask: weight transform: expected a tensor that lies along its weight of shape [4, 7, 7, 1], got "
+          "[4, 3, 3, 1]");
 }
 
 TEST_CASE("a run with transforms that learn resumes with the same bits") {
@@ -236,7 +246,8 @@ TEST_CASE("a run with transforms that learn resumes with the same bits") {
 TEST_CASE("a model's file brings its transforms along, dense and encoded") {
     register_test_transforms();
     const TemporaryFolder folder;
-    const auto train = stripes(32).augmented(data::resize(12, 12)), test = stripes(15, 2).augmented(data::resize(12, 12));
+    const auto train = stripes(32).augmented(data::resize(12, 12)),
+               test = stripes(15, 2).augmented(data::resize(12, 12));
     const auto fit = [&](bool fresh, int64_t epochs) {
         seed(1);
         auto model = make_model("lenet5", {.classes = 3, .widths = {2, 3, 8, 6}, .input = {12, 12, 1}});
@@ -246,7 +257,8 @@ TEST_CASE("a model's file brings its transforms along, dense and encoded") {
                 weight.add_transform(std::make_unique<LearnedStep>(4, weight.value()));
                 set_mask(weight, some_of(weight.shape()));
             }
-        optim::Trainer(*model, optim::adam()).fit(train, test, {.epochs = epochs, .batch = 16, .ema = 0.9, .out = folder.path, .resume = !fresh});
+        optim::Trainer(*model, optim::adam())
+            .fit(train, test, {.epochs = epochs, .batch = 16, .ema = 0.9, .out = folder.path, .resume = !fresh});
         return model;
     };
     const auto whole = fit(true, 2);
@@ -257,11 +269,14 @@ TEST_CASE("a model's file brings its transforms along, dense and encoded") {
 
     save(*whole, folder / "dense.safetensors");
     CHECK(same_bits(*load(folder / "dense.safetensors"), *whole));
-    CHECK(read_safetensors(folder / "dense.safetensors").metadata.at("lathe.transforms") ==
-          R"({"conv1.weight":[{"kind":"mask"},{"bits":4,"kind":"learned_step"}],"fc1.weight":[{"kind":"mask"},{"bits":4,"kind":"learned_step"}]})");
+    CHECK(
+        read_safetensors(folder / "dense.safetensors").metadata.at("lathe.transforms") ==
+        R"({"conv1.weight":[{"kind":"mask"},{"bits":4,"kind":"learned_step"}],)"
+        R"("fc1.weight":[{"kind":"mask"},{"bits":4,"kind":"learned_step"}]})");
     save(*whole, folder / "encoded.safetensors", Weights::encoded);
     const TensorFile file = read_safetensors(folder / "encoded.safetensors");
-    CHECK(file.tensors.at("fc1.weight.values").dtype() == DType::i8);  // what neither the mask nor the rounding has taken
+    CHECK(file.tensors.at("fc1.weight.values").dtype() ==
+          DType::i8);  // what neither the mask nor the rounding has taken
     CHECK(file.tensors.at("fc1.weight.step").shape() == Shape{8});
     const auto back = load(folder / "encoded.safetensors");
     const Tensor x = random_tensor({2, 12, 12, 1});
@@ -295,7 +310,8 @@ TEST_CASE("a tensor beside a weight is arranged in files as that axis of the wei
     const Tensor columns = Tensor::of<float>({6}, {0, 1, 2, 10, 11, 12});  // (pixel, channel)
     CHECK(same(image.beside(Along::axis(1)).to_file(columns), Tensor::of<float>({6}, {0, 10, 1, 11, 2, 12})));
     CHECK(same(image.beside(Along::axis(1)).from_file(image.beside(Along::axis(1)).to_file(columns)), columns));
-    for (const Along& along : {Along::axis(0), Along::none()}) CHECK(same(image.beside(along).to_file(columns), columns));
+    for (const Along& along : {Along::axis(0), Along::none()})
+        CHECK(same(image.beside(along).to_file(columns), columns));
     const Tensor rows = random_tensor({4, 6});
     CHECK(same(image.beside(Along::weight()).to_file(rows), image.to_file(rows)));
     const Tensor kernel = random_tensor({4, 3, 3, 2});
@@ -314,7 +330,8 @@ TEST_CASE("the graph keeps what is known of a weight, through folding") {
     conv.weight.add_transform(std::make_unique<LearnedStep>(4, conv.weight.value()));
     const Graph graph = trace(net, random_tensor({1, 2, 2, 4})), folded = fold(graph);
     for (const Graph& each : {graph, folded}) {
-        const auto layer = std::find_if(each.nodes.begin(), each.nodes.end(), [](const GraphNode& node) { return node.activation && node.is_op(); });
+        const auto layer = std::find_if(each.nodes.begin(), each.nodes.end(),
+                                        [](const GraphNode& node) { return node.activation && node.is_op(); });
         const GraphNode& weight = each.nodes[static_cast<size_t>(layer->inputs[1])];
         REQUIRE(weight.lowered);
         const Lowered& lowered = *weight.lowered;
@@ -322,10 +339,12 @@ TEST_CASE("the graph keeps what is known of a weight, through folding") {
         CHECK(lowered.pattern.str() == "2:4");
         CHECK(lowered.integers.dtype() == DType::i8);
         for (int64_t i = 0; i < 16; ++i)
-            CHECK(weight.value.at(i) == doctest::Approx(lowered.integers.at(i) * lowered.scale.at(i / 4)).epsilon(1e-6));
+            CHECK(weight.value.at(i) ==
+                  doctest::Approx(lowered.integers.at(i) * lowered.scale.at(i / 4)).epsilon(1e-6));
     }
     // A scale along the inputs cannot take factors of the outputs in.
-    const Lowered inputs{.mask = keep, .integers = Tensor::zeros({4, 1, 1, 4}, DType::i8), .scale = Tensor::full({4}, 1), .axis = 3};
+    const Lowered inputs{
+        .mask = keep, .integers = Tensor::zeros({4, 1, 1, 4}, DType::i8), .scale = Tensor::full({4}, 1), .axis = 3};
     CHECK(!inputs.scaled({1, 2, 3, 4}).integers);
     CHECK(inputs.scaled({1, 2, 3, 4}).mask);
 }

@@ -12,15 +12,24 @@ using namespace lathe::testing;
 namespace {
 
 optim::FitOptions options(int64_t epochs, const std::string& out = {}, bool resume = false) {
-    return {.epochs = epochs, .batch = 16, .schedule = optim::one_cycle(), .clip_norm = 1, .ema = 0.9, .out = out, .resume = resume};
+    return {.epochs = epochs,
+            .batch = 16,
+            .schedule = optim::one_cycle(),
+            .clip_norm = 1,
+            .ema = 0.9,
+            .out = out,
+            .resume = resume};
 }
 
 }  // namespace
 
-TEST_CASE("a network that came from a file trains to the bits of its source: averaged, clipped, recomputed, stopped and resumed") {
+TEST_CASE(
+    "a network that came from a file trains to the bits of its source: averaged, clipped, recomputed, stopped and "
+    "resumed") {
     const TemporaryFolder folder;
     const auto fit = [](nn::Module& net, const optim::FitOptions& o) {
-        optim::Trainer(net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3})).fit(stripes(48), stripes(30, 2), o);
+        optim::Trainer(net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3}))
+            .fit(stripes(48), stripes(30, 2), o);
     };
     nn::Model source("toy", {.classes = 3, .input = {8, 8, 1}}, toy_net());
     nn::save(source, folder / "toy.safetensors");

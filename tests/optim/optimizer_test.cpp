@@ -70,8 +70,10 @@ TEST_CASE("optimizers take PyTorch's steps") {
 }
 
 TEST_CASE("gradients are clipped as PyTorch clips them") {
-    compare("clip-norm", optim::sgd({.lr = 0.1, .momentum = 0}), [](nn::Module& net) { optim::clip_gradient_norm(net, 3.0); });
-    compare("clip-value", optim::sgd({.lr = 0.1, .momentum = 0}), [](nn::Module& net) { optim::clip_gradient_value(net, 0.5); });
+    compare("clip-norm", optim::sgd({.lr = 0.1, .momentum = 0}),
+            [](nn::Module& net) { optim::clip_gradient_norm(net, 3.0); });
+    compare("clip-value", optim::sgd({.lr = 0.1, .momentum = 0}),
+            [](nn::Module& net) { optim::clip_gradient_value(net, 0.5); });
 }
 
 TEST_CASE("clipping leaves other holders of a gradient alone, and short gradients as they are") {

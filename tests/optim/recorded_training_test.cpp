@@ -29,7 +29,8 @@ Tensor images(uint32_t step, const Shape& shape) {
 
 Tensor labels(int64_t step, int64_t classes) {
     Tensor y({kBatch}, DType::i32);
-    for (int64_t i = 0; i < kBatch; ++i) y.mutable_data<int32_t>()[i] = static_cast<int32_t>((7 * i + 3 * step) % classes);
+    for (int64_t i = 0; i < kBatch; ++i)
+        y.mutable_data<int32_t>()[i] = static_cast<int32_t>((7 * i + 3 * step) % classes);
     return y;
 }
 
@@ -39,7 +40,8 @@ struct Tolerance {
 };
 
 // first: the number of the first step's images.
-void compare(const std::string& name, const nn::ModelOptions& options, uint32_t first, DType dtype, const Tolerance& tolerance) {
+void compare(const std::string& name, const nn::ModelOptions& options, uint32_t first, DType dtype,
+             const Tolerance& tolerance) {
     CAPTURE(name);
     const std::string type = name_of(dtype);
     CAPTURE(type);
@@ -65,7 +67,8 @@ void compare(const std::string& name, const nn::ModelOptions& options, uint32_t 
                 CAPTURE(key);
                 const Tensor gradient = expected("grad." + key);
                 if (largest_magnitude(gradient) < 1e-12) continue;  // a bias in front of a batch norm: rounding errors
-                CHECK(relative_difference(parameter->layout().to_file(parameter->grad()), gradient) < tolerance.gradient);
+                CHECK(relative_difference(parameter->layout().to_file(parameter->grad()), gradient) <
+                      tolerance.gradient);
             }
         optimizer->step(*model);
     }
@@ -89,6 +92,7 @@ TEST_CASE("ten steps of training give PyTorch's losses, gradients and weights") 
     };
     for (const auto& [name, options, first] : networks) {
         compare(name, options, first, DType::f64, {.loss = 1e-6, .gradient = 1e-6, .weight = 1e-6});  // the formulas
-        compare(name, options, first, DType::f32, {.loss = 1e-5, .gradient = 5e-5, .weight = 1e-4});  // the fast kernels
+        compare(name, options, first, DType::f32,
+                {.loss = 1e-5, .gradient = 5e-5, .weight = 1e-4});  // the fast kernels
     }
 }

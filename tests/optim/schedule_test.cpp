@@ -47,22 +47,43 @@ TEST_CASE("warm-up rises linearly to where the curve starts") {
 }
 
 TEST_CASE("a schedule is spelled as it is parsed") {
-    for (const std::string text : {"constant", "step:20:0.5", "multi-step:60,120,160:0.2", "cosine", "cosine:0.01", "one-cycle:0.25",
-                                   "cosine+warmup:0.5"})
+    for (const std::string text : {"constant", "step:20:0.5", "multi-step:60,120,160:0.2", "cosine", "cosine:0.01",
+                                   "one-cycle:0.25", "cosine+warmup:0.5"})
         CHECK(optim::parse_schedule(text).text == text);
     CHECK(optim::parse_schedule("step").text == "step:30:0.1");
     CHECK(optim::parse_schedule("one-cycle").text == "one-cycle:0.3");
 }
 
 TEST_CASE("a misspelt schedule is refused") {
-    CHECK_THROWS_WITH(optim::parse_schedule("cosin"),
-                      "schedule: expected constant, step, multi-step, cosine or one-cycle, got 'cosin'; did you mean 'cosine'?");
+    CHECK_THROWS_WITH(
+        optim::parse_schedule("cosin"),
+        "schedule: expected constant, step, multi-step, cosine or one-cycle, got 'cosin'; did you mean 'cosine'?");
     CHECK_THROWS_WITH(optim::parse_schedule("step:x"), "schedule 'step:x': expected a whole number, got 'x'");
-    CHECK_THROWS_WITH(optim::parse_schedule("cosine:0.1:3"), "schedule 'cosine:0.1:3': expected at most 1 numbers after cosine, got 2");
-    for (const std::string text : {"", "step:0", "step:30:nan", "step:30:-1", "step:", "step:3.5", "multi-step", "multi-step:", "multi-step:1,,2", "multi-step:-5", "multi-step:0,3",
-                                   "multi-step:5,3", "multi-step:4,4",
-                                   "cosine:2", "cosine:nan", "one-cycle:1", "constant:1", "cosine+", "cosine+warmup", "cosine+warmup:-1",
-                                   "cosine+warmup:1e300", "cosine+warmup:1+warmup:2", "cosine +warmup:1"}) {
+    CHECK_THROWS_WITH(optim::parse_schedule("cosine:0.1:3"),
+                      "schedule 'cosine:0.1:3': expected at most 1 numbers after cosine, got 2");
+    for (const std::string text : {"",
+                                   "step:0",
+                                   "step:30:nan",
+                                   "step:30:-1",
+                                   "step:",
+                                   "step:3.5",
+                                   "multi-step",
+                                   "multi-step:",
+                                   "multi-step:1,,2",
+                                   "multi-step:-5",
+                                   "multi-step:0,3",
+                                   "multi-step:5,3",
+                                   "multi-step:4,4",
+                                   "cosine:2",
+                                   "cosine:nan",
+                                   "one-cycle:1",
+                                   "constant:1",
+                                   "cosine+",
+                                   "cosine+warmup",
+                                   "cosine+warmup:-1",
+                                   "cosine+warmup:1e300",
+                                   "cosine+warmup:1+warmup:2",
+                                   "cosine +warmup:1"}) {
         CAPTURE(text);
         CHECK_THROWS_AS(optim::parse_schedule(text), Error);
     }
@@ -72,7 +93,8 @@ TEST_CASE("a schedule restarts, each time as if the run had no more") {
     const optim::Schedule cosine = optim::parse_schedule("cosine+warmup:1+restart:5");
     CHECK(cosine.text == "cosine+warmup:1+restart:5");
     for (int64_t step = 0; step < 50; ++step) {
-        const double once = optim::parse_schedule("cosine+warmup:1")({.step = step, .steps_per_epoch = 10, .epochs = 5});
+        const double once =
+            optim::parse_schedule("cosine+warmup:1")({.step = step, .steps_per_epoch = 10, .epochs = 5});
         CHECK(cosine({.step = step, .steps_per_epoch = 10, .epochs = 10}) == once);
         CHECK(cosine({.step = step + 50, .steps_per_epoch = 10, .epochs = 10}) == once);
     }

@@ -23,7 +23,8 @@ struct Line : nn::Module {
 };
 
 data::Dataset points() {
-    return {{.name = "points"}, {.inputs = {Tensor::of<float>({1, 1}, {3})}, .targets = {Tensor::of<float>({1, 1}, {2})}}};
+    return {{.name = "points"},
+            {.inputs = {Tensor::of<float>({1, 1}, {3})}, .targets = {Tensor::of<float>({1, 1}, {2})}}};
 }
 
 std::unique_ptr<nn::Sequential> linear() {
@@ -58,7 +59,8 @@ TEST_CASE("step: accumulated over parts, the gradients of the whole batch") {
     const data::Dataset images = stripes(50);
     const auto train = [&](const Step& step) {
         auto net = linear();
-        const History history = Trainer(*net, sgd({.lr = 0.01})).fit(images, stripes(30, 2), {.epochs = 2, .batch = 16, .step = step});
+        const History history =
+            Trainer(*net, sgd({.lr = 0.01})).fit(images, stripes(30, 2), {.epochs = 2, .batch = 16, .step = step});
         return std::pair(std::move(net), history);
     };
     const auto [whole, expected] = train(plain_step());
@@ -80,10 +82,13 @@ TEST_CASE("step: a network with several inputs gets all of a batch's") {
     struct Difference : nn::Module {
         nn::Parameter w{Tensor::of<float>({1}, {0})};
         Difference() { parameter("w", w); }
-        Variable forward_all(const std::vector<Variable>& x) override { return ops::mul(w.effective(), ops::sub(x.at(0), x.at(1))); }
+        Variable forward_all(const std::vector<Variable>& x) override {
+            return ops::mul(w.effective(), ops::sub(x.at(0), x.at(1)));
+        }
     } net;
-    const data::Dataset pairs({.name = "pairs"}, {.inputs = {Tensor::of<float>({2, 1}, {3, 4}), Tensor::of<float>({2, 1}, {1, 3})},
-                                                  .targets = {Tensor::of<float>({2, 1}, {6, 3})}});
+    const data::Dataset pairs({.name = "pairs"},
+                              {.inputs = {Tensor::of<float>({2, 1}, {3, 4}), Tensor::of<float>({2, 1}, {1, 3})},
+                               .targets = {Tensor::of<float>({2, 1}, {6, 3})}});
     Trainer(net, sgd({.lr = 0.1, .momentum = 0})).fit(pairs, pairs, {.epochs = 100, .batch = 2, .task = regression()});
     CHECK(net.w.value().at(0) == doctest::Approx(3));
 }
@@ -97,7 +102,8 @@ TEST_CASE("step: one of its own recomputes activations, too") {
     const auto train = [&](bool recompute) {
         auto net = toy_net();
         Trainer(*net, sgd({.lr = 0.01}))
-            .fit(stripes(32), stripes(30, 2), {.epochs = 1, .batch = 16, .step = twice, .recompute_activations = recompute});
+            .fit(stripes(32), stripes(30, 2),
+                 {.epochs = 1, .batch = 16, .step = twice, .recompute_activations = recompute});
         return net;
     };
     CHECK(same_bits(*train(false), *train(true)));

@@ -68,10 +68,13 @@ std::unique_ptr<nn::Sequential> language_model() {
 TEST_CASE("task: classification measures accuracy, which decides, then the loss") {
     const Task task = classification();
     const data::Batch batch{.inputs = {Tensor::zeros({4, 1})}, .targets = {Tensor::of<int32_t>({4}, {0, 1, 1, 2})}};
-    const Tensor logits = Tensor::of<float>({4, 3}, {2, 0, 0, 0, 3, 0, 1, 1, 0, 0, 0, 0});  // found: 0, 1, 0 (of equals the first), 0
+    const Tensor logits =
+        Tensor::of<float>({4, 3}, {2, 0, 0, 0, 3, 0, 1, 1, 0, 0, 0, 0});  // found: 0, 1, 0 (of equals the first), 0
     const Result result = result_of(task, logits, batch);
     CHECK(result["accuracy"] == 50);
-    const double expected = -(2 - std::log(std::exp(2) + 2) + 3 - std::log(std::exp(3) + 2) + 1 - std::log(2 * std::exp(1) + 1) - std::log(3)) / 4;
+    const double expected = -(2 - std::log(std::exp(2) + 2) + 3 - std::log(std::exp(3) + 2) + 1 -
+                              std::log(2 * std::exp(1) + 1) - std::log(3)) /
+                            4;
     CHECK(result.loss == doctest::Approx(expected));
     CHECK(result.str() == "loss 0.5738  accuracy 50.00%");
     CHECK(contains(error_of([&] { result["accurcy"]; }), "there is no metric 'accurcy'; did you mean 'accuracy'?"));
@@ -88,7 +91,8 @@ TEST_CASE("task: the smoothed loss is a value that others wrap") {
     const Tensor logits = Tensor::of<float>({1, 2}, {1, 0});
     const double right = std::log(1 + std::exp(-1)), wrong = std::log(1 + std::exp(1));
     CHECK(cross_entropy()(logits, batch).value().item() == doctest::Approx(right));
-    CHECK(cross_entropy({.label_smoothing = 0.2})(logits, batch).value().item() == doctest::Approx(0.9 * right + 0.1 * wrong));
+    CHECK(cross_entropy({.label_smoothing = 0.2})(logits, batch).value().item() ==
+          doctest::Approx(0.9 * right + 0.1 * wrong));
 }
 
 TEST_CASE("task: regression measures squared and absolute errors, and trains on tensors") {
@@ -103,14 +107,16 @@ TEST_CASE("task: regression measures squared and absolute errors, and trains on 
     seed(1);
     nn::Sequential net;
     net.add<nn::Linear>("out", {.in = 2, .out = 1});
-    const History history = Trainer(net, sgd({.lr = 0.05})).fit(plane(200, 1), plane(50, 2), {.epochs = 10, .batch = 10, .task = task});
+    const History history =
+        Trainer(net, sgd({.lr = 0.05})).fit(plane(200, 1), plane(50, 2), {.epochs = 10, .batch = 10, .task = task});
     CHECK(history.best().validation.loss < 1e-6);
     CHECK(history.best().validation["mae"] < 1e-3);
     CHECK(net.named_parameters()[0].second->value().at(1) == doctest::Approx(-2).epsilon(1e-3));
 }
 
 TEST_CASE("task: reconstruction learns the input, and its error parts anomalies from what is normal") {
-    const data::Batch batch{.inputs = {Tensor::of<float>({4, 1, 2}, {0, 0, 1, 1, 0, 0, 0, 0})}, .targets = {Tensor::of<int32_t>({4}, {0, 0, 1, 2})}};
+    const data::Batch batch{.inputs = {Tensor::of<float>({4, 1, 2}, {0, 0, 1, 1, 0, 0, 0, 0})},
+                            .targets = {Tensor::of<int32_t>({4}, {0, 0, 1, 2})}};
     const Tensor output = Tensor::of<float>({4, 2}, {0, 0, 0, 1, 2, 0, 0, 1});  // errors 0, 1/2, 2, 1/2
     CHECK(result_of(reconstruction(), output, batch).loss == doctest::Approx(0.75));
     CHECK(result_of(reconstruction(), output, batch).metrics.empty());
@@ -125,16 +131,19 @@ TEST_CASE("task: reconstruction learns the input, and its error parts anomalies 
             std::iota(indices.begin(), indices.end(), int64_t{0});
             return indices;
         }());
-        return data::Dataset({.name = "stripes"}, {.inputs = {all.input().reshape({count, 64})}, .targets = all.targets});
+        return data::Dataset({.name = "stripes"},
+                             {.inputs = {all.input().reshape({count, 64})}, .targets = all.targets});
     };
     const Task task = reconstruction();
-    const History history = Trainer(net, adam({.lr = 0.01})).fit(images(240, 1), images(60, 2), {.epochs = 8, .batch = 20, .task = task});
+    const History history =
+        Trainer(net, adam({.lr = 0.01})).fit(images(240, 1), images(60, 2), {.epochs = 8, .batch = 20, .task = task});
     CHECK(history.epochs.back().validation.loss < 0.7 * history.epochs.front().validation.loss);
 }
 
 TEST_CASE("task: sequences count tokens") {
     const Task task = sequences();
-    const data::Batch batch{.inputs = {Tensor::zeros({1, 2}, DType::i32)}, .targets = {Tensor::of<int32_t>({1, 2}, {0, 1})}};
+    const data::Batch batch{.inputs = {Tensor::zeros({1, 2}, DType::i32)},
+                            .targets = {Tensor::of<int32_t>({1, 2}, {0, 1})}};
     const Result result = result_of(task, Tensor::of<float>({1, 2, 2}, {1, 0, 1, 0}), batch);
     const double right = std::log(1 + std::exp(-1)), wrong = std::log(1 + std::exp(1));
     CHECK(result.loss == doctest::Approx((right + wrong) / 2));
@@ -143,10 +152,12 @@ TEST_CASE("task: sequences count tokens") {
 
     seed(1);
     auto net = language_model();
-    const History history = Trainer(*net, adam({.lr = 0.05})).fit(counting(100), counting(20), {.epochs = 10, .batch = 10, .task = task});
+    const History history =
+        Trainer(*net, adam({.lr = 0.05})).fit(counting(100), counting(20), {.epochs = 10, .batch = 10, .task = task});
     CHECK(history.best().validation["token accuracy"] == 100);
     CHECK(history.best().validation["perplexity"] < 1.2);
-    CHECK(evaluate(*net, counting(20), {.task = task})["perplexity"] == doctest::Approx(history.epochs.back().validation["perplexity"]));
+    CHECK(evaluate(*net, counting(20), {.task = task})["perplexity"] ==
+          doctest::Approx(history.epochs.back().validation["perplexity"]));
 }
 
 TEST_CASE("task: a run of any task resumes with the same bits, its metrics kept by name") {
@@ -175,15 +186,20 @@ TEST_CASE("task: a run of any task resumes with the same bits, its metrics kept 
             CHECK(rest.epochs[i].validation.str() == history.epochs[i].validation.str());
         }
         const std::string log = read_text_file(folder / "log.csv");
-        CHECK(log.starts_with("epoch,train_loss,train_perplexity,train_token_accuracy,validation_loss,validation_perplexity,"
-                              "validation_token_accuracy,lr,seconds,examples_per_second,wait\n1,"));
+        CHECK(log.starts_with(
+            "epoch,train_loss,train_perplexity,train_token_accuracy,validation_loss,validation_perplexity,"
+            "validation_token_accuracy,lr,seconds,examples_per_second,wait\n1,"));
     }
     auto net = language_model();
     Trainer trainer(*net, adam());
     const auto as = [&](const Task& task) {
-        return error_of([&] { trainer.fit(counting(50), counting(20), {.batch = 16, .task = task, .out = whole_folder.path, .resume = true}); });
+        return error_of([&] {
+            trainer.fit(counting(50), counting(20),
+                        {.batch = 16, .task = task, .out = whole_folder.path, .resume = true});
+        });
     };
-    CHECK(contains(as(classification()), "the run was begun with task sequences, cannot resume it with classification"));
+    CHECK(
+        contains(as(classification()), "the run was begun with task sequences, cannot resume it with classification"));
 }
 
 TEST_CASE("area under roc: exact, ties count half") {
@@ -194,5 +210,8 @@ TEST_CASE("area under roc: exact, ties count half") {
     // Positives 3 5 5, negatives 1 3 5: above 1 + 2 + 2 pairs, ties 1 + 1 + 1 of 9.
     CHECK(area_under_roc({3, 1, 5, 3, 5, 5}, {true, false, true, false, true, false}) == doctest::Approx(6.5 / 9));
     CHECK(contains(error_of([] { area_under_roc({1, 2}, {true, true}); }), "got 2 and 0"));
-    CHECK(contains(error_of([] { area_under_roc({1}, {true, true}); }), "expected a score for each of 2 examples, got 1"));
+    CHECK(contains(error_of([] {
+                       area_under_roc({1}, {true, true});
+                   }),
+                   "expected a score for each of 2 examples, got 1"));
 }

@@ -18,7 +18,11 @@ namespace lathe::testing {
 class Stripes : public data::Source {
 public:
     Stripes(int64_t count, uint64_t seed)
-        : Source({.name = "stripes", .image_shape = {8, 8, 1}, .classes = {"left", "middle", "right"}, .normalization = {}, .note = {}}),
+        : Source({.name = "stripes",
+                  .image_shape = {8, 8, 1},
+                  .classes = {"left", "middle", "right"},
+                  .normalization = {},
+                  .note = {}}),
           count_(count),
           seed_(seed) {}
     int64_t size() const override { return count_; }
@@ -37,7 +41,9 @@ private:
     uint64_t seed_;
 };
 
-inline data::Dataset stripes(int64_t count, uint64_t seed = 1) { return data::Dataset(std::make_shared<Stripes>(count, seed)); }
+inline data::Dataset stripes(int64_t count, uint64_t seed = 1) {
+    return data::Dataset(std::make_shared<Stripes>(count, seed));
+}
 
 // Everything that must survive a resume: batch statistics, dropout, weights of several ranks.
 inline std::unique_ptr<nn::Sequential> toy_net(uint64_t initial = 1, int64_t channels = 4) {

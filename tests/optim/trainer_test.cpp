@@ -140,7 +140,8 @@ TEST_CASE("trainer: the same bits for any number of threads") {
 }
 
 TEST_CASE("trainer: stopped anywhere and resumed, it ends with the same bits") {
-    // Four training and two test batches an epoch: before the first step, in an epoch, at its end, in the test, after it.
+    // Four training and two test batches an epoch: before the first step, in an epoch, at its end, in the test, after
+    // it.
     for (int64_t stop : {0, 2, 4, 5, 6, 13, 27}) {
         CAPTURE(stop);
         const ThreadScope threads(1 + static_cast<int>(stop % 2));
@@ -168,7 +169,8 @@ TEST_CASE("trainer: a run goes on in another locale, and its log is read by mach
         CHECK(trainer.fit(training_set(), stripes(30, 2), options).end == optim::History::End::stopped);
     }
     const std::string log = read_text_file(folder / "log.csv"), row = log.substr(log.find('\n'));
-    CHECK(std::count(row.begin(), row.end(), ',') == std::count(log.begin(), log.begin() + static_cast<long>(log.find('\n')), ','));
+    CHECK(std::count(row.begin(), row.end(), ',') ==
+          std::count(log.begin(), log.begin() + static_cast<long>(log.find('\n')), ','));
     check_resumed(folder);
 }
 
@@ -200,7 +202,8 @@ TEST_CASE("trainer: a finished run resumed does nothing, a longer one goes on") 
     auto fit = [&](int64_t epochs, bool resume) {
         auto net = toy_net();
         auto trainer = make_trainer(*net);
-        const auto history = trainer.fit(stripes(50), stripes(30, 2), {.epochs = epochs, .batch = 16, .out = folder.path, .resume = resume});
+        const auto history = trainer.fit(stripes(50), stripes(30, 2),
+                                         {.epochs = epochs, .batch = 16, .out = folder.path, .resume = resume});
         return std::pair(std::move(net), history.epochs.size());
     };
     const auto [first, epochs] = fit(2, false);
@@ -214,7 +217,8 @@ TEST_CASE("trainer: a finished run resumed does nothing, a longer one goes on") 
 TEST_CASE("trainer: the files of a model are whole models, with the averages in the best one") {
     const TemporaryFolder folder;
     auto model = nn::models::lenet5({.classes = 3, .widths = {2, 3, 8, 6}, .input = {12, 12, 1}});
-    const auto train = stripes(48).augmented(data::resize(12, 12)).with_normalization({.mean = {}, .std = {0.25f}}), test = stripes(30, 2).augmented(data::resize(12, 12));
+    const auto train = stripes(48).augmented(data::resize(12, 12)).with_normalization({.mean = {}, .std = {0.25f}}),
+               test = stripes(30, 2).augmented(data::resize(12, 12));
     optim::Trainer trainer(model, optim::sgd({.lr = 0.05}));
     trainer.fit(train, test, {.epochs = 1, .batch = 16, .ema = 0.9, .out = folder.path});
 
@@ -231,7 +235,8 @@ TEST_CASE("trainer: the files of a model are whole models, with the averages in 
 
 TEST_CASE("trainer: a pruned model resumes with its masks") {
     const TemporaryFolder folder;
-    const auto train = stripes(32).augmented(data::resize(12, 12)), test = stripes(15, 2).augmented(data::resize(12, 12));
+    const auto train = stripes(32).augmented(data::resize(12, 12)),
+               test = stripes(15, 2).augmented(data::resize(12, 12));
     auto fit = [&](bool prune, int64_t epochs, bool resume) {
         seed(1);
         auto model = nn::make_model("lenet5", {.classes = 3, .widths = {2, 3, 8, 6}, .input = {12, 12, 1}});
@@ -274,7 +279,8 @@ TEST_CASE("trainer: weights that are not finite are not saved") {
         net->named_parameters()[0].second->mutable_value().fill_(std::numeric_limits<double>::infinity());
         trainer.request_stop();
     };
-    CHECK(contains(error_of([&] { trainer.fit(stripes(64), stripes(30, 2), options); }), "36 elements of 'conv.weight' are not finite"));
+    CHECK(contains(error_of([&] { trainer.fit(stripes(64), stripes(30, 2), options); }),
+                   "36 elements of 'conv.weight' are not finite"));
     CHECK(read_safetensors(folder / "last.safetensors").tensors.at("optim.history").dim(0) == 1);
 }
 
@@ -322,9 +328,12 @@ TEST_CASE("trainer: a checkpoint of another run or network is refused") {
     };
     CHECK(contains(damaged([](TensorFile& f) { f.metadata.clear(); }), "without the state of a training run"));
     CHECK(contains(damaged([](TensorFile& f) { f.metadata["lathe.training"] = "{]"; }), "lathe.training"));
-    CHECK(contains(damaged([](TensorFile& f) { f.metadata["lathe.training"] = "{\"settings\": 3}"; }), "'lathe.training'"));
-    CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.state.fc.bias.exp_avg"] = Tensor::zeros({4}); }), "expected shape [3], got [4]"));
-    CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.state.x.y"] = Tensor::zeros({4}); }), "1 tensors more"));
+    CHECK(contains(damaged([](TensorFile& f) { f.metadata["lathe.training"] = "{\"settings\": 3}"; }),
+                   "'lathe.training'"));
+    CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.state.fc.bias.exp_avg"] = Tensor::zeros({4}); }),
+                   "expected shape [3], got [4]"));
+    CHECK(
+        contains(damaged([](TensorFile& f) { f.tensors["optim.state.x.y"] = Tensor::zeros({4}); }), "1 tensors more"));
     CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.history"] = Tensor::zeros({4}); }), "optim.history"));
 }
 
@@ -425,7 +434,8 @@ TEST_CASE("evaluate: counts by class and stops when told") {
     CHECK(classes[2].correct == 0);
     CHECK(result.loss == doctest::Approx(50.0 * 21 / 31));
     CHECK(module.training());
-    CHECK(optim::evaluate(module, stripes(31), {.batch = 8, .go_on = [](int64_t done, int64_t) { return done < 16; }}).tally.examples == 16);
+    CHECK(optim::evaluate(module, stripes(31), {.batch = 8, .go_on = [](int64_t done, int64_t) { return done < 16; }})
+              .tally.examples == 16);
     CHECK_THROWS_AS(optim::predictions(Tensor::zeros({3})), Error);
 }
 
@@ -433,7 +443,8 @@ TEST_CASE("evaluate: a network made ready to run gives the module's results") {
     const auto net = toy_net();
     const data::Dataset images = stripes(31, 2);
     const optim::Evaluation one = optim::evaluate(*net, images, {.batch = 8});
-    const optim::Evaluation two = optim::evaluate(nn::Inference(*net, Tensor::zeros({8, 8, 8, 1})), images, {.batch = 8});
+    const optim::Evaluation two =
+        optim::evaluate(nn::Inference(*net, Tensor::zeros({8, 8, 8, 1})), images, {.batch = 8});
     CHECK(two["accuracy"] == one["accuracy"]);
     CHECK(two.tally.examples == 31);
     CHECK(two.loss == doctest::Approx(one.loss).epsilon(1e-5));

@@ -1,8 +1,11 @@
-// Trains resnet20 on CIFAR-10 as `lathe train --model resnet20 --data cifar10 --lr 0.1 --momentum 0.9 --weight-decay 5e-4
-// --lr-schedule cosine --validation 0` does, and writes every step to stdout for parity.py, which has PyTorch take the same one:
+// Trains resnet20 on CIFAR-10 as `lathe train --model resnet20 --data cifar10 --lr 0.1 --momentum 0.9 --weight-decay
+// 5e-4
+// --lr-schedule cosine --validation 0` does, and writes every step to stdout for parity.py, which has PyTorch take the
+// same one:
 //   build/train-stream DATA_ROOT OUT EPOCHS FIRST SEED     (a run of EPOCHS, ended after the FIRST of them)
 // OUT gets init.safetensors (the weights before the first step), log.csv and the checkpoints. The stream: one line of
-// JSON, then for each step i32 N, f32 x [N, 32, 32, 3], i32 labels [N], f32 loss, f32 learning rate, in native byte order.
+// JSON, then for each step i32 N, f32 x [N, 32, 32, 3], i32 labels [N], f32 loss, f32 learning rate, in native byte
+// order.
 #include <cstdio>
 #include <filesystem>
 #include <iostream>

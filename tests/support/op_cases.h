@@ -43,7 +43,8 @@ inline Draw away_from(std::vector<double> kinks, double margin = 0.05) {
 // A random order of values at least 0.1 apart: no two compete for a maximum.
 inline Tensor distinct(const Shape& shape, Random& random) {
     std::vector<double> values(static_cast<size_t>(shape.numel()));
-    for (size_t i = 0; i < values.size(); ++i) values[i] = 0.1 * static_cast<double>(i) - 0.05 * static_cast<double>(values.size());
+    for (size_t i = 0; i < values.size(); ++i)
+        values[i] = 0.1 * static_cast<double>(i) - 0.05 * static_cast<double>(values.size());
     for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random.below(static_cast<int64_t>(i))]);
     return draw_each(shape, [&](int64_t i) { return values[i]; });
 }

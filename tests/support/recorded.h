@@ -35,7 +35,8 @@ inline bool register_recorded(const std::vector<RecordedCase>& cases) {
 
 double largest_magnitude(const Tensor& x);
 
-// The largest difference, divided by the largest magnitude of `expected`; infinite when shapes differ or a value is NaN.
+// The largest difference, divided by the largest magnitude of `expected`; infinite when shapes differ or a value is
+// NaN.
 double relative_difference(const Tensor& got, const Tensor& expected);
 
 }  // namespace lathe::testing

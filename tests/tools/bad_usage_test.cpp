@@ -7,9 +7,10 @@ using namespace testing;
 
 namespace {
 
-// A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE, SCAN, EVAL, PROFILE,
-// COMPARE, PREDICT and TUNE stand for a good line of the command, OUT for a folder that is not there, MODEL and IMAGE for good files, TEXT
-// for a file that is none, SET for a folder of images, NONE for a path where nothing is.
+// A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
+// SCAN, EVAL, PROFILE, COMPARE, PREDICT and TUNE stand for a good line of the command, OUT for a folder that is not
+// there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images, NONE for a path
+// where nothing is.
 struct Row {
     std::string line;
     int code;
@@ -105,7 +106,8 @@ const std::vector<Row> kRows = {
     {"train --init MODEL --model resnet8 --data folder:SET --out OUT", 1, "--model is resnet8"},
     {"train --init MODEL --width 2 --data folder:SET --out OUT", 1, "--width"},
     {"train --init MODEL --dropout 0.5 --data folder:SET --out OUT", 1, "--dropout"},
-    {"train --model lenet5 --data folder:SET --out /proc/no/such/folder", 1, "/proc/no/such/folder: cannot make the folder"},
+    {"train --model lenet5 --data folder:SET --out /proc/no/such/folder", 1,
+     "/proc/no/such/folder: cannot make the folder"},
     {"train --model lenet5 --data folder:SET --out TEXT", 1, "TEXT"},
     {"train --resume --out OUT", 1, "config.json"},
     // prune
@@ -205,8 +207,8 @@ struct Files {
     std::map<std::string, std::string> words;
 
     Files() {
-        words = {{"OUT", folder / "out"}, {"TEXT", folder / "text"}, {"NONE", folder / "none"}, {"SET", folder / "set"}, {"IMAGE", folder / "image.bmp"},
-                 {"MODEL", folder / "run/best.safetensors"}};
+        words = {{"OUT", folder / "out"}, {"TEXT", folder / "text"},       {"NONE", folder / "none"},
+                 {"SET", folder / "set"}, {"IMAGE", folder / "image.bmp"}, {"MODEL", folder / "run/best.safetensors"}};
         std::ofstream(words["TEXT"]) << "no image, model or archive";
         write_bmp(words["IMAGE"]);
         for (const std::string path : {"train/a", "train/b", "val/a"}) {
@@ -229,7 +231,8 @@ struct Files {
     // The text with what its words in capitals stand for.
     std::string filled(std::string text) const {
         for (const auto& [word, meaning] : words)
-            for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += meaning.size()) text.replace(at, word.size(), meaning);
+            for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += meaning.size())
+                text.replace(at, word.size(), meaning);
         return text;
     }
 };
@@ -251,7 +254,8 @@ TEST_CASE("bad numbers: every number of every command") {
     const std::regex option(R"(\n  (?:-\w,)?(--[\w-]+)[^\n]* (INT|UINT|FLOAT)\b)");
     int tried = 0;
     for (const char* name : {"TRAIN", "PRUNE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE"}) {
-        const std::string command = files.words.at(name), help = lathe(command.substr(0, command.find(' ')) + " --help").out;
+        const std::string command = files.words.at(name),
+                          help = lathe(command.substr(0, command.find(' ')) + " --help").out;
         for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at)
             for (const char* word : {"''", "nan", "3x", "1e400"}) {
                 const std::string line = command + (*at)[1].str() + " " + word;

@@ -11,19 +11,23 @@ using testing::check_fails;
 // A class folder of plain pictures, each of its own brightness, from `at` on.
 void write_class(const std::string& folder, int count, int at) {
     for (int i = 0; i < count; ++i)
-        lathe::testing::write_file(folder + "/" + std::to_string(i) + ".png",
-                                   lathe::testing::encode_png(lathe::testing::plain_image(12, 12, {static_cast<uint8_t>(at + i)})));
+        lathe::testing::write_file(
+            folder + "/" + std::to_string(i) + ".png",
+            lathe::testing::encode_png(lathe::testing::plain_image(12, 12, {static_cast<uint8_t>(at + i)})));
 }
 
 // Folders train/ and val/ of class folders; classes are (name, brightness).
 std::string write_set(const std::string& set, const std::vector<std::pair<std::string, int>>& classes) {
-    for (const auto& [name, at] : classes) write_class(set + "/train/" + name, 24, at), write_class(set + "/val/" + name, 12, at + 4);
+    for (const auto& [name, at] : classes)
+        write_class(set + "/train/" + name, 24, at), write_class(set + "/val/" + name, 12, at + 4);
     return "folder:" + set;
 }
 
 }  // namespace
 
-TEST_CASE("classes are matched by their names: eval, compare, scan, prune and --init map them, or name the first that differs") {
+TEST_CASE(
+    "classes are matched by their names: eval, compare, scan, prune and --init map them, or name the first that "
+    "differs") {
     const testing::Folder folder;
     const std::string set = write_set(folder / "set", {{"dark", 10}, {"grey", 110}, {"light", 210}});
     const std::string lenet = "--model lenet5 --input 28x28x1 --epochs 8 --batch 8 --lr 0.02 --seed 1 --data ";
@@ -38,17 +42,21 @@ TEST_CASE("classes are matched by their names: eval, compare, scan, prune and --
     const testing::Result subset = testing::lathe("eval --model " + model + " --data " + some);
     CHECK(subset.out.find("2 of the model's 3 classes, in its order\n") != std::string::npos);
     CHECK(Json::parse(testing::lathe("eval --json --model " + model + " --data " + some).out)["correct"] == 24);
-    CHECK(Json::parse(testing::lathe("compare --json --runs 1 --data " + some + " " + model).out)[0]["accuracy"] == 100.0);
+    CHECK(Json::parse(testing::lathe("compare --json --runs 1 --data " + some + " " + model).out)[0]["accuracy"] ==
+          100.0);
     CHECK(testing::lathe("scan --model " + model + " --data " + some + " --images 10").code == 0);
-    const testing::Result pruned = testing::lathe("prune --model " + model + " --data " + some + " --sparsity 0.3 --out " + (folder / "pruned"));
+    const testing::Result pruned =
+        testing::lathe("prune --model " + model + " --data " + some + " --sparsity 0.3 --out " + (folder / "pruned"));
     CHECK(pruned.code == 0);
     CHECK(pruned.out.find("2 of the model's 3 classes, in its order\n") != std::string::npos);
-    CHECK(Json::parse(testing::lathe("eval --json --model " + (folder / "pruned/pruned.safetensors") + " --data " + set).out)["total"] == 36);
+    CHECK(Json::parse(testing::lathe("eval --json --model " + (folder / "pruned/pruned.safetensors") + " --data " + set)
+                          .out)["total"] == 36);
 
     const std::string others = write_set(folder / "others", {{"dark", 10}, {"grey", 110}, {"pale", 210}});
     for (const std::string& command : {"eval --model " + model, "scan --model " + model, "compare " + model,
                                        "prune --model " + model + " --sparsity 0.3 --out " + (folder / "none")})
-        check_fails(testing::lathe(command + " --data " + others), 1, "class 'pale' is none of those expected: dark, grey, light");
+        check_fails(testing::lathe(command + " --data " + others), 1,
+                    "class 'pale' is none of those expected: dark, grey, light");
     CHECK(!testing::fs::exists(folder / "none"));
 
     // Training on: the same names keep the classifier, others get a new one.
@@ -57,8 +65,10 @@ TEST_CASE("classes are matched by their names: eval, compare, scan, prune and --
     CHECK(same.out.find("new classifier") == std::string::npos);
     CHECK(same.out.find("accuracy 100.00%") != std::string::npos);
     const testing::Result other = testing::lathe(init + others + " --out " + (folder / "other"));
-    CHECK(other.out.find("a new classifier for dark, grey, pale, in place of that for dark, grey, light\n") != std::string::npos);
-    CHECK(testing::lathe(init + some + " --out " + (folder / "fewer")).out.find("a new classifier for grey, light, in place of that for dark, grey, light\n") !=
+    CHECK(other.out.find("a new classifier for dark, grey, pale, in place of that for dark, grey, light\n") !=
+          std::string::npos);
+    CHECK(testing::lathe(init + some + " --out " + (folder / "fewer"))
+              .out.find("a new classifier for grey, light, in place of that for dark, grey, light\n") !=
           std::string::npos);
 }
 
@@ -77,10 +87,12 @@ TEST_CASE("a run resumes from its checkpoint alone: --init may be gone and the d
 
     check_fails(testing::lathe(resume + write_set(folder / "renamed", {{"bright", 10}, {"light", 210}})), 1,
                 "--resume: the run was begun with classes dark, light, got bright, light");
-    check_fails(testing::lathe(resume + write_set(folder / "swapped", {{"dark", 210}, {"light", 10}, {"more", 99}})), 1, "got dark, light, more");
+    check_fails(testing::lathe(resume + write_set(folder / "swapped", {{"dark", 210}, {"light", 10}, {"more", 99}})), 1,
+                "got dark, light, more");
     write_set(folder / "other", classes);
     testing::fs::rename(folder / "other/train/dark/7.png", folder / "other/train/dark/seven.png");
-    check_fails(testing::lathe(resume + "folder:" + (folder / "other")), 1, "the run was begun with training examples 48 (");
+    check_fails(testing::lathe(resume + "folder:" + (folder / "other")), 1,
+                "the run was begun with training examples 48 (");
 
     REQUIRE(testing::lathe(resume + "folder:" + (folder / "moved")).code == 0);
     CHECK(testing::text_of(run + "/best.safetensors") == testing::text_of(whole + "/best.safetensors"));
@@ -90,9 +102,14 @@ TEST_CASE("--limit takes images of all classes, the same for train and prune") {
     const testing::Folder folder;
     const std::string set = write_set(folder / "set", {{"dark", 10}, {"grey", 110}, {"light", 210}});
     const std::string limit = " --validation 0 --limit 30 --seed 5 --data " + set;
-    REQUIRE(testing::lathe("train --model lenet5 --epochs 6 --lr 0.02 --batch 6 --input 28x28x1 --out " + (folder / "run") + limit).code == 0);
+    REQUIRE(testing::lathe("train --model lenet5 --epochs 6 --lr 0.02 --batch 6 --input 28x28x1 --out " +
+                           (folder / "run") + limit)
+                .code == 0);
     const std::string model = folder / "run/best.safetensors";
-    for (const Json& found : Json::parse(testing::lathe("eval --json --model " + model + " --data " + set).out)["classes"]) CHECK(found["correct"] > 6);
-    const testing::Result pruned = testing::lathe("prune --model " + model + " --sparsity 0.3 --out " + (folder / "pruned") + limit);
+    for (const Json& found :
+         Json::parse(testing::lathe("eval --json --model " + model + " --data " + set).out)["classes"])
+        CHECK(found["correct"] > 6);
+    const testing::Result pruned =
+        testing::lathe("prune --model " + model + " --sparsity 0.3 --out " + (folder / "pruned") + limit);
     CHECK(pruned.out.find(" train: 30 images") != std::string::npos);
 }

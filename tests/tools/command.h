@@ -56,12 +56,14 @@ inline Result shell(const std::string& words, const std::string& interrupt_after
         _exit(127);
     }
     if (!interrupt_after.empty()) {
-        for (int i = 0; i < 6000 && !fs::exists(interrupt_after); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        for (int i = 0; i < 6000 && !fs::exists(interrupt_after); ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
         kill(child, SIGINT);
     }
     int status = 0;
     waitpid(child, &status, 0);
-    Result result{WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), text_of(prefix + ".out"), text_of(prefix + ".err")};
+    Result result{WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), text_of(prefix + ".out"),
+                  text_of(prefix + ".err")};
     fs::remove(prefix + ".out"), fs::remove(prefix + ".err");
     return result;
 }
@@ -86,8 +88,10 @@ inline void write_bmp(const std::string& path) {
         for (size_t i = 0; i < bytes; ++i) file[at + i] = static_cast<char>(value >> (8 * i));
     };
     file[0] = 'B', file[1] = 'M';
-    put(2, static_cast<uint32_t>(file.size()), 4), put(6, 0, 4), put(10, 54, 4), put(14, 40, 4), put(18, 8, 4), put(22, 8, 4);
-    put(26, 1, 2), put(28, 24, 2), put(30, 0, 4), put(34, 8 * 24, 4), put(38, 2835, 4), put(42, 2835, 4), put(46, 0, 4), put(50, 0, 4);
+    put(2, static_cast<uint32_t>(file.size()), 4), put(6, 0, 4), put(10, 54, 4), put(14, 40, 4), put(18, 8, 4),
+        put(22, 8, 4);
+    put(26, 1, 2), put(28, 24, 2), put(30, 0, 4), put(34, 8 * 24, 4), put(38, 2835, 4), put(42, 2835, 4), put(46, 0, 4),
+        put(50, 0, 4);
     std::ofstream(path, std::ios::binary) << file;
 }
 

@@ -15,7 +15,8 @@ std::string train(const std::string& out, const std::string& more = {}) {
 TEST_CASE("help names every command and option") {
     const Result all = lathe("--help");
     CHECK(all.code == 0);
-    for (const std::string command : {"train", "prune", "scan", "eval", "profile", "compare", "predict", "tune", "info"}) {
+    for (const std::string command :
+         {"train", "prune", "scan", "eval", "profile", "compare", "predict", "tune", "info"}) {
         CHECK(all.out.find(command) != std::string::npos);
         const Result one = lathe(command + " --help");
         CHECK(one.code == 0);
@@ -56,8 +57,11 @@ TEST_CASE("bad input is one line and exit code 1") {
     const Folder folder;
     check_fails(lathe("train --model resnet21 --data shapes --out " + (folder / "a")), 1, "resnet20");
     check_fails(lathe("train --model resnet20 --data cifar11 --out " + (folder / "a")), 1, "cifar10");
-    check_fails(lathe("train --model lenet5 --data mnist --data-root " + (folder / "none") + " --out " + (folder / "a")), 1, "none");
-    check_fails(lathe("train --model lenet5 --data folder:" + (folder / "none") + " --out " + (folder / "a")), 1, "none");
+    check_fails(
+        lathe("train --model lenet5 --data mnist --data-root " + (folder / "none") + " --out " + (folder / "a")), 1,
+        "none");
+    check_fails(lathe("train --model lenet5 --data folder:" + (folder / "none") + " --out " + (folder / "a")), 1,
+                "none");
     check_fails(lathe("train --model lenet5 --data shapes --lr-schedule linear --out " + (folder / "a")), 1, "linear");
     check_fails(lathe("train --model lenet5 --data shapes --augment crop:x --out " + (folder / "a")), 1, "crop");
     check_fails(lathe("train --model lenet5 --data shapes --freeze fc9 --out " + (folder / "a")), 1, "fc");
@@ -68,8 +72,10 @@ TEST_CASE("bad input is one line and exit code 1") {
     check_fails(lathe("profile --model vgg-cifar --input 32x32"), 1, "32x32x3");
     check_fails(lathe("profile --model vgg-cifar --input 32x32x3x1"), 1, "32x32x3");
     check_fails(lathe("profile --model vgg-cifar --input 32"), 1, "[32, 32, 3]");
-    check_fails(lathe("train --model autoencoder --input 640 --data shapes --out " + (folder / "a")), 1, "HEIGHTxWIDTHxCHANNELS");
-    check_fails(lathe("train --model lenet5 --data shapes --limit 3 --validation 0.01 --out " + (folder / "a")), 1, "leaves 3 and 0");
+    check_fails(lathe("train --model autoencoder --input 640 --data shapes --out " + (folder / "a")), 1,
+                "HEIGHTxWIDTHxCHANNELS");
+    check_fails(lathe("train --model lenet5 --data shapes --limit 3 --validation 0.01 --out " + (folder / "a")), 1,
+                "leaves 3 and 0");
     check_fails(lathe("eval --model " + (folder / "none.safetensors") + " --data shapes"), 1, "none.safetensors");
     std::ofstream(folder / "short.safetensors") << "abc";
     check_fails(lathe("eval --model " + (folder / "short.safetensors") + " --data shapes"), 1, "short.safetensors");
@@ -81,7 +87,8 @@ TEST_CASE("train, eval, predict and profile work on one saved file") {
     const Result trained = lathe(train(run));
     INFO(trained.err);
     REQUIRE(trained.code == 0);
-    for (const char* name : {"last.safetensors", "best.safetensors", "log.csv", "config.json"}) CHECK(fs::exists(run + "/" + name));
+    for (const char* name : {"last.safetensors", "best.safetensors", "log.csv", "config.json"})
+        CHECK(fs::exists(run + "/" + name));
     const std::string log = text_of(run + "/log.csv");
     CHECK(std::count(log.begin(), log.end(), '\n') == 3);  // names, two epochs
     CHECK(log.starts_with("epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"));
@@ -96,7 +103,8 @@ TEST_CASE("train, eval, predict and profile work on one saved file") {
     const std::string model = run + "/best.safetensors";
     const Json result = Json::parse(lathe("eval --json --data shapes --model " + model).out);
     CHECK(result["total"].get<int>() > 0);
-    CHECK(result["top1"].get<double>() == doctest::Approx(100.0 * result["correct"].get<double>() / result["total"].get<double>()));
+    CHECK(result["top1"].get<double>() ==
+          doctest::Approx(100.0 * result["correct"].get<double>() / result["total"].get<double>()));
     CHECK(result["loss"].get<double>() > 0);
     CHECK(lathe("eval --data shapes --model " + model).out.find("top-1") != std::string::npos);
 
@@ -122,9 +130,11 @@ TEST_CASE("train: with --validation 0 the test images choose the best epoch, and
     const Result trained = lathe(train(folder / "run", "--validation 0"));
     INFO(trained.err);
     REQUIRE(trained.code == 0);
-    CHECK(trained.out.starts_with("shapes train: 512 images 32x32x3, 10 classes\nvalidation: 4,000 images, the test images (--validation 0)\n"));
+    CHECK(trained.out.starts_with(
+        "shapes train: 512 images 32x32x3, 10 classes\nvalidation: 4,000 images, the test images (--validation 0)\n"));
     CHECK(trained.out.find("\ntest: ") == std::string::npos);
-    const Json result = Json::parse(lathe("eval --json --data shapes --model " + (folder / "run/best.safetensors")).out);
+    const Json result =
+        Json::parse(lathe("eval --json --data shapes --model " + (folder / "run/best.safetensors")).out);
     char accuracy[32];
     std::snprintf(accuracy, sizeof accuracy, "accuracy %.2f%%, in ", result["top1"].get<double>());
     CHECK(trained.out.find(accuracy) != std::string::npos);
@@ -132,7 +142,9 @@ TEST_CASE("train: with --validation 0 the test images choose the best epoch, and
 
 TEST_CASE("an autoencoder trains on images, and eval and compare tell its reconstruction error") {
     const Folder folder;
-    const Result trained = lathe("train --model autoencoder --data shapes --limit 512 --epochs 3 --batch 16 --optimizer adam --out " + (folder / "run"));
+    const Result trained =
+        lathe("train --model autoencoder --data shapes --limit 512 --epochs 3 --batch 16 --optimizer adam --out " +
+              (folder / "run"));
     INFO(trained.err);
     REQUIRE(trained.code == 0);
     CHECK(trained.out.find("autoencoder: ") != std::string::npos);
@@ -165,8 +177,10 @@ TEST_CASE("profile shows the kernel chosen, the share of the peak and, when aske
     CHECK(plan["lower_bound"] == plan["total"]);
     CHECK(plan["alive_at_peak"].size() == 2);
     CHECK(forward["peak_activation_bytes"] == plan["total"].get<int64_t>() + 32 * 32 * 3 * 4 + 10 * 4);
-    CHECK(lathe("profile --runs 1 --model resnet20").out.find("memory: activations 128.0 KiB in one block") != std::string::npos);
-    const Json both = Json::parse(lathe("profile --json --runs 1 --threads 1 --batch 2 --backward --model resnet20").out);
+    CHECK(lathe("profile --runs 1 --model resnet20").out.find("memory: activations 128.0 KiB in one block") !=
+          std::string::npos);
+    const Json both =
+        Json::parse(lathe("profile --json --runs 1 --threads 1 --batch 2 --backward --model resnet20").out);
     CHECK(both["batch"] == 2);
     CHECK(both["macs"].get<int64_t>() == 2 * forward["macs"].get<int64_t>());
     double backward = 0;
@@ -177,7 +191,8 @@ TEST_CASE("profile shows the kernel chosen, the share of the peak and, when aske
         const double flop = 2.0 * layer["macs"].get<double>(), peak = 1e9 * both["peak_gflops"].get<double>();
         CHECK(layer["of_peak"].get<double>() == doctest::Approx(flop / layer["seconds"].get<double>() / peak));
         const double passes = layer["name"] == "conv1" ? 1 : 2;  // nobody wants the gradient of the images
-        CHECK(layer["backward_of_peak"].get<double>() == doctest::Approx(passes * flop / layer["backward_seconds"].get<double>() / peak));
+        CHECK(layer["backward_of_peak"].get<double>() ==
+              doctest::Approx(passes * flop / layer["backward_seconds"].get<double>() / peak));
         CHECK_FALSE(layer["kernel"].get<std::string>().empty());
     }
     CHECK(both["backward_seconds"].get<double>() == doctest::Approx(backward));
@@ -186,7 +201,9 @@ TEST_CASE("profile shows the kernel chosen, the share of the peak and, when aske
 }
 
 TEST_CASE("profile counts what the course prints") {
-    const auto profile = [](const std::string& arguments) { return Json::parse(lathe("profile --json --runs 1 --model " + arguments).out); };
+    const auto profile = [](const std::string& arguments) {
+        return Json::parse(lathe("profile --json --runs 1 --model " + arguments).out);
+    };
     const Json vgg = profile("vgg-cifar");
     CHECK(vgg["params"] == 9228362);
     CHECK(vgg["macs"] == 605754368);
@@ -217,7 +234,8 @@ TEST_CASE("an interrupted run goes on to the same weights, for any number of thr
     const Folder folder;
     const std::string whole = folder / "whole", parts = folder / "parts";
     REQUIRE(lathe(train(whole, "--threads 1 --augment crop:4,flip --ema 0.9")).code == 0);
-    const Result stopped = lathe(train(parts, "--threads 2 --augment crop:4,flip --ema 0.9"), parts + "/last.safetensors");
+    const Result stopped =
+        lathe(train(parts, "--threads 2 --augment crop:4,flip --ema 0.9"), parts + "/last.safetensors");
     CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
     const Result resumed = lathe("train --resume --out " + parts);
     INFO(resumed.err);
@@ -246,28 +264,35 @@ TEST_CASE("fine-tuning replaces the classifier when the classes differ, and free
             fs::create_directories(at);
             for (int i = 0; i < 4; ++i) write_bmp((at / (std::to_string(i) + ".bmp")).string());
         }
-    const Result tuned = lathe("train --init " + (folder / "base/best.safetensors") + " --data folder:" + (folder / "images") +
-                               " --validation 0 --freeze conv1 --epochs 1 --batch 4 --out " + (folder / "tuned"));
+    const Result tuned =
+        lathe("train --init " + (folder / "base/best.safetensors") + " --data folder:" + (folder / "images") +
+              " --validation 0 --freeze conv1 --epochs 1 --batch 4 --out " + (folder / "tuned"));
     INFO(tuned.err);
     CHECK(tuned.code == 0);
-    const Result result = lathe("eval --json --model " + (folder / "tuned/best.safetensors") + " --data folder:" + (folder / "images"));
+    const Result result =
+        lathe("eval --json --model " + (folder / "tuned/best.safetensors") + " --data folder:" + (folder / "images"));
     CHECK(Json::parse(result.out)["classes"].size() == 3);
-    check_fails(lathe("eval --model " + (folder / "tuned/best.safetensors") + " --data shapes"), 1, "class 'circle' is none of those expected: dark, grey, light");
+    check_fails(lathe("eval --model " + (folder / "tuned/best.safetensors") + " --data shapes"), 1,
+                "class 'circle' is none of those expected: dark, grey, light");
 }
 
 TEST_CASE("fine-tuning on images of another size makes a network for that size") {
     const Folder folder;
-    REQUIRE(lathe("train --model resnet8 --width 0.25 --data shapes --limit 64 --epochs 1 --out " + (folder / "base")).code == 0);
+    REQUIRE(lathe("train --model resnet8 --width 0.25 --data shapes --limit 64 --epochs 1 --out " + (folder / "base"))
+                .code == 0);
     for (const char* name : {"dark", "light"}) {
         fs::create_directories(folder.path / "images" / name);
-        for (int i = 0; i < 8; ++i) write_bmp(folder / ("images/" + std::string(name) + "/" + std::to_string(i) + ".bmp"));
+        for (int i = 0; i < 8; ++i)
+            write_bmp(folder / ("images/" + std::string(name) + "/" + std::to_string(i) + ".bmp"));
     }
-    const std::string init = "train --init " + (folder / "base/last.safetensors") + " --data folder:" + (folder / "images") +
-                             " --validation 0 --epochs 1 --batch 4 --out " + (folder / "tuned");
+    const std::string init = "train --init " + (folder / "base/last.safetensors") +
+                             " --data folder:" + (folder / "images") + " --validation 0 --epochs 1 --batch 4 --out " +
+                             (folder / "tuned");
     const Result tuned = lathe(init + " --input 48x48x3");
     INFO(tuned.err);
     REQUIRE(tuned.code == 0);
-    const Json profile = Json::parse(lathe("profile --json --runs 1 --model " + (folder / "tuned/last.safetensors")).out);
+    const Json profile =
+        Json::parse(lathe("profile --json --runs 1 --model " + (folder / "tuned/last.safetensors")).out);
     CHECK(profile["layers"][0]["output"] == Json({1, 48, 48, 4}));
 
     check_fails(lathe(init + " --force --width 2"), 1, "--width");
@@ -287,10 +312,14 @@ TEST_CASE("a loss that is no longer finite stops the run and leaves the last goo
 
 TEST_CASE("prune, scan and compare work on one trained model") {
     const Folder folder;
-    REQUIRE(lathe("train --model lenet5 --data shapes --limit 512 --epochs 1 --batch 64 --out " + (folder / "base")).code == 0);
-    const std::string model = folder / "base/best.safetensors", common = " --model " + model + " --data shapes --limit 512 --batch 64 ";
+    REQUIRE(
+        lathe("train --model lenet5 --data shapes --limit 512 --epochs 1 --batch 64 --out " + (folder / "base")).code ==
+        0);
+    const std::string model = folder / "base/best.safetensors",
+                      common = " --model " + model + " --data shapes --limit 512 --batch 64 ";
 
-    const Result once = lathe("prune" + common + "--sparsity 0.9 --layer conv1=0.5 --finetune 1 --distill 0.5 --out " + (folder / "once"));
+    const Result once = lathe("prune" + common + "--sparsity 0.9 --layer conv1=0.5 --finetune 1 --distill 0.5 --out " +
+                              (folder / "once"));
     INFO(once.err);
     REQUIRE(once.code == 0);
     CHECK(once.out.find("conv1.weight") != std::string::npos);
@@ -309,7 +338,8 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     CHECK(lathe("profile --runs 1 --model " + pruned).out.find("sparsity") != std::string::npos);
     CHECK(lathe("profile --runs 1 --model " + model).out.find("sparsity") == std::string::npos);
 
-    const Result scanned = lathe("scan --json --model " + model + " --data shapes --images 64 --sparsities 0.5,0.9 --out " + (folder / "scan"));
+    const Result scanned = lathe("scan --json --model " + model +
+                                 " --data shapes --images 64 --sparsities 0.5,0.9 --out " + (folder / "scan"));
     INFO(scanned.err);
     REQUIRE(scanned.code == 0);
     const Json scan = Json::parse(scanned.out);
@@ -322,7 +352,8 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     const Result chosen = lathe("prune" + common + "--target-size 0.3 --scan-images 64 --out " + (folder / "target"));
     INFO(chosen.err);
     REQUIRE(chosen.code == 0);
-    const Result compared = lathe("compare --json --runs 1 --data shapes " + model + " " + pruned + " " + (folder / "target/pruned.safetensors"));
+    const Result compared = lathe("compare --json --runs 1 --data shapes " + model + " " + pruned + " " +
+                                  (folder / "target/pruned.safetensors"));
     INFO(compared.err);
     REQUIRE(compared.code == 0);
     const Json rows = Json::parse(compared.out);
@@ -333,7 +364,9 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     CHECK(rows[2]["file_bytes"].get<double>() < 0.33 * rows[0]["file_bytes"].get<double>());
     CHECK(rows[2]["accuracy"].is_number());
 
-    const auto bad = [&](const std::string& more) { return lathe("prune" + common + more + " --out " + (folder / "bad")); };
+    const auto bad = [&](const std::string& more) {
+        return lathe("prune" + common + more + " --out " + (folder / "bad"));
+    };
     check_fails(bad("--sparsity 1"), 1, "[0, 1), got 1");
     check_fails(bad(""), 1, "--sparsity");
     check_fails(bad("--layer conv9=0.5"), 1, "did you mean 'conv1'?");
@@ -349,10 +382,14 @@ TEST_CASE("prune, scan and compare work on one trained model") {
 
 TEST_CASE("an interrupted gradual pruning goes on to the same file") {
     const Folder folder;
-    REQUIRE(lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --batch 64 --out " + (folder / "base")).code == 0);
+    REQUIRE(
+        lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --batch 64 --out " + (folder / "base")).code ==
+        0);
     const auto prune = [&](const std::string& out) {
-        return "prune --model " + (folder / "base/best.safetensors") + " --data shapes --limit 512 --batch 32 --sparsity 0.8 --schedule gradual"
-               " --importance movement --finetune 3 --out " + out;
+        return "prune --model " + (folder / "base/best.safetensors") +
+               " --data shapes --limit 512 --batch 32 --sparsity 0.8 --schedule gradual"
+               " --importance movement --finetune 3 --out " +
+               out;
     };
     REQUIRE(lathe(prune(folder / "whole")).code == 0);
     const Result stopped = lathe(prune(folder / "parts"), folder / "parts/last.safetensors");
@@ -363,17 +400,24 @@ TEST_CASE("an interrupted gradual pruning goes on to the same file") {
     CHECK(text_of(folder / "parts/pruned.safetensors") == text_of(folder / "whole/pruned.safetensors"));
 }
 
-TEST_CASE("channels are cut, the rest is taught by the dense model, saved and cut again; interrupted it goes on to the same file") {
+TEST_CASE(
+    "channels are cut, the rest is taught by the dense model, saved and cut again; interrupted it goes on to the same "
+    "file") {
     const Folder folder;
-    REQUIRE(lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --batch 64 --out " + (folder / "base")).code == 0);
+    REQUIRE(
+        lathe("train --model lenet5 --data shapes --limit 256 --epochs 1 --batch 64 --out " + (folder / "base")).code ==
+        0);
     const auto prune = [&](const std::string& model, const std::string& more, const std::string& out) {
-        return "prune --method channel --model " + model + " --data shapes --limit 512 --batch 32 " + more + " --out " + out;
+        return "prune --method channel --model " + model + " --data shapes --limit 512 --batch 32 " + more + " --out " +
+               out;
     };
-    const std::string model = folder / "base/best.safetensors", half = "--ratio 0.5 --layer fc2=0.25 --finetune 2 --distill 0.5";
+    const std::string model = folder / "base/best.safetensors",
+                      half = "--ratio 0.5 --layer fc2=0.25 --finetune 2 --distill 0.5";
     const Result whole = lathe(prune(model, half, folder / "whole"));
     INFO(whole.err);
     REQUIRE(whole.code == 0);
-    for (const char* line : {"      16     8  conv2\n", "      84    63  fc2\n", "fc3  (left alone: it is the network's output)"})
+    for (const char* line :
+         {"      16     8  conv2\n", "      84    63  fc2\n", "fc3  (left alone: it is the network's output)"})
         CHECK(whole.out.find(line) != std::string::npos);
     const Result stopped = lathe(prune(model, half, folder / "parts"), folder / "parts/last.safetensors");
     CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
@@ -384,14 +428,18 @@ TEST_CASE("channels are cut, the rest is taught by the dense model, saved and cu
     INFO(fast.err);
     REQUIRE(fast.code == 0);
     const std::string times = text_of(folder / "fast/latency.json");
-    CHECK(Json::parse(times).size() > 5);  // the times of such small layers say little, but lenet5 has 5 of them, and others were tried
+    CHECK(Json::parse(times).size() >
+          5);  // the times of such small layers say little, but lenet5 has 5 of them, and others were tried
 
     const std::string pruned = folder / "whole/pruned.safetensors";
-    const Result again = lathe(prune(pruned, "--target-macs 0.5 --importance next-l2 --scope global --macs lab", folder / "again"));
+    const Result again =
+        lathe(prune(pruned, "--target-macs 0.5 --importance next-l2 --scope global --macs lab", folder / "again"));
     INFO(again.err);
     REQUIRE(again.code == 0);
     CHECK(again.out.find("MACs as the lab counts") != std::string::npos);
-    const auto macs = [](const std::string& file) { return Json::parse(lathe("profile --json --runs 1 --model " + file).out)["macs"].get<double>(); };
+    const auto macs = [](const std::string& file) {
+        return Json::parse(lathe("profile --json --runs 1 --model " + file).out)["macs"].get<double>();
+    };
     CHECK(macs(folder / "again/pruned.safetensors") <= 0.5 * macs(pruned));
 
     const auto bad = [&](const std::string& more) { return lathe(prune(model, more, folder / "bad")); };

@@ -59,7 +59,9 @@ std::set<std::string> tree(const fs::path& folder) {
 
 }  // namespace
 
-TEST_CASE("the program in the README builds against an installed library with the README's commands, without a warning, and trains") {
+TEST_CASE(
+    "the program in the README builds against an installed library with the README's commands, without a warning, and "
+    "trains") {
     if (!is_release()) return;
     const Root root;
     const std::string readme = text_of("README.md"), prefix = root / "usr/local";
@@ -69,7 +71,8 @@ TEST_CASE("the program in the README builds against an installed library with th
     const std::string program = program_of(readme);
     CHECK(std::count(program.begin(), program.end(), '\n') <= 25);
     std::ofstream(root / "train.cpp") << program;
-    const std::string environment = "unset LD_LIBRARY_PATH; cd " + root.path.string() + " && export PKG_CONFIG_PATH=" + prefix + "/lib/pkgconfig && ";
+    const std::string environment = "unset LD_LIBRARY_PATH; cd " + root.path.string() +
+                                    " && export PKG_CONFIG_PATH=" + prefix + "/lib/pkgconfig && ";
     const std::string warnings = " -Wall -Wextra -Wshadow -Wsign-conversion -Wconversion -Wpedantic -Werror";
     const int built = shell(environment + command_of(readme, "c++ ") + warnings + " >log 2>&1");
     INFO(text_of(root / "log"));
@@ -84,7 +87,8 @@ TEST_CASE("the program in the README builds against an installed library with th
 TEST_CASE("install and uninstall touch their own files only, and say before anything is written what they cannot do") {
     if (!is_release()) return;
     const Root root;
-    const std::string destination = root / "my root's", at = " \"DESTDIR=" + destination + "\" ", log = " >" + (root / "log") + " 2>&1";
+    const std::string destination = root / "my root's", at = " \"DESTDIR=" + destination + "\" ",
+                      log = " >" + (root / "log") + " 2>&1";
     for (const char* mine : {"lib/liblathe.mine", "include/lathe/mine.h", "include/lathe/core/mine.h", "bin/other"}) {
         const fs::path path = destination + "/opt/x/" + mine;
         fs::create_directories(path.parent_path());
@@ -103,7 +107,8 @@ TEST_CASE("install and uninstall touch their own files only, and say before anyt
     after.erase(destination + "/opt/x/lib/pkgconfig");
     CHECK(after == before);
 
-    for (const std::string& prefix : {root / "My Programs", root / "a;touch b", std::string("relative"), root / "it's", root / "a$b"}) {
+    for (const std::string& prefix :
+         {root / "My Programs", root / "a;touch b", std::string("relative"), root / "it's", root / "a$b"}) {
         CAPTURE(prefix);
         std::string quoted = "'PREFIX=";
         for (char c : prefix) quoted += c == '\'' ? "'\\''" : c == '$' ? "$$" : std::string(1, c);
@@ -130,7 +135,8 @@ TEST_CASE("changed flags compile everything again, the same flags nothing, whate
     std::ofstream(root / "tools/install_deps.sh") << "";
     std::ofstream(root / "build/.deps") << "";
     const auto compiled = [&](const std::string& words) {
-        CHECK(shell("unset MAKEFLAGS MFLAGS MAKEOVERRIDES CXXFLAGS; make -C " + root.path.string() + " " + words + " >" + (root / "log") + " 2>&1") == 0);
+        CHECK(shell("unset MAKEFLAGS MFLAGS MAKEOVERRIDES CXXFLAGS; make -C " + root.path.string() + " " + words +
+                    " >" + (root / "log") + " 2>&1") == 0);
         const std::string log = text_of(root / "log");
         int64_t count = 0;
         for (size_t at = log.find(" -c -o "); at != std::string::npos; at = log.find(" -c -o ", at + 1)) ++count;

@@ -19,7 +19,8 @@ namespace {
 // What `lab1_pruning ARGUMENTS…`, beside the command under test, prints and returns.
 std::pair<int, std::string> lab1(const std::string& arguments, const std::string& log) {
     const char* binary = std::getenv("LATHE_BIN");
-    const std::string program = std::filesystem::path(binary ? binary : "build/lathe").replace_filename("lab1_pruning").string();
+    const std::string program =
+        std::filesystem::path(binary ? binary : "build/lathe").replace_filename("lab1_pruning").string();
     const int status = std::system((program + " " + arguments + " >" + log + " 2>&1").c_str());
     std::ostringstream text;
     text << std::ifstream(log).rdbuf();
@@ -32,20 +33,25 @@ TEST_CASE("the pruning lab goes through all questions on a small network") {
     const TemporaryFolder folder;
     seed(1);
     nn::Model model = nn::models::lenet5({.classes = 10, .input = {32, 32, 3}});
-    const data::Dataset train = data::shapes(data::Split::train, {.count = 512}), test = data::shapes(data::Split::test, {.count = 64});
+    const data::Dataset train = data::shapes(data::Split::train, {.count = 512}),
+                        test = data::shapes(data::Split::test, {.count = 64});
     optim::Trainer(model, optim::sgd({.lr = 0.05})).fit(train, test, {.epochs = 1, .batch = 64});
     nn::save(model, folder / "model.safetensors");
 
-    const auto [code, text] = lab1("--model " + (folder / "model.safetensors") + " --data shapes --limit 600 --scan-images 100 --epochs 1 --out " +
-                                       (folder / "lab"), folder / "log");
+    const auto [code, text] =
+        lab1("--model " + (folder / "model.safetensors") +
+                 " --data shapes --limit 600 --scan-images 100 --epochs 1 --out " + (folder / "lab"),
+             folder / "log");
     INFO(text);
     REQUIRE(code == 0);
-    for (const char* words : {"sparsity 0.75, 19 zeros", "6 weights left", "sparsity 0.60, 15 zeros", "10 weights left", "most sensitive:",
-                              "packed 2", "accuracy before sorting", "fine-grained"})
+    for (const char* words : {"sparsity 0.75, 19 zeros", "6 weights left", "sparsity 0.60, 15 zeros", "10 weights left",
+                              "most sensitive:", "packed 2", "accuracy before sorting", "fine-grained"})
         CHECK(text.find(words) != std::string::npos);
-    for (const char* name : {"sparse.safetensors", "channels.safetensors", "scan.json", "weights_dense.gnuplot", "weights_pruned.gnuplot",
-                             "weights_finetuned.gnuplot", "sensitivity.gnuplot", "parameters.gnuplot"})
+    for (const char* name :
+         {"sparse.safetensors", "channels.safetensors", "scan.json", "weights_dense.gnuplot", "weights_pruned.gnuplot",
+          "weights_finetuned.gnuplot", "sensitivity.gnuplot", "parameters.gnuplot"})
         CHECK(std::filesystem::exists(folder / "lab" + "/" + name));
 
-    CHECK(lab1("--model " + (folder / "none.safetensors") + " --data shapes --out " + (folder / "lab"), folder / "log").first == 1);
+    CHECK(lab1("--model " + (folder / "none.safetensors") + " --data shapes --out " + (folder / "lab"), folder / "log")
+              .first == 1);
 }

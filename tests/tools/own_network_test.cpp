@@ -31,7 +31,8 @@ std::string text_of(const std::string& path) {
 // Exit code of the command, and what it said on both streams.
 std::pair<int, std::string> lathe_command(const std::string& arguments, const std::string& log) {
     const char* program = std::getenv("LATHE_BIN");
-    const int status = std::system(((program ? program : "build/lathe") + (" " + arguments) + " >" + log + " 2>&1").c_str());
+    const int status =
+        std::system(((program ? program : "build/lathe") + (" " + arguments) + " >" + log + " 2>&1").c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000, text_of(log)};
 }
 
@@ -68,7 +69,8 @@ private:
 
 }  // namespace
 
-TEST_CASE("the network of the README trains by its description as the same network in C++, to the same bits after an epoch") {
+TEST_CASE(
+    "the network of the README trains by its description as the same network in C++, to the same bits after an epoch") {
     TemporaryFolder folder;
     std::ofstream(folder / "net.json") << readme_network();
     seed(4);
@@ -82,20 +84,25 @@ TEST_CASE("the network of the README trains by its description as the same netwo
     nn::save(*described, folder / "described.safetensors");
     const std::string options = " --data shapes --limit 256 --epochs 1 --batch 32 --lr 0.05 --seed 7 --out ";
     for (const char* name : {"first", "described"}) {
-        const auto [code, log] = lathe_command("train --init " + (folder / name) + ".safetensors" + options + (folder / ("run-" + std::string(name))),
-                                               folder / "log");
+        const auto [code, log] = lathe_command(
+            "train --init " + (folder / name) + ".safetensors" + options + (folder / ("run-" + std::string(name))),
+            folder / "log");
         INFO(log);
         REQUIRE(code == 0);
     }
-    const auto a = nn::load(folder / "run-first/last.safetensors")->state(), b = nn::load(folder / "run-described/last.safetensors")->state();
+    const auto a = nn::load(folder / "run-first/last.safetensors")->state(),
+               b = nn::load(folder / "run-described/last.safetensors")->state();
     for (const auto& [name, tensor] : a) CHECK(same(tensor, b.at(name)));
     CHECK_FALSE(same(a.at("conv1.weight"), weights.at("conv1.weight")));
-    const auto [code, log] = lathe_command("train --model " + (folder / "net.json") + options + (folder / "run"), folder / "log");
+    const auto [code, log] =
+        lathe_command("train --model " + (folder / "net.json") + options + (folder / "run"), folder / "log");
     INFO(log);
     CHECK(code == 0);
 }
 
-TEST_CASE("a network composed in C++ is evaluated, pruned, profiled, compared and trained on by the command, without its source") {
+TEST_CASE(
+    "a network composed in C++ is evaluated, pruned, profiled, compared and trained on by the command, without its "
+    "source") {
     TemporaryFolder folder;
     nn::Model model("branches", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<Branches>(10));
     const std::string file = folder / "net.safetensors";
@@ -103,10 +110,12 @@ TEST_CASE("a network composed in C++ is evaluated, pruned, profiled, compared an
     const std::string limit = " --data shapes --limit 128 ";
     for (const std::string& command :
          {"eval --data shapes --model " + file, "profile --runs 1 --model " + file,
-          "prune --method channel --target-macs 0.6 --finetune 1 --model " + file + limit + "--out " + (folder / "small"),
+          "prune --method channel --target-macs 0.6 --finetune 1 --model " + file + limit + "--out " +
+              (folder / "small"),
           "prune --sparsity 0.8 --model " + file + limit + "--out " + (folder / "sparse"),
           "profile --runs 1 --model " + (folder / "small/pruned.safetensors"),
-          "compare --runs 1 --data shapes " + file + " " + (folder / "small/pruned.safetensors") + " " + (folder / "sparse/pruned.safetensors"),
+          "compare --runs 1 --data shapes " + file + " " + (folder / "small/pruned.safetensors") + " " +
+              (folder / "sparse/pruned.safetensors"),
           "train --init " + (folder / "small/pruned.safetensors") + limit + "--epochs 1 --out " + (folder / "again")}) {
         const auto [code, log] = lathe_command(command, folder / "log");
         INFO(command, "\n", log);
@@ -120,7 +129,8 @@ TEST_CASE("a description that does not hold, and a file of an earlier version, a
     std::string text = readme_network();
     text.replace(text.find("conv2d"), 6, "convd");
     std::ofstream(folder / "net.json") << text;
-    auto [code, log] = lathe_command("train --model " + (folder / "net.json") + " --data shapes --out " + (folder / "run"), folder / "log");
+    auto [code, log] = lathe_command(
+        "train --model " + (folder / "net.json") + " --data shapes --out " + (folder / "run"), folder / "log");
     CHECK(code == 1);
     CHECK(log == "lathe: net.conv1: no op is called 'convd'; did you mean 'conv2d'?\n");
     CHECK_FALSE(std::filesystem::exists(folder / "run"));

@@ -11,7 +11,8 @@ const std::string kTrain = "train --model lenet5 --data shapes --limit 64 --epoc
 // What is in the folder, by name.
 std::map<std::string, std::string> contents(const std::string& folder) {
     std::map<std::string, std::string> files;
-    for (const auto& entry : fs::directory_iterator(folder)) files[entry.path().filename().string()] = entry.is_directory() ? "" : text_of(entry.path());
+    for (const auto& entry : fs::directory_iterator(folder))
+        files[entry.path().filename().string()] = entry.is_directory() ? "" : text_of(entry.path());
     return files;
 }
 
@@ -27,7 +28,8 @@ TEST_CASE("no command replaces a file that it was told to read") {
     const std::string prune = "prune --data shapes --limit 64 --sparsity 0.5 --model ";
     check_fails(lathe(prune + run + "/last.safetensors --force --out " + run), 1, "--model is");
     fs::create_symlink(run, folder / "link");
-    check_fails(lathe(prune + (folder / "link/best.safetensors") + " --force --out " + run), 1, "which would be replaced");
+    check_fails(lathe(prune + (folder / "link/best.safetensors") + " --force --out " + run), 1,
+                "which would be replaced");
     check_fails(lathe(prune + run + "/best.safetensors --out " + run), 1, "holds a run");
     CHECK(contents(run) == before);
 }
@@ -35,7 +37,8 @@ TEST_CASE("no command replaces a file that it was told to read") {
 TEST_CASE("any file of a run is a run") {
     const Folder folder;
     REQUIRE(lathe(kTrain + "--out " + (folder / "base")).code == 0);
-    const std::string prune = "prune --data shapes --limit 64 --model " + (folder / "base/best.safetensors") + " --out " + (folder / "pruned");
+    const std::string prune = "prune --data shapes --limit 64 --model " + (folder / "base/best.safetensors") +
+                              " --out " + (folder / "pruned");
     REQUIRE(lathe(prune + " --sparsity 0.5").code == 0);
     const auto before = contents(folder / "pruned");
     check_fails(lathe(prune + " --sparsity 0.9"), 1, "holds a run");
@@ -86,8 +89,9 @@ TEST_CASE("two processes never share a folder") {
     const Folder folder;
     const std::string run = folder / "run";
     const std::string first = binary() + " train --model lenet5 --data shapes --limit 64 --epochs 100000 --out " + run;
-    const Result second = shell(first + " >/dev/null 2>&1 & child=$!; for i in $(seq 1000); do [ -e " + run + "/log.csv ] && break; sleep 0.02; done; " +
-                                binary() + " " + kTrain + "--force --out " + run + "; code=$?; kill -KILL $child; wait $child 2>/dev/null; exit $code");
+    const Result second = shell(first + " >/dev/null 2>&1 & child=$!; for i in $(seq 1000); do [ -e " + run +
+                                "/log.csv ] && break; sleep 0.02; done; " + binary() + " " + kTrain + "--force --out " +
+                                run + "; code=$?; kill -KILL $child; wait $child 2>/dev/null; exit $code");
     check_fails(second, 1, run + ": another process is at work in this folder");
     CHECK(Json::parse(text_of(run + "/config.json"))["epochs"] == 100000);
     fs::remove(run + "/log.csv");
@@ -98,7 +102,11 @@ TEST_CASE("config.json says what was asked, byte for byte") {
     const Folder folder;
     const std::string run = folder / "my run's";
     const std::string out = " --out \"" + run + "\"";
-    REQUIRE(lathe(kTrain + "--nesterov=false --decay-all=true --lr 1e-3 --seed 18446744073709551615 --augment none --mean 0.10 --std 1 " + out).code == 0);
+    REQUIRE(lathe(kTrain +
+                  "--nesterov=false --decay-all=true --lr 1e-3 --seed 18446744073709551615 --augment none --mean 0.10 "
+                  "--std 1 " +
+                  out)
+                .code == 0);
     const Json settings = Json::parse(text_of(run + "/config.json"));
     CHECK(settings["nesterov"] == false);
     CHECK(settings["decay-all"] == true);
@@ -121,7 +129,8 @@ TEST_CASE("a config.json that is none is one line") {
         return lathe("train --resume --out " + folder.path.string());
     };
     check_fails(resumed(std::string(200000, '[')), 1, config + ": expected at most 16 nested levels");
-    check_fails(resumed("{\"epochs\": " + std::string(200000, '[') + std::string(200000, ']') + "}"), 1, "nested levels");
+    check_fails(resumed("{\"epochs\": " + std::string(200000, '[') + std::string(200000, ']') + "}"), 1,
+                "nested levels");
     check_fails(resumed("{broken"), 1, config + ": expected JSON in UTF-8");
     check_fails(resumed("[1]"), 1, config + ": expected a JSON object");
     check_fails(resumed("{\"epochs\": [3]}"), 1, config + ": epochs: expected a number or a text, got [3]");
@@ -135,16 +144,20 @@ TEST_CASE("a config.json that is none is one line") {
 TEST_CASE("names that are not UTF-8 are one line, before a folder is made, and shown by their bytes") {
     const Folder folder;
     const std::string latin = folder / "caf\xe9";
-    check_fails(lathe(kTrain + "--out " + latin), 1, "--out: expected UTF-8, which settings are kept in, got " + (folder / "caf\\xe9"));
+    check_fails(lathe(kTrain + "--out " + latin), 1,
+                "--out: expected UTF-8, which settings are kept in, got " + (folder / "caf\\xe9"));
     CHECK_FALSE(fs::exists(latin));
     REQUIRE(lathe(kTrain + "--out " + (folder / "run")).code == 0);
     write_bmp(latin + ".bmp");
     const Result named = lathe("predict --json --model " + (folder / "run/best.safetensors") + " " + latin + ".bmp");
     CHECK(named.code == 0);
     CHECK(Json::parse(named.out)[0]["image"] == folder / "caf\xef\xbf\xbd.bmp");
-    CHECK(lathe("predict --model " + (folder / "run/best.safetensors") + " " + latin + ".bmp").out.find("caf\\xe9.bmp") != std::string::npos);
+    CHECK(
+        lathe("predict --model " + (folder / "run/best.safetensors") + " " + latin + ".bmp").out.find("caf\\xe9.bmp") !=
+        std::string::npos);
     fs::copy(folder / "run/best.safetensors", latin + ".safetensors");
-    CHECK(Json::parse(lathe("compare --json --runs 1 " + latin + ".safetensors").out)[0]["model"] == folder / "caf\xef\xbf\xbd.safetensors");
+    CHECK(Json::parse(lathe("compare --json --runs 1 " + latin + ".safetensors").out)[0]["model"] ==
+          folder / "caf\xef\xbf\xbd.safetensors");
 }
 
 TEST_CASE("the process around a command") {
@@ -152,26 +165,32 @@ TEST_CASE("the process around a command") {
     const std::string run = folder / "run", model = run + "/best.safetensors";
     REQUIRE(lathe(kTrain + "--out " + run).code == 0);
     write_bmp(folder / "x.bmp");
-    for (const std::string& words : std::vector<std::string>{"info", "--help", "train --help", "predict --model " + model + " " + (folder / "x.bmp"),
+    for (const std::string& words : std::vector<std::string>{"info", "--help", "train --help",
+                                                             "predict --model " + model + " " + (folder / "x.bmp"),
                                                              "eval --json --data shapes --model " + model}) {
         CAPTURE(words);
-        check_fails(shell(binary() + " " + words + " >/dev/full"), 1, "the output cannot be written: No space left on device");
+        check_fails(shell(binary() + " " + words + " >/dev/full"), 1,
+                    "the output cannot be written: No space left on device");
     }
-    check_fails(shell("LATHE_CPU=pentium " + binary() + " info"), 1, "LATHE_CPU: expected baseline, avx2, avx512 or neon, got 'pentium'");
+    check_fails(shell("LATHE_CPU=pentium " + binary() + " info"), 1,
+                "LATHE_CPU: expected baseline, avx2, avx512 or neon, got 'pentium'");
     CHECK(shell("LATHE_CPU=pentium " + binary() + " --help").code == 0);
 
-    check_fails(shell("ulimit -f 8; exec " + binary() + " " + kTrain + "--out " + (folder / "small")), 1, "File too large");
+    check_fails(shell("ulimit -f 8; exec " + binary() + " " + kTrain + "--out " + (folder / "small")), 1,
+                "File too large");
     for (const auto& [name, text] : contents(folder / "small")) CHECK_FALSE(name.ends_with(".tmp"));
 
     // In the background of a script SIGINT is ignored, and stays so.
-    const Result ignored = shell("trap '' INT; " + binary() + " " + kTrain + "--out " + (folder / "ignored"), folder / "ignored/config.json");
+    const Result ignored = shell("trap '' INT; " + binary() + " " + kTrain + "--out " + (folder / "ignored"),
+                                 folder / "ignored/config.json");
     CHECK(ignored.code == 0);
 }
 
 TEST_CASE("a command that was stopped says how to go on, ready to paste") {
     const Folder folder;
     const std::string out = folder / "my run's";
-    const Result stopped = lathe("train --model lenet5 --data shapes --limit 64 --epochs 100000 --out \"" + out + "\"", out + "/log.csv");
+    const Result stopped =
+        lathe("train --model lenet5 --data shapes --limit 64 --epochs 100000 --out \"" + out + "\"", out + "/log.csv");
     REQUIRE(stopped.code == 130);
     const size_t at = stopped.out.find("go on with: lathe ");
     REQUIRE(at != std::string::npos);

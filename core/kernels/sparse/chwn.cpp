@@ -166,7 +166,8 @@ void leave(int64_t pixels, int64_t channels, const float* x, float* y) {
     });
 }
 
-std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight, SparsePattern pattern, bool pool) {
+std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight, SparsePattern pattern,
+                                        bool pool) {
     if (!pool && ChwnDepthwiseConv2d::suits(shape)) return std::make_unique<ChwnDepthwiseConv2d>(shape, weight);
     return std::make_unique<ChwnConv2d>(shape, weight, pattern, pool);
 }

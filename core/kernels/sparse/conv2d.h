@@ -30,7 +30,8 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 // table. Never where the pixels of a batch do not fill a vector.
 bool faster(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
-// Sparse where that is faster, else conv2d_prepare(). The pattern is known by whoever pruned; any weights are unstructured.
+// Sparse where that is faster, else conv2d_prepare(). The pattern is known by whoever pruned; any weights are
+// unstructured.
 std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& shape, const float* weight,
                                                 SparsePattern pattern = SparsePattern::unstructured);
 

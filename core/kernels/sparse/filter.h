@@ -7,9 +7,9 @@
 
 namespace lathe::kernels {
 
-// The weights of a convolution or, with one tap, of a linear layer that are not zero, in the order that the sparse kernels
-// read them: a chunk of input channels, 16 output channels, one of these. A weight takes 4 bytes and its index 4
-// (unstructured), 1 (blocks) or 1/4 (N:M).
+// The weights of a convolution or, with one tap, of a linear layer that are not zero, in the order that the sparse
+// kernels read them: a chunk of input channels, 16 output channels, one of these. A weight takes 4 bytes and its index
+// 4 (unstructured), 1 (blocks) or 1/4 (N:M).
 class SparseFilter {
 public:
     // weight: [out_c, taps, in_per_group], taps = R * S. Any weights may be held as blocks: a block with one weight

@@ -36,7 +36,8 @@ Pattern parse_pattern(const std::string& text) {
     const bool parsed = std::sscanf(text.c_str(), "%6lld%c%6lld%c", &n, &sign, &m, &rest) == 3;
     if (parsed && sign == ':' && n >= 1 && n < m) return {.kind = Pattern::n_of_m, .n = n, .m = m};
     if (parsed && sign == 'x' && n >= 1 && m >= 1) return {.kind = Pattern::block, .n = n, .m = m};
-    fail("pattern: expected unstructured, N:M such as 2:4 with N below M, or ROWSxCOLUMNS such as 1x4, got '", text, "'");
+    fail("pattern: expected unstructured, N:M such as 2:4 with N below M, or ROWSxCOLUMNS such as 1x4, got '", text,
+         "'");
 }
 
 const char* name_of(SparsePattern pattern) {

@@ -9,8 +9,9 @@ namespace lathe::ops {
 inline int64_t row_width(const Variable& x) { return x.value().rank() ? x.shape().back() : 1; }
 inline int64_t row_count(const Variable& x) { return row_width(x) ? x.value().numel() / row_width(x) : 0; }
 
-// A loss that is a sum over the rows of x divided by `count`. `row(i, width, x, gradient)` returns the loss of row i and
-// writes its derivative by the row's elements; backward only multiplies that by dy / count. The target is a constant.
+// A loss that is a sum over the rows of x divided by `count`. `row(i, width, x, gradient)` returns the loss of row i
+// and writes its derivative by the row's elements; backward only multiplies that by dy / count. The target is a
+// constant.
 template <class Row, class MakeAttributes = NoAttributes>
 Variable row_loss(const char* op, const Variable& x, const Tensor& target, int64_t count, Row row,
                   MakeAttributes attributes = {}) {

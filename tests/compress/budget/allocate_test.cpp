@@ -21,7 +21,8 @@ Sensitivity made_up(const std::vector<std::pair<double, double>>& layers) {
     for (size_t i = 0; i < layers.size(); ++i) {
         s.layers.push_back({"layer" + std::to_string(i), 1000, {}});
         for (int k = 1; k <= 9; ++k)
-            s.layers.back().points.push_back({.sparsity = 0.1 * k, .loss = 1 + layers[i].first * std::pow(0.1 * k, layers[i].second)});
+            s.layers.back().points.push_back(
+                {.sparsity = 0.1 * k, .loss = 1 + layers[i].first * std::pow(0.1 * k, layers[i].second)});
     }
     return s;
 }
@@ -29,7 +30,8 @@ Sensitivity made_up(const std::vector<std::pair<double, double>>& layers) {
 CostModel linear_costs(const std::vector<double>& each, double fixed = 0) {
     CostModel costs{.fixed = fixed, .layers = {}, .dense = 0};
     for (size_t i = 0; i < each.size(); ++i)
-        costs.layers.push_back({"layer" + std::to_string(i), [cost = each[i]](double sparsity) { return cost * (1 - sparsity); }});
+        costs.layers.push_back(
+            {"layer" + std::to_string(i), [cost = each[i]](double sparsity) { return cost * (1 - sparsity); }});
     costs.dense = costs.at(0);
     return costs;
 }
@@ -37,7 +39,8 @@ CostModel linear_costs(const std::vector<double>& each, double fixed = 0) {
 double interpolated(const Sensitivity::Layer& layer, double sparsity) {
     double from = 0, loss = 0;
     for (const Sensitivity::Point& point : layer.points) {
-        if (sparsity <= point.sparsity) return loss + (point.loss - 1 - loss) * (sparsity - from) / (point.sparsity - from);
+        if (sparsity <= point.sparsity)
+            return loss + (point.loss - 1 - loss) * (sparsity - from) / (point.sparsity - from);
         from = point.sparsity, loss = point.loss - 1;
     }
     return loss;
@@ -58,7 +61,8 @@ TEST_CASE("allocate: no other sparsities at the same cost lose less, by trying a
     for (int trial = 0; trial < 10; ++trial) {
         std::vector<std::pair<double, double>> shapes;
         std::vector<double> each;
-        for (int i = 0; i < 3; ++i) shapes.emplace_back(random.uniform(0.1, 3), random.uniform(1, 6)), each.push_back(random.uniform(10, 100));
+        for (int i = 0; i < 3; ++i)
+            shapes.emplace_back(random.uniform(0.1, 3), random.uniform(1, 6)), each.push_back(random.uniform(10, 100));
         const Sensitivity s = made_up(shapes);
         const CostModel costs = linear_costs(each);
         const double budget = random.uniform(0.2, 0.9) * costs.at(0);
@@ -71,9 +75,11 @@ TEST_CASE("allocate: no other sparsities at the same cost lose less, by trying a
         for (int x = 0; x <= 90; x += 2)
             for (int y = 0; y <= 90; y += 2) {
                 // What is left of the budget goes to the third layer.
-                const double left = budget - costs.layers[0].cost(x / 100.0) - costs.layers[1].cost(y / 100.0), z = std::max(0.0, 1 - left / each[2]);
+                const double left = budget - costs.layers[0].cost(x / 100.0) - costs.layers[1].cost(y / 100.0),
+                             z = std::max(0.0, 1 - left / each[2]);
                 if (left < 0.1 * each[2]) continue;
-                best = std::min(best, interpolated(s.layers[0], x / 100.0) + interpolated(s.layers[1], y / 100.0) + interpolated(s.layers[2], z));
+                best = std::min(best, interpolated(s.layers[0], x / 100.0) + interpolated(s.layers[1], y / 100.0) +
+                                          interpolated(s.layers[2], z));
             }
         CHECK(a.loss <= best + 1e-9);
     }
@@ -91,9 +97,13 @@ TEST_CASE("allocate: curves that bend the wrong way are made convex, noise below
 }
 
 TEST_CASE("allocate: an impossible target says what can be reached") {
-    CHECK(message_of([] { allocate(made_up({{1, 2}}), linear_costs({100}, 100), 50); }) ==
-          "allocate: expected a target of at least 0.55 of dense with no layer beyond the sparsities scanned, got 0.25");
-    CHECK(message_of([] { allocate(made_up({}), linear_costs({100}, 100), 50); }) == "allocate: the scan has no layer 'layer0'");
+    CHECK(
+        message_of([] {
+            allocate(made_up({{1, 2}}), linear_costs({100}, 100), 50);
+        }) ==
+        "allocate: expected a target of at least 0.55 of dense with no layer beyond the sparsities scanned, got 0.25");
+    CHECK(message_of([] { allocate(made_up({}), linear_costs({100}, 100), 50); }) ==
+          "allocate: the scan has no layer 'layer0'");
     CHECK(allocate(made_up({{1, 2}}), linear_costs({100}), 100).layers[0].sparsity == 0);
 }
 
@@ -105,7 +115,8 @@ TEST_CASE("allocate: predicted bytes and MACs are those of the model pruned so")
     for (const auto& [name, parameter] : model.named_parameters()) {
         if (parameter->value().rank() < 2) continue;
         s.layers.push_back({name, parameter->value().numel(), {}});
-        for (double sparsity : {0.5, 0.9, 0.98}) s.layers.back().points.push_back({.sparsity = sparsity, .loss = 1 + random.uniform() * sparsity});
+        for (double sparsity : {0.5, 0.9, 0.98})
+            s.layers.back().points.push_back({.sparsity = sparsity, .loss = 1 + random.uniform() * sparsity});
     }
     const Tensor x = Tensor::zeros({1, 32, 32, 3});
     const auto dense_bytes = static_cast<double>(measure_size(model).total().dense_bytes);

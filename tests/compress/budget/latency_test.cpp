@@ -19,8 +19,17 @@ using kernels::SparsePattern;
 
 namespace {
 
-constexpr Conv2dShape kLayer{.batch = 1, .in_h = 16, .in_w = 16, .in_c = 64, .out_h = 16, .out_w = 16, .out_c = 64, .kernel_h = 3,
-                             .kernel_w = 3, .pad_top = 1, .pad_left = 1};
+constexpr Conv2dShape kLayer{.batch = 1,
+                             .in_h = 16,
+                             .in_w = 16,
+                             .in_c = 64,
+                             .out_h = 16,
+                             .out_w = 16,
+                             .out_c = 64,
+                             .kernel_h = 3,
+                             .kernel_w = 3,
+                             .pad_top = 1,
+                             .pad_left = 1};
 
 // A nanosecond a MAC, and by the sparse kernel 1.5 for each that is left; counts how often it was asked.
 MeasureLayer made_up(int& asked) {
@@ -46,12 +55,15 @@ TEST_CASE("latency: dense until the sparse kernel is chosen, then interpolated, 
         last = seconds;
     }
     CHECK(asked == 6);  // dense and five sparsities
-    CHECK(table.seconds(kLayer, SparsePattern::unstructured, 0.99) == doctest::Approx(0.03 * dense));  // the last measured
+    CHECK(table.seconds(kLayer, SparsePattern::unstructured, 0.99) ==
+          doctest::Approx(0.03 * dense));  // the last measured
 }
 
 TEST_CASE("latency: a sparse kernel that turns out slower costs what the dense one does") {
-    LatencyTable table({}, [](const Conv2dShape&, std::optional<SparsePattern> pattern, double) { return pattern ? 2.0 : 1.0; });
-    for (double sparsity : {0.0, 0.5, 0.9, 0.98}) CHECK(table.seconds(kLayer, SparsePattern::unstructured, sparsity) == 1);
+    LatencyTable table(
+        {}, [](const Conv2dShape&, std::optional<SparsePattern> pattern, double) { return pattern ? 2.0 : 1.0; });
+    for (double sparsity : {0.0, 0.5, 0.9, 0.98})
+        CHECK(table.seconds(kLayer, SparsePattern::unstructured, sparsity) == 1);
 }
 
 TEST_CASE("latency: a second table reads what the first one measured") {
@@ -70,7 +82,8 @@ TEST_CASE("latency: a second table reads what the first one measured") {
     for (const char* text : {"[1]", "{\"a\": \"b\"}", "{\"a\": 0}"}) {
         CAPTURE(text);
         write_file_atomically(file, text);
-        CHECK_THROWS_WITH_AS(LatencyTable{file}, (file + ": expected the times of layers, got something else").c_str(), Error);
+        CHECK_THROWS_WITH_AS(LatencyTable{file}, (file + ": expected the times of layers, got something else").c_str(),
+                             Error);
     }
     for (const char* text : {"", "{"}) {
         CAPTURE(text);
@@ -91,7 +104,8 @@ TEST_CASE("latency: allocation and channel pruning meet a share of the time") {
     Sensitivity scan{.dense = {.loss = 1}, .layers = {}, .images = 1, .data = "made up"};
     for (const auto& [name, parameter] : model.named_parameters())
         if (name.find("conv2.weight") != std::string::npos)
-            scan.layers.push_back({name, parameter->value().numel(), {{.sparsity = 0.5, .loss = 1.1}, {.sparsity = 0.98, .loss = 2}}});
+            scan.layers.push_back(
+                {name, parameter->value().numel(), {{.sparsity = 0.5, .loss = 1.1}, {.sparsity = 0.98, .loss = 2}}});
     REQUIRE(!scan.layers.empty());
     const CostModel costs = latency_cost(model, x, scan, {}, table);
     CHECK(costs.dense == doctest::Approx(1e9 * dense));

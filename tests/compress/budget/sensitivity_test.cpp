@@ -33,11 +33,12 @@ TEST_CASE("scan: every point is the accuracy and loss of the model with that lay
     const auto before = model.state();
     const data::Dataset images = stripes(45, 3);
     std::vector<int64_t> done;
-    const Sensitivity scan = scan_sensitivity(model, images, {.sparsities = {0.5, 0.9}, .images = 0, .batch = 16, .go_on = [&](int64_t d, int64_t total) {
-        CHECK(total == 2 * 10 * 3);
-        done.push_back(d);
-        return true;
-    }});
+    const Sensitivity scan = scan_sensitivity(
+        model, images, {.sparsities = {0.5, 0.9}, .images = 0, .batch = 16, .go_on = [&](int64_t d, int64_t total) {
+                            CHECK(total == 2 * 10 * 3);
+                            done.push_back(d);
+                            return true;
+                        }});
     CHECK(done.back() == 60);
     const auto after = model.state();
     REQUIRE(after.size() == before.size());
@@ -63,7 +64,10 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
     const TemporaryFolder folder;
     nn::Model model = small_model();
     int64_t points = 0;
-    ScanOptions options{.sparsities = {0.5}, .only = {"layer1.conv1", "fc.weight"}, .images = 20, .cache = folder / "scan.json",
+    ScanOptions options{.sparsities = {0.5},
+                        .only = {"layer1.conv1", "fc.weight"},
+                        .images = 20,
+                        .cache = folder / "scan.json",
                         .go_on = [&](int64_t, int64_t) { return ++points, true; }};
     options.only = {"conv1.weight", "fc.weight"};
     const Sensitivity first = scan_sensitivity(model, stripes(30), options);
@@ -88,11 +92,15 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
 
 TEST_CASE("scan: bad options are one clear line") {
     nn::Model model = small_model();
-    const auto error = [&](const ScanOptions& options) { return message_of([&] { scan_sensitivity(model, stripes(30), options); }); };
+    const auto error = [&](const ScanOptions& options) {
+        return message_of([&] { scan_sensitivity(model, stripes(30), options); });
+    };
     CHECK(error({.sparsities = {}}) == "scan: expected at least one sparsity");
     CHECK(error({.sparsities = {1}}) == "scan: expected sparsities in [0, 1), got 1");
     CHECK(error({.skip = {"convv1"}}) == "no parameter matches 'convv1'; did you mean 'conv1'?");
-    CHECK(error({.pattern = parse_pattern("2:4")}).find("conv1.weight: expected input channels that 4 divides, got 1") != std::string::npos);
+    CHECK(
+        error({.pattern = parse_pattern("2:4")}).find("conv1.weight: expected input channels that 4 divides, got 1") !=
+        std::string::npos);
     CHECK(error({.go_on = [](int64_t, int64_t) { return false; }}) == "scan: stopped");
     for (const auto& [name, parameter] : model.named_parameters()) CHECK(parameter->transforms().empty());
 }

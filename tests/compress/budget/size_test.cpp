@@ -38,7 +38,8 @@ TEST_CASE("size: parameters, non-zeros and bytes, dense and packed, as they are 
     }
     const TemporaryFolder folder;
     nn::save(*model, folder / "model.safetensors", nn::Weights::encoded);
-    CHECK(static_cast<int64_t>(std::filesystem::file_size(folder / "model.safetensors")) < size.total().packed_bytes + 6000);  // and a header
+    CHECK(static_cast<int64_t>(std::filesystem::file_size(folder / "model.safetensors")) <
+          size.total().packed_bytes + 6000);  // and a header
     CHECK(size.str().find("fc1.weight") != std::string::npos);
 }
 

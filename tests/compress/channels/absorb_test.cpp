@@ -36,7 +36,8 @@ struct Net {
         layers.eval();
         const Tensor before = layers(x).value();
         const ChannelReport report = prune_channels(
-            layers, x, {.ratio = 1.0 / 3, .importance = {.kind = ChannelImportance::batch_norm}, .absorb_at_borders = at_borders});
+            layers, x,
+            {.ratio = 1.0 / 3, .importance = {.kind = ChannelImportance::batch_norm}, .absorb_at_borders = at_borders});
         return {before, layers(x).value(), report};
     }
 };
@@ -67,7 +68,8 @@ TEST_CASE("without a bias it goes into the norm behind") {
     Net net;
     net.layers.add<nn::Conv2d>("second", {.in = 6, .out = 4, .kernel = 3, .groups = 2, .bias = false});
     net.layers.add<nn::BatchNorm>("norm2", {.channels = 4});
-    net.norm->weight.set_value(Tensor::of<float>({6}, {1, 0, 2, -1, 0, 1}));  // channels 1 and 4 are in one place of their groups
+    net.norm->weight.set_value(
+        Tensor::of<float>({6}, {1, 0, 2, -1, 0, 1}));  // channels 1 and 4 are in one place of their groups
     const auto [before, after, report] = net.prune(random_tensor({2, 6, 6, 2}));
     CHECK(close(before, after));
     CHECK(report.absorbed[0].how == Absorption::How::exact);

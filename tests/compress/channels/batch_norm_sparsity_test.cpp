@@ -33,5 +33,6 @@ TEST_CASE("a network without batch norms has nothing to make sparse") {
     nn::Linear linear({.in = 2, .out = 2});
     CHECK(message_of([&] { with_batch_norm_sparsity(linear, 1e-4); }) ==
           "batch norm sparsity: expected a network with batch norms, got none");
-    CHECK(message_of([&] { with_batch_norm_sparsity(linear, -1); }) == "batch norm sparsity: expected a strength of 0 or more, got -1");
+    CHECK(message_of([&] { with_batch_norm_sparsity(linear, -1); }) ==
+          "batch norm sparsity: expected a strength of 0 or more, got -1");
 }

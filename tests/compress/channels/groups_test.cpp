@@ -82,8 +82,9 @@ TEST_CASE("a chain: each convolution's filters, its norm and the next one's inpu
     const ChannelGroups groups(*model, random_tensor({2, 32, 32, 3}));
     const auto found = making_channels(groups);
     REQUIRE(found.size() == 9);
-    CHECK(members(found[1]) == Names{"backbone.conv1.weight:0", "backbone.bn1.weight:0", "backbone.bn1.bias:0", "backbone.bn1.running_mean:0",
-                                     "backbone.bn1.running_var:0", "backbone.conv2.weight:3"});
+    CHECK(members(found[1]) == Names{"backbone.conv1.weight:0", "backbone.bn1.weight:0", "backbone.bn1.bias:0",
+                                     "backbone.bn1.running_mean:0", "backbone.bn1.running_var:0",
+                                     "backbone.conv2.weight:3"});
     CHECK(found[1].channels == 8);
     CHECK(found[7].members.back().name == "classifier.weight");
     for (size_t i = 0; i < 8; ++i) CHECK(found[i].fixed.empty());
@@ -106,8 +107,9 @@ TEST_CASE("option-A shortcuts: the channels that stages share, and those that pa
     const ChannelGroup &first = group_of(groups, "conv1"), &inner = group_of(groups, "layer2.1.conv1");
     CHECK(first.channels == 16);
     CHECK(first.front == 0);
-    CHECK(first.layers() == Names{"conv1", "layer1.0.conv2", "layer1.1.conv2", "layer1.2.conv2", "layer2.0.conv2", "layer2.1.conv2",
-                                  "layer2.2.conv2", "layer3.0.conv2", "layer3.1.conv2", "layer3.2.conv2"});
+    CHECK(first.layers() == Names{"conv1", "layer1.0.conv2", "layer1.1.conv2", "layer1.2.conv2", "layer2.0.conv2",
+                                  "layer2.1.conv2", "layer2.2.conv2", "layer3.0.conv2", "layer3.1.conv2",
+                                  "layer3.2.conv2"});
     CHECK(inner.channels == 32);
     CHECK(inner.layers() == Names{"layer2.1.conv1"});
     std::map<int64_t, int64_t> fronts;  // of the groups that padding made: channels, front
@@ -129,10 +131,12 @@ TEST_CASE("depthwise convolutions, squeeze-and-excitation and residuals of mobil
     net.f = [&](const Variable& x) { return head(block(stem(x))); };
     net.own("stem", stem), net.own("block", block), net.own("head", head);
     const ChannelGroups groups(net, random_tensor({1, 5, 5, 3}));
-    CHECK(members(group_of(groups, "stem")) == Names{"stem.weight:0", "stem.bias:0", "block.conv.0.0.weight:3", "block.conv.2.weight:0",
-                                                     "block.conv.3.weight:0", "block.conv.3.bias:0", "block.conv.3.running_mean:0",
+    CHECK(members(group_of(groups, "stem")) == Names{"stem.weight:0", "stem.bias:0", "block.conv.0.0.weight:3",
+                                                     "block.conv.2.weight:0", "block.conv.3.weight:0",
+                                                     "block.conv.3.bias:0", "block.conv.3.running_mean:0",
                                                      "block.conv.3.running_var:0", "head.weight:3"});
-    CHECK(group_of(groups, "block.conv.0.0").layers() == Names{"block.conv.0.0", "block.conv.1.0", "block.conv.se.fc2"});
+    CHECK(group_of(groups, "block.conv.0.0").layers() ==
+          Names{"block.conv.0.0", "block.conv.1.0", "block.conv.se.fc2"});
     CHECK(group_of(groups, "block.conv.se.fc1").channels == 3);
     CHECK(group_of(groups, "head").fixed == "it is the network's output");
 }
@@ -177,9 +181,13 @@ TEST_CASE("what cannot be followed is left alone, with the reason") {
     CHECK(softmax.second == "");
     const auto constant = reasons([&](const Variable& x) { return c(b(ops::add(a(x), Tensor::full({8}, 1)))); });
     CHECK(constant.first == "it meets a value that is no parameter (constant)");
-    const auto input = reasons([&](const Variable& x) { return c(b(ops::add(a(x), ops::concat({x, x, ops::slice(x, 3, 0, 2)}, 3)))); });
+    const auto input = reasons([&](const Variable& x) {
+        return c(b(ops::add(a(x), ops::concat({x, x, ops::slice(x, 3, 0, 2)}, 3))));
+    });
     CHECK(input.first == "it meets the network's input or another axis of fixed size");
-    const auto part = reasons([&](const Variable& x) { return c(b(ops::concat({ops::slice(a(x), 3, 0, 5), ops::slice(a(x), 3, 0, 3)}, 3))); });
+    const auto part = reasons([&](const Variable& x) {
+        return c(b(ops::concat({ops::slice(a(x), 3, 0, 5), ops::slice(a(x), 3, 0, 3)}, 3)));
+    });
     CHECK(part.first.starts_with("'slice' at '' takes a part of fixed size"));
     const auto halves = reasons([&](const Variable& x) {
         const auto parts = ops::split(a(x), {4, 4}, 3);
@@ -233,7 +241,8 @@ TEST_CASE("the order of channels does not matter to a network") {
         ChannelGroups groups(*net, x);
         ChannelChoice choice;
         for (const ChannelGroup& group : groups.groups())
-            choice.push_back(group.fixed.empty() ? data::permutation(group.channels, Random(trial, choice.size())) : all_of(group));
+            choice.push_back(group.fixed.empty() ? data::permutation(group.channels, Random(trial, choice.size()))
+                                                 : all_of(group));
         groups.select_(choice);
         CHECK(largest_difference((*net)(x).value(), before) < 1e-5);
     }
@@ -249,7 +258,8 @@ TEST_CASE("layer norms and tokens go with their channels") {
     const ChannelGroup& group = group_of(groups, "first");
     CHECK(members(group) == Names{"first.weight:0", "first.bias:0", "norm.weight:0", "norm.bias:0", "last.weight:1"});
     ChannelChoice choice;
-    for (const ChannelGroup& each : groups.groups()) choice.push_back(each.fixed.empty() ? std::vector<int64_t>{1, 4} : all_of(each));
+    for (const ChannelGroup& each : groups.groups())
+        choice.push_back(each.fixed.empty() ? std::vector<int64_t>{1, 4} : all_of(each));
     groups.select_(choice);
     CHECK(net(random_tensor({2, 4, 4, 3})).shape() == Shape{2, 2});
     CHECK(norm.bias.shape() == Shape{2});

@@ -36,7 +36,8 @@ std::unique_ptr<nn::Model> narrow(const std::string& name) {
         float* value = buffer->mutable_data<float>();
         const Tensor drawn = random_tensor(buffer->shape(), ++next);
         for (int64_t i = 0; i < buffer->numel(); ++i)
-            value[i] = buffer_name.ends_with("running_var") ? 0.5f + std::abs(drawn.data<float>()[i]) : 0.1f * drawn.data<float>()[i];
+            value[i] = buffer_name.ends_with("running_var") ? 0.5f + std::abs(drawn.data<float>()[i])
+                                                            : 0.1f * drawn.data<float>()[i];
     }
     model->eval();
     return model;
@@ -44,7 +45,8 @@ std::unique_ptr<nn::Model> narrow(const std::string& name) {
 
 void expect_close(const Tensor& a, const Tensor& b, double tolerance) {
     REQUIRE(a.shape() == b.shape());
-    for (int64_t i = 0; i < a.numel(); ++i) CHECK(std::abs(a.at(i) - b.at(i)) <= tolerance * std::max(1.0, std::abs(b.at(i))));
+    for (int64_t i = 0; i < a.numel(); ++i)
+        CHECK(std::abs(a.at(i) - b.at(i)) <= tolerance * std::max(1.0, std::abs(b.at(i))));
 }
 
 nn::Parameter& parameter(nn::Module& module, const std::string& wanted) {
@@ -63,8 +65,9 @@ std::vector<int64_t> widths(const ChannelReport& report) {
 
 TEST_CASE("the course lab's figures: vgg-cifar without 30 % of its channels") {
     const auto model = nn::make_model("vgg-cifar");
-    const ChannelReport report = prune_channels(
-        *model, input_of(*model), {.ratio = 0.3, .importance = {.kind = ChannelImportance::next_l2}, .macs = MacsCount::lab});
+    const ChannelReport report =
+        prune_channels(*model, input_of(*model),
+                       {.ratio = 0.3, .importance = {.kind = ChannelImportance::next_l2}, .macs = MacsCount::lab});
     CHECK(widths(report) == std::vector<int64_t>{45, 90, 179, 179, 358, 358, 358, 512, 10});
     CHECK(report.groups[7].fixed == "nothing in it has the importance next-l2");  // no convolution behind the last
     CHECK(report.parameters_before == 9228362);
@@ -73,8 +76,10 @@ TEST_CASE("the course lab's figures: vgg-cifar without 30 % of its channels") {
     CHECK(report.macs_after == 305388064);
     CHECK(macs(nn::trace(*model, input_of(*model))) == 305097920);
     CHECK(report.str().find("      64    45  backbone.conv0\n") != std::string::npos);
-    CHECK(report.str().find("      10    10  classifier  (left alone: it is the network's output)\n") != std::string::npos);
-    CHECK(report.str().ends_with("parameters 9228362 -> 5013666 (54.3%), MACs as the lab counts 606164480 -> 305388064 (50.4%)\n"));
+    CHECK(report.str().find("      10    10  classifier  (left alone: it is the network's output)\n") !=
+          std::string::npos);
+    CHECK(report.str().ends_with(
+        "parameters 9228362 -> 5013666 (54.3%), MACs as the lab counts 606164480 -> 305388064 (50.4%)\n"));
 }
 
 TEST_CASE("sorting channels changes no output") {
@@ -85,7 +90,8 @@ TEST_CASE("sorting channels changes no output") {
         const std::map<std::string, Tensor> unsorted = model->state();
         sort_channels(*model, x, {.kind = ChannelImportance::l2});
         bool moved = false;
-        for (const auto& [tensor_name, tensor] : model->state()) moved = moved || !same(tensor, unsorted.at(tensor_name));
+        for (const auto& [tensor_name, tensor] : model->state())
+            moved = moved || !same(tensor, unsorted.at(tensor_name));
         CHECK(moved);
         expect_close((*model)(x).value(), before, 1e-5);
     }
@@ -101,7 +107,9 @@ TEST_CASE("sorted as in the lab, the channels kept are the first") {
     CHECK(std::is_sorted(norms.rbegin(), norms.rend()));
 
     // The last convolution's channels have no importance in the lab; here they get none either way.
-    prune_channels(*sorted, x, {.ratios = {0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0}, .importance = {.kind = ChannelImportance::order}});
+    prune_channels(
+        *sorted, x,
+        {.ratios = {0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0}, .importance = {.kind = ChannelImportance::order}});
     prune_channels(*direct, x, {.ratio = 0.3, .importance = {.kind = ChannelImportance::next_l2}});
     expect_close((*sorted)(x).value(), (*direct)(x).value(), 1e-5);
 }
@@ -118,7 +126,8 @@ TEST_CASE("the whole zoo loses half of its channels, runs, trains, is saved and 
         CHECK(report.parameters_after == model->parameter_count());
         CHECK(macs(nn::trace(*model, x.rows(0, 1))) == report.macs_after);
         for (const auto& group : report.groups)
-            if (group.fixed.empty()) CHECK(group.after == static_cast<int64_t>(std::nearbyint(0.5 * static_cast<double>(group.before))));
+            if (group.fixed.empty())
+                CHECK(group.after == static_cast<int64_t>(std::nearbyint(0.5 * static_cast<double>(group.before))));
 
         const auto sgd = optim::sgd({.lr = 0.01});
         model->train();
@@ -184,17 +193,20 @@ TEST_CASE("importance of single channels, by hand") {
     CHECK(message_of([&] { scores(ChannelImportance::taylor); }) ==
           "channel importance taylor: expected images to take gradients from, got none");
     CHECK(channel_importance_of("next-l2") == ChannelImportance::next_l2);
-    CHECK(message_of([] { channel_importance_of("next-12"); }) == "unknown channel importance 'next-12'; did you mean 'next-l2'?");
+    CHECK(message_of([] { channel_importance_of("next-12"); }) ==
+          "unknown channel importance 'next-12'; did you mean 'next-l2'?");
 }
 
 TEST_CASE("a channel that the loss does not feel has no importance by Taylor's formula") {
     const auto model = nn::make_model("resnet8", {.width = 0.5});
-    for (const char* name : {"layer1.bn1.weight", "layer1.bn1.bias"}) parameter(*model, name).mutable_value().mutable_data<float>()[2] = 0;
+    for (const char* name : {"layer1.bn1.weight", "layer1.bn1.bias"})
+        parameter(*model, name).mutable_value().mutable_data<float>()[2] = 0;
     nn::Parameter& next = parameter(*model, "layer1.conv2.weight");  // [8, 3, 3, 8]
     for (int64_t i = 2; i < next.value().numel(); i += 8) next.mutable_value().mutable_data<float>()[i] = 0;
     const auto images = data::shapes(data::Split::train, {.count = 128});
     ChannelGroups groups(*model, input_of(*model));
-    const auto scores = channel_importance(groups, *model, {.kind = ChannelImportance::taylor, .data = &images, .images = 64});
+    const auto scores =
+        channel_importance(groups, *model, {.kind = ChannelImportance::taylor, .data = &images, .images = 64});
     for (size_t g = 0; g < scores.size(); ++g)
         if (groups.groups()[g].layers() == std::vector<std::string>{"layer1.conv1"})
             for (size_t c = 0; c < 8; ++c) CHECK((scores[g][c] == 0) == (c == 2));
@@ -203,7 +215,9 @@ TEST_CASE("a channel that the loss does not feel has no importance by Taylor's f
 }
 
 TEST_CASE("targets are met by the smallest ratio that meets them") {
-    const auto cost = [](const ChannelReport& report) { return double(report.macs_after) / double(report.macs_before); };
+    const auto cost = [](const ChannelReport& report) {
+        return double(report.macs_after) / double(report.macs_before);
+    };
     for (const bool global : {false, true}) {
         CAPTURE(global);
         auto model = nn::make_model("resnet20");
@@ -236,8 +250,9 @@ TEST_CASE("kept channels as multiples") {
 TEST_CASE("ratios of single layers, and layers to be skipped") {
     for (const bool global : {false, true}) {
         const auto model = nn::make_model("lenet5");
-        const auto report = prune_channels(*model, input_of(*model), {.ratio = 0.5, .layers = {{"conv*", 0.25}, {"conv1", 0.67}},
-                                                                      .skip = {"fc2"}, .global = global});
+        const auto report = prune_channels(
+            *model, input_of(*model),
+            {.ratio = 0.5, .layers = {{"conv*", 0.25}, {"conv1", 0.67}}, .skip = {"fc2"}, .global = global});
         CHECK(widths(report) == std::vector<int64_t>{2, 12, 60, 84, 10});
         CHECK(report.groups[3].fixed == "skipped");
     }
@@ -247,8 +262,9 @@ TEST_CASE("ranked together, the channels with small scales go, but never a whole
     const auto model = nn::make_model("vgg-cifar", {.width = 0.125});
     for (const auto& [name, p] : model->named_parameters())
         if (name.ends_with("bn3.weight")) p->mutable_value().fill_(0.01);
-    const auto report = prune_channels(*model, input_of(*model),
-                                       {.ratio = 0.12, .global = true, .max_ratio = 0.75, .importance = {.kind = ChannelImportance::batch_norm}});
+    const auto report = prune_channels(
+        *model, input_of(*model),
+        {.ratio = 0.12, .global = true, .max_ratio = 0.75, .importance = {.kind = ChannelImportance::batch_norm}});
     CHECK(report.groups[3].before == 32);
     CHECK(report.groups[3].after == 8);
 }
@@ -256,14 +272,18 @@ TEST_CASE("ranked together, the channels with small scales go, but never a whole
 TEST_CASE("options that make no sense are refused in one line") {
     const auto model = nn::make_model("lenet5");
     const Tensor x = input_of(*model);
-    const auto message = [&](const ChannelPruneOptions& o) { return message_of([&] { prune_channels(*model, x, o); }); };
+    const auto message = [&](const ChannelPruneOptions& o) {
+        return message_of([&] { prune_channels(*model, x, o); });
+    };
     CHECK(message({.ratio = 1}) == "prune channels: expected a ratio in [0, 1), got 1");
     CHECK(message({.ratio = -0.1}) == "prune channels: expected a ratio in [0, 1), got -0.1");
-    CHECK(message({.ratio = 0.5, .target_macs = 0.5}) == "prune channels: expected one of ratio, ratios and the targets, got 2");
+    CHECK(message({.ratio = 0.5, .target_macs = 0.5}) ==
+          "prune channels: expected one of ratio, ratios and the targets, got 2");
     CHECK(message({.ratios = {0.5}}) == "prune channels: expected 4 ratios, one for each group that can be cut, got 1");
     CHECK(message({.target_macs = 1.5}) == "prune channels: expected a share of the MACs in (0, 1], got 1.5");
     CHECK(message({.layers = {{"conv3", 0.5}}}).starts_with("no parameter matches 'conv3'; did you mean 'conv"));
-    CHECK(message({.layers = {{"fc3", 0.5}}}) == "prune channels: no channels of 'fc3' can be cut: it is the network's output");
+    CHECK(message({.layers = {{"fc3", 0.5}}}) ==
+          "prune channels: no channels of 'fc3' can be cut: it is the network's output");
     CHECK(message({.skip = {"fc4"}}).starts_with("no parameter matches 'fc4'"));
     CHECK(message({.target_cost = 0.5}) == "prune channels: expected target_cost and cost together, got only one");
     CHECK(message({.target_macs = 0.001}).starts_with("prune channels: expected a target of at least 0.0"));

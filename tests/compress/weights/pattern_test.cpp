@@ -72,8 +72,11 @@ TEST_CASE("mask: 2:4 keeps the two most important of four neighbouring input cha
     CHECK(same(make_mask(importance, 0.75, pattern), mask_rows({"0100", "1000"})));
 
     const Tensor conv = magnitude(random_tensor({3, 3, 3, 8}, 1)), mask = make_mask(conv, 0.5, pattern);
-    for (int64_t i = 0; i < mask.numel(); i += 4) CHECK(mask.at(i) + mask.at(i + 1) + mask.at(i + 2) + mask.at(i + 3) == 2);
-    CHECK(message_of([&] { make_mask(Tensor::zeros({2, 3, 3, 6}), 0.5, pattern); }) == "expected input channels that 4 divides, got 6");
+    for (int64_t i = 0; i < mask.numel(); i += 4)
+        CHECK(mask.at(i) + mask.at(i + 1) + mask.at(i + 2) + mask.at(i + 3) == 2);
+    CHECK(message_of([&] {
+              make_mask(Tensor::zeros({2, 3, 3, 6}), 0.5, pattern);
+          }) == "expected input channels that 4 divides, got 6");
 }
 
 TEST_CASE("mask: blocks go or stay as one, along the axes that the pattern names") {
@@ -105,7 +108,8 @@ TEST_CASE("mask: blocks at the end may be smaller and count by their mean") {
 }
 
 TEST_CASE("mask: one threshold over several tensors") {
-    const std::vector<Tensor> masks = make_masks({Tensor::of<float>({3}, {1, 2, 3}), Tensor::of<float>({3}, {4, 5, 6})}, 0.5);
+    const std::vector<Tensor> masks =
+        make_masks({Tensor::of<float>({3}, {1, 2, 3}), Tensor::of<float>({3}, {4, 5, 6})}, 0.5);
     CHECK(zeros(masks[0]) == 3);
     CHECK(zeros(masks[1]) == 0);
 }

@@ -15,7 +15,9 @@ using namespace lathe::testing;
 
 namespace {
 
-nn::Parameter& parameter(nn::Module& module, const std::string& name) { return *module.named_parameters(name).front().second; }
+nn::Parameter& parameter(nn::Module& module, const std::string& name) {
+    return *module.named_parameters(name).front().second;
+}
 
 Tensor effective(nn::Module& module, const std::string& name) {
     const NoGrad no_grad;
@@ -105,7 +107,8 @@ TEST_CASE("prune: patterns along input and output channels") {
     auto blocks = two_convs();
     prune_weights(*blocks, {.sparsity = 0.5, .pattern = parse_pattern("4x1")});
     const Tensor mask = parameter(*blocks, "conv2.weight").find_transform<nn::Mask>()->mask();
-    for (int64_t i = 0; i < 4 * 72; ++i) CHECK(mask.at(i % 72) == mask.at(i));  // the first four output channels are alike
+    for (int64_t i = 0; i < 4 * 72; ++i)
+        CHECK(mask.at(i % 72) == mask.at(i));  // the first four output channels are alike
 }
 
 TEST_CASE("prune: a pruned model is pruned on from its masks") {
@@ -136,7 +139,8 @@ TEST_CASE("prune: regrowth lets the masks of one pruner open again, never those 
     Tensor dense = parameter(*net, "fc.weight").mutable_value();
     dense.fill_(0);
     float* w = dense.mutable_data<float>();
-    for (int64_t i = 0; i < dense.numel(); ++i) w[i] = static_cast<float>(dense.numel() - i);  // the first are the greatest now
+    for (int64_t i = 0; i < dense.numel(); ++i)
+        w[i] = static_cast<float>(dense.numel() - i);  // the first are the greatest now
     pruner.prune([](double, double final) { return final; }, true);
     const Tensor after = parameter(*net, "fc.weight").find_transform<nn::Mask>()->mask();
     int64_t kept = 0, wrong = 0;  // half of all, the first that were not masked before
@@ -172,8 +176,11 @@ TEST_CASE("importance: Taylor's is the mean of |g w|, movement's the sum of -g w
 TEST_CASE("importance: random follows from the seed alone") {
     auto a = toy_net(1), b = toy_net(2), c = toy_net(3);
     for (auto [net, seed] : {std::pair{&a, 7}, std::pair{&b, 7}, std::pair{&c, 8}})
-        prune_weights(**net, {.sparsity = 0.5, .importance = {.kind = WeightImportance::random, .seed = static_cast<uint64_t>(seed)}});
-    const auto mask = [](auto& net) { return parameter(*net, "fc.weight").template find_transform<nn::Mask>()->mask(); };
+        prune_weights(**net, {.sparsity = 0.5,
+                              .importance = {.kind = WeightImportance::random, .seed = static_cast<uint64_t>(seed)}});
+    const auto mask = [](auto& net) {
+        return parameter(*net, "fc.weight").template find_transform<nn::Mask>()->mask();
+    };
     CHECK(same(mask(a), mask(b)));
     CHECK_FALSE(same(mask(a), mask(c)));
     CHECK(weight_importance_of("movement") == WeightImportance::movement);
@@ -182,7 +189,9 @@ TEST_CASE("importance: random follows from the seed alone") {
 
 TEST_CASE("prune: bad options are one clear line") {
     auto net = two_convs();
-    const auto error = [&](const WeightPruneOptions& options) { return message_of([&] { prune_weights(*net, options); }); };
+    const auto error = [&](const WeightPruneOptions& options) {
+        return message_of([&] { prune_weights(*net, options); });
+    };
     CHECK(error({.sparsity = 1}) == "prune: expected a sparsity in [0, 1), got 1");
     CHECK(error({.sparsity = -0.1}) == "prune: expected a sparsity in [0, 1), got -0.1");
     CHECK(error({.sparsity = std::nan("")}) == "prune: expected a sparsity in [0, 1), got nan");
@@ -191,7 +200,8 @@ TEST_CASE("prune: bad options are one clear line") {
     CHECK(error({.sparsity = 0.5, .skip = {"fcc"}}) == "no parameter matches 'fcc'; did you mean 'fc'?");
     CHECK(error({.pattern = parse_pattern("2:4")}) ==
           "conv1.weight: 2:4 needs input channels that 4 divides, got 1 (skip this layer)");
-    CHECK(error({.sparsity = 0.5, .pattern = parse_pattern("2:4")}).starts_with("prune: the pattern 2:4 brings its sparsity along"));
+    CHECK(error({.sparsity = 0.5, .pattern = parse_pattern("2:4")})
+              .starts_with("prune: the pattern 2:4 brings its sparsity along"));
     CHECK(error({.sparsity = 0.5, .skip = {"*"}}) == "prune: expected parameters of two dimensions or more, got none");
     CHECK(parameter(*net, "fc.weight").transforms().empty());
 }

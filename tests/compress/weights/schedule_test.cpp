@@ -29,7 +29,13 @@ data::Dataset training_set() { return stripes(48).augmented(data::random_crop(8,
 
 // Three steps an epoch, with everything on that could bring a masked weight back.
 optim::FitOptions options(PruneHook& hook, int64_t epochs, const std::string& out = "") {
-    return {.epochs = epochs, .batch = 16, .schedule = optim::cosine(), .seed = 3, .ema = 0.9, .hooks = {&hook}, .out = out};
+    return {.epochs = epochs,
+            .batch = 16,
+            .schedule = optim::cosine(),
+            .seed = 3,
+            .ema = 0.9,
+            .hooks = {&hook},
+            .out = out};
 }
 
 optim::Trainer make_trainer(nn::Module& net) {
@@ -56,12 +62,19 @@ const Case kCases[] = {
     {"iterative", {.kind = PruneSchedule::iterative, .rounds = 3}},
     {"lottery ticket", {.kind = PruneSchedule::iterative, .rounds = 3}, WeightImportance::magnitude, true},
     {"gradual", {.kind = PruneSchedule::gradual, .end = 0.7, .every = 2}},
-    {"gradual by movement", {.kind = PruneSchedule::gradual, .begin = 0.1, .end = 0.7, .every = 2}, WeightImportance::movement},
-    {"gradual by Taylor", {.kind = PruneSchedule::gradual, .begin = 0.1, .end = 0.7, .every = 2}, WeightImportance::taylor},
+    {"gradual by movement",
+     {.kind = PruneSchedule::gradual, .begin = 0.1, .end = 0.7, .every = 2},
+     WeightImportance::movement},
+    {"gradual by Taylor",
+     {.kind = PruneSchedule::gradual, .begin = 0.1, .end = 0.7, .every = 2},
+     WeightImportance::taylor},
 };
 
 PruneHook make_hook(nn::Module& net, const Case& c) {
-    return {net, {.sparsity = 0.8, .importance = {.kind = c.importance}}, c.schedule, c.rewinds ? std::optional<nn::Snapshot>(*toy_net(7)) : std::nullopt};
+    return {net,
+            {.sparsity = 0.8, .importance = {.kind = c.importance}},
+            c.schedule,
+            c.rewinds ? std::optional<nn::Snapshot>(*toy_net(7)) : std::nullopt};
 }
 
 }  // namespace
@@ -69,7 +82,8 @@ PruneHook make_hook(nn::Module& net, const Case& c) {
 TEST_CASE("prune schedule: gradual follows the cubic of Zhu and Gupta") {
     auto net = toy_net();
     // 12 steps; from step 0 to step 8, every second one.
-    const std::vector<double> found = updates({.kind = PruneSchedule::gradual, .end = 2.0 / 3, .every = 2}, 0.75, 4, *net);
+    const std::vector<double> found =
+        updates({.kind = PruneSchedule::gradual, .end = 2.0 / 3, .every = 2}, 0.75, 4, *net);
     REQUIRE(found.size() == 5);
     for (size_t i = 0; i < 5; ++i)
         CHECK(found[i] == doctest::Approx(0.75 - 0.75 * std::pow(1 - 0.25 * static_cast<double>(i), 3)).epsilon(2e-3));
@@ -139,8 +153,9 @@ TEST_CASE("prune schedule: the best epoch is one with the final masks, also on d
     other.resume = true;
     PruneHook different(net, {.sparsity = 0.8}, {.kind = PruneSchedule::gradual, .end = 0.7});
     other.hooks = {&different};
-    CHECK(message_of([&] { make_trainer(net).fit(training_set(), stripes(30, 2), other); }).find("the run was begun with pruning gradual") !=
-          std::string::npos);
+    CHECK(message_of([&] {
+              make_trainer(net).fit(training_set(), stripes(30, 2), other);
+          }).find("the run was begun with pruning gradual") != std::string::npos);
 }
 
 TEST_CASE("prune schedule: gradual lets weights come back until the masks freeze") {
@@ -186,7 +201,10 @@ TEST_CASE("masks survive: momentum, weight decay, averaging, checkpoints and fil
             CHECK(revived == 0);
         }
     };
-    optim::FitOptions o{.epochs = 1, .batch = 16, .ema = 0.9, .out = folder.path, .on_epoch = [&](const optim::EpochReport&) { check_masked(net); }};
+    optim::FitOptions o{
+        .epochs = 1, .batch = 16, .ema = 0.9, .out = folder.path, .on_epoch = [&](const optim::EpochReport&) {
+            check_masked(net);
+        }};
     make_trainer(net).fit(training_set(), stripes(30, 2), o);
     check_masked(net);  // the averages
     o.epochs = 2;
@@ -195,7 +213,8 @@ TEST_CASE("masks survive: momentum, weight decay, averaging, checkpoints and fil
     o.on_epoch = {};
     make_trainer(resumed).fit(training_set(), stripes(30, 2), o);
     check_masked(resumed);
-    optim::Trainer(resumed, optim::adamw({.lr = 0.1, .weight_decay = 0.5})).fit(training_set(), stripes(30, 2), {.epochs = 1, .batch = 16});
+    optim::Trainer(resumed, optim::adamw({.lr = 0.1, .weight_decay = 0.5}))
+        .fit(training_set(), stripes(30, 2), {.epochs = 1, .batch = 16});
     check_masked(resumed);
     for (nn::Weights weights : {nn::Weights::dense, nn::Weights::encoded}) {
         nn::save(resumed, folder / "saved.safetensors", weights);
@@ -220,7 +239,8 @@ TEST_CASE("rewind: weights and statistics of before, masks of now, no momentum")
     nn::Sequential other;
     other.add<nn::Linear>("head", {.in = 4, .out = 3});
     CHECK(message_of([&] { rewind(other, early); }) == "rewind: 'head.weight' is missing");
-    CHECK(message_of([&] { rewind(*toy_net(1, 8), early); }) == "rewind: expected 'conv.weight' of shape [8, 3, 3, 1], got [4, 3, 3, 1]");
+    CHECK(message_of([&] { rewind(*toy_net(1, 8), early); }) ==
+          "rewind: expected 'conv.weight' of shape [8, 3, 3, 1], got [4, 3, 3, 1]");
 }
 
 TEST_CASE("distill: the loss is Hinton's, and its student learns from the teacher alone") {
@@ -247,10 +267,12 @@ TEST_CASE("distill: the loss is Hinton's, and its student learns from the teache
         }
         teacher->train();
     }
-    CHECK(optim::distill(*teacher, {.weight = 0.7, .temperature = 2})(logits, batch).value().item() == doctest::Approx(expected).epsilon(1e-5));
+    CHECK(optim::distill(*teacher, {.weight = 0.7, .temperature = 2})(logits, batch).value().item() ==
+          doctest::Approx(expected).epsilon(1e-5));
     CHECK(teacher->training());
 
-    make_trainer(*student).fit(stripes(48), stripes(30, 2), {.epochs = 10, .batch = 16, .loss = optim::distill(*teacher, {.weight = 1})});
+    make_trainer(*student).fit(stripes(48), stripes(30, 2),
+                               {.epochs = 10, .batch = 16, .loss = optim::distill(*teacher, {.weight = 1})});
     CHECK(optim::evaluate(*student, stripes(30, 2))["accuracy"] > 90);
     CHECK_THROWS_AS(optim::distill(*teacher, {.weight = 2}), Error);
     CHECK_THROWS_AS(optim::distill(*teacher, {.temperature = 0}), Error);
@@ -258,11 +280,14 @@ TEST_CASE("distill: the loss is Hinton's, and its student learns from the teache
 
 TEST_CASE("prune schedule: bad ones are refused") {
     auto net = toy_net();
-    const auto error = [&](const PruneSchedule& schedule) { return message_of([&] { PruneHook(*net, {.sparsity = 0.5}, schedule); }); };
+    const auto error = [&](const PruneSchedule& schedule) {
+        return message_of([&] { PruneHook(*net, {.sparsity = 0.5}, schedule); });
+    };
     CHECK(error({.rounds = 0}) == "prune schedule: expected at least 1 round, got 0");
     CHECK(error({.begin = 0.5, .end = 0.2}) == "prune schedule: expected 0 <= begin <= end <= 1, got 0.5 and 0.2");
     CHECK(error({.every = -1}) == "prune schedule: expected 0 or more steps between updates, got -1");
-    CHECK(message_of([] { prune_schedule_of("gradually"); }) == "prune schedule: expected oneshot, iterative or gradual, got 'gradually'");
+    CHECK(message_of([] { prune_schedule_of("gradually"); }) ==
+          "prune schedule: expected oneshot, iterative or gradual, got 'gradually'");
     PruneHook hook(*net, {.sparsity = 0.5}, {.kind = PruneSchedule::iterative, .rounds = 3});
     CHECK(message_of([&] { make_trainer(*net).fit(training_set(), stripes(30, 2), options(hook, 2)); }) ==
           "prune schedule: expected at least one epoch for each of 3 rounds, got 2");

@@ -90,7 +90,8 @@ TEST_CASE("file: errors name the path and the reason") {
     CHECK(error_of([&] { read_file(x); }) == x + ": cannot open: No such file or directory");
     CHECK(error_of([&] { read_file(folder.path); }) == folder.path + ": expected a file, got a folder");
     CHECK(error_of([&] { read_file("/dev/null"); }) == "/dev/null: expected a file, got something else");
-    CHECK(error_of([&] { write_file_atomically(missing, "a"); }) == missing + ": cannot write: No such file or directory");
+    CHECK(error_of([&] { write_file_atomically(missing, "a"); }) ==
+          missing + ": cannot write: No such file or directory");
     CHECK(error_of([&] { write_file_atomically(folder.path, "a"); }) ==
           folder.path + ": cannot write: expected a file, got a folder");
     CHECK(error_of([&] { write_file_atomically("/dev/null", "a"); }) ==
@@ -126,7 +127,8 @@ TEST_CASE("file: on a full disk the old file survives, whole, and nothing else s
     bigger.tensors["w"] = Tensor::full({100'000}, 2);
     for (rlim_t room : {rlim_t{0}, rlim_t{100}, rlim_t{4096}, rlim_t{399'999}}) {
         const FullDisk disk(room);
-        CHECK(error_of([&] { write_safetensors(folder / "x", bigger); }) == folder / "x" + ": cannot write: File too large");
+        CHECK(error_of([&] { write_safetensors(folder / "x", bigger); }) ==
+              folder / "x" + ": cannot write: File too large");
         CHECK(read_safetensors(folder / "x").tensors.at("w").numel() == 1000);
         CHECK(files_in(folder.path) == 1);
     }
@@ -174,7 +176,8 @@ TEST_CASE("file: of two writers the one that started last wins, and the other sa
     for (int id = 0; id < 2; ++id)
         writers.emplace_back([&, id] {
             for (int i = 0; i < 20 && errors[id].empty(); ++i)
-                errors[id] = error_of([&] { write_file_atomically(path, std::string(text.size(), static_cast<char>('a' + id))); });
+                errors[id] = error_of(
+                    [&] { write_file_atomically(path, std::string(text.size(), static_cast<char>('a' + id))); });
         });
     for (std::thread& writer : writers) writer.join();
     const std::string content = read_text_file(path);

@@ -15,5 +15,6 @@ TEST_CASE("JSON from outside is looked at before it is built") {
     CHECK_THROWS_WITH_AS(checked_json(R"({"a": 1, "b": 2, "a": 3})", "f"), "f: duplicate key \"a\"", Error);
     CHECK_NOTHROW(checked_json("[[[]]]", "f", 3));
     CHECK_THROWS_WITH_AS(checked_json("[[[[]]]]", "f", 3), "f: expected at most 3 nested levels, got more", Error);
-    CHECK_THROWS_WITH_AS(checked_json(std::string(10'000'000, '['), "f"), "f: expected at most 16 nested levels, got more", Error);
+    CHECK_THROWS_WITH_AS(checked_json(std::string(10'000'000, '['), "f"),
+                         "f: expected at most 16 nested levels, got more", Error);
 }

@@ -101,10 +101,12 @@ TEST_CASE("safetensors: the same bytes in every locale") {
 TEST_CASE("safetensors: a file of very many tensors takes no longer than its size") {
     std::string header = "{";
     for (int i = 0; i < 100000; ++i)
-        header += (i ? "," : "") + std::string("\"t") + std::to_string(i) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+        header += (i ? "," : "") + std::string("\"t") + std::to_string(i) +
+                  R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
     const auto begin = std::chrono::steady_clock::now();
     CHECK(parse(with_length(header + "}")).tensors.size() == 100000);
-    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));  // a second or so; quadratic it takes minutes
+    CHECK(std::chrono::steady_clock::now() - begin <
+          std::chrono::seconds(20));  // a second or so; quadratic it takes minutes
 }
 
 TEST_CASE("safetensors: what cannot be written is refused and leaves no file") {
@@ -120,7 +122,8 @@ TEST_CASE("safetensors: what cannot be written is refused and leaves no file") {
 
 TEST_CASE("safetensors: half types are read as f32, booleans as u8") {
     const std::string header =
-        R"({"h":{"dtype":"F16","shape":[6],"data_offsets":[0,12]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[12,16]},)"
+        R"({"h":{"dtype":"F16","shape":[6],"data_offsets":[0,12]},)"
+        R"("b":{"dtype":"BF16","shape":[2],"data_offsets":[12,16]},)"
         R"("t":{"dtype":"BOOL","shape":[2],"data_offsets":[16,18]}})";
     const uint16_t narrow[] = {0x3c00, 0xc248, 0x0001, 0x83ff, 0x7c00, 0x7bff, 0x3f80, 0xc049};
     std::string data(reinterpret_cast<const char*>(narrow), sizeof narrow);
@@ -180,11 +183,15 @@ TEST_CASE("safetensors: headers that lie are refused with a line that says how")
         {with_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[4,12]})"), "inside the 8 bytes of data, got 4 to 12"},
         {with_entry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})"), "expected data at offset 0 (gap), got 4"},
         {with_entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), "expected 4 bytes of data, got 8"},
-        {with_length(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
-                     "abc"),
+        {with_length(
+             R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+             R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+             "abc"),
          "tensor \"b\": expected data at offset 2 (overlap), got 1"},
-        {with_length(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
-                     "ab"),
+        {with_length(
+             R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+             R"("a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+             "ab"),
          "duplicate key \"a\""},
         {with_length("{\"" + std::string(200, 'n') + "\\n\":[]}"), "nnn\"...: expected dtype"},
     };
@@ -235,7 +242,8 @@ TEST_CASE("safetensors: flipped bits give an error or a file that is still whole
     for (int round = 0; round < 2000; ++round) {
         std::string damaged = whole;
         for (int i = 0; i < 4; ++i)
-            damaged[static_cast<size_t>(random.below(static_cast<int64_t>(whole.size())))] = static_cast<char>(random.bits());
+            damaged[static_cast<size_t>(random.below(static_cast<int64_t>(whole.size())))] =
+                static_cast<char>(random.bits());
         CHECK_NOTHROW(survives(damaged));
     }
 }

@@ -8,7 +8,10 @@ using namespace lathe;
 
 namespace {
 
-const Attributes example{{"stride", std::vector<int64_t>{2, 1}}, {"groups", int64_t{4}}, {"epsilon", 1e-5}, {"mode", "same"}};
+const Attributes example{{"stride", std::vector<int64_t>{2, 1}},
+                         {"groups", int64_t{4}},
+                         {"epsilon", 1e-5},
+                         {"mode", "same"}};
 
 }  // namespace
 
@@ -31,7 +34,8 @@ TEST_CASE("attributes keep their types and their order") {
 
 TEST_CASE("an attribute that is missing or of another type is an error that names it") {
     CHECK_THROWS_WITH_AS(example.integer("padding"),
-                         "attribute 'padding' expected, got only stride=[2, 1] groups=4 epsilon=1e-05 mode=same", Error);
+                         "attribute 'padding' expected, got only stride=[2, 1] groups=4 epsilon=1e-05 mode=same",
+                         Error);
     CHECK_THROWS_WITH_AS(example.real("groups"), "attribute 'groups' has another type than expected", Error);
     CHECK_THROWS_AS(example.integers("mode"), Error);
 }

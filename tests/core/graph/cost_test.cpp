@@ -70,7 +70,8 @@ TEST_CASE("peaks of whole networks") {
         const auto model = make_model(name, {.input = input});
         return peak_activation_bytes(trace(*model, random_tensor({1, input[0], input[1], input[2]})));
     };
-    CHECK(peak("resnet20", {32, 32, 3}) == 3 * 32 * 32 * 16 * 4);  // a block's input, a convolution's output, its norm's
+    CHECK(peak("resnet20", {32, 32, 3}) ==
+          3 * 32 * 32 * 16 * 4);  // a block's input, a convolution's output, its norm's
     CHECK(peak("vgg-cifar", {32, 32, 3}) == 2 * 32 * 32 * 128 * 4);
     CHECK(peak("mobilenetv2", {32, 32, 3}) == 32 * 32 * (24 + 2 * 144) * 4);
 }

@@ -42,7 +42,8 @@ const GraphNode& only(const Graph& graph, const std::string& op, const std::stri
 
 TEST_CASE("a graph has the values that enter and the ops in order of execution") {
     const Tensor two = Tensor::full({3}, 2);
-    const Graph graph = trace([&](const Variable& x) { return ops::sum(ops::mul(ops::add(x, two), x), 1); }, Tensor::zeros({4, 3}));
+    const Graph graph =
+        trace([&](const Variable& x) { return ops::sum(ops::mul(ops::add(x, two), x), 1); }, Tensor::zeros({4, 3}));
     REQUIRE(graph.nodes.size() == 5);
     CHECK(graph.str() ==
           "%0 = input() [4, 3]  \n"
@@ -64,7 +65,8 @@ TEST_CASE("a graph has the values that enter and the ops in order of execution")
 TEST_CASE("attributes and absent inputs of an op") {
     const Graph graph = trace(
         [](const Variable& x) {
-            return ops::conv2d(x, Tensor::zeros({6, 3, 5, 2}), {}, {.stride = {2, 1}, .padding = {1, 2, 0, 3}, .dilation = {2, 1}, .groups = 2});
+            return ops::conv2d(x, Tensor::zeros({6, 3, 5, 2}), {},
+                               {.stride = {2, 1}, .padding = {1, 2, 0, 3}, .dilation = {2, 1}, .groups = 2});
         },
         Tensor::zeros({1, 9, 8, 4}));
     const GraphNode& conv = graph.nodes[graph.output];
@@ -94,8 +96,8 @@ TEST_CASE("a module's graph names layers, parameters and buffers, and leaves the
     net.add<nn::Linear>("fc", {.in = 5 * 4, .out = 2, .pixels = 4});
     const Graph graph = trace(net, Tensor::zeros({1, 4, 4, 3}));
     CHECK(net.training());
-    CHECK(ops_of(graph) ==
-          std::vector<std::string>{"conv2d", "batch_norm", "conv2d", "batch_norm", "conv2d", "add", "flatten", "linear"});
+    CHECK(ops_of(graph) == std::vector<std::string>{"conv2d", "batch_norm", "conv2d", "batch_norm", "conv2d", "add",
+                                                    "flatten", "linear"});
 
     const GraphNode& conv = only(graph, "conv2d", "block.conv2");
     REQUIRE(graph.parameter(conv, 1));
@@ -146,7 +148,8 @@ TEST_CASE("traces nest, and a failing one leaves nothing behind") {
     CHECK(ops_of(inner) == std::vector<std::string>{"scale"});
     CHECK(ops_of(outer) == std::vector<std::string>{"scale", "scale"});
 
-    CHECK_THROWS_AS(trace([](const Variable& x) { return ops::add(x, Tensor::zeros({4})); }, Tensor::zeros({5})), Error);
+    CHECK_THROWS_AS(trace([](const Variable& x) { return ops::add(x, Tensor::zeros({4})); }, Tensor::zeros({5})),
+                    Error);
     CHECK(grad_enabled());
     CHECK_FALSE(detail::tracing());
     const Graph identity = trace([](const Variable& x) { return x; }, Tensor::zeros({5}));
@@ -179,14 +182,17 @@ TEST_CASE("check finds what does not hold: order, attributes, arity, shapes, mar
     };
     CHECK_THROWS_WITH(changed([](Graph& g) { g[1].inputs[0] = 2; }).check(),
                       "graph: node 1 (add): expected inputs from nodes before it, got 2");
-    CHECK_THROWS_WITH(changed([](Graph& g) { g[1].inputs.pop_back(); }).check(), "graph: node 1 (add): add: expected 2 inputs, got 1");
+    CHECK_THROWS_WITH(changed([](Graph& g) { g[1].inputs.pop_back(); }).check(),
+                      "graph: node 1 (add): add: expected 2 inputs, got 1");
     CHECK_THROWS_WITH(changed([](Graph& g) { g[2].shape = {4}; }).check(),
                       "graph: node 2 (scale): expected shape [3], got [4]");
     CHECK_THROWS_WITH(changed([](Graph& g) { g[2].attributes = {}; }).check(),
                       "graph: node 2 (scale): scale: the attribute 'factor' is missing");
-    CHECK_THROWS_WITH(changed([](Graph& g) { g[2].op = "scaled"; }).check(), "graph: node 2 (scaled): graph: no op is called 'scaled'");
-    CHECK_THROWS_WITH(changed([](Graph& g) { g[1].activation = false; }).check(),
-                      "graph: node 1 (add): expected the mark of an activation where an input is one, and nowhere else");
+    CHECK_THROWS_WITH(changed([](Graph& g) { g[2].op = "scaled"; }).check(),
+                      "graph: node 2 (scaled): graph: no op is called 'scaled'");
+    CHECK_THROWS_WITH(
+        changed([](Graph& g) { g[1].activation = false; }).check(),
+        "graph: node 1 (add): expected the mark of an activation where an input is one, and nowhere else");
     CHECK_THROWS_AS(changed([](Graph& g) { g.output = 9; }).check(), Error);
 }
 
@@ -199,6 +205,6 @@ TEST_CASE("every node has a name of its own") {
     std::vector<std::string> ops;
     for (int i = 0; i < graph.size(); ++i)
         if (graph[i].is_op()) ops.push_back(names[static_cast<size_t>(i)]);
-    CHECK(ops == std::vector<std::string>{"block.conv1", "block.bn1", "block.conv2", "block.bn2", "block", "block.pad_channels",
-                                          "block.add"});
+    CHECK(ops == std::vector<std::string>{"block.conv1", "block.bn1", "block.conv2", "block.bn2", "block",
+                                          "block.pad_channels", "block.add"});
 }

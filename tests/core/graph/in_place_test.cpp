@@ -18,7 +18,8 @@ void check_over(const GraphNode& node, std::vector<Variable> inputs, size_t k) {
     Tensor memory = inputs[k].value().clone();
     const Variable borrowed = Tensor::borrow(memory.mutable_raw(), memory.shape(), memory.dtype());
     for (size_t other = 0; other < inputs.size(); ++other)
-        if (other != k && inputs[other] && inputs[other].value().raw() == inputs[k].value().raw()) inputs[other] = borrowed;
+        if (other != k && inputs[other] && inputs[other].value().raw() == inputs[k].value().raw())
+            inputs[other] = borrowed;
     inputs[k] = borrowed;
     const PlaceNextTensor place(memory.mutable_raw(), memory.bytes());
     const Tensor over = run_op(node.op, node.attributes, inputs).value();
@@ -54,7 +55,8 @@ TEST_CASE("elementwise ops give the same bits when they write over an input of t
                     if (!node.activation) value = node.value;
                     continue;
                 }
-                if (node.op->affine && node.inputs[3] < 0) break;  // a batch norm without running statistics can only train
+                if (node.op->affine && node.inputs[3] < 0)
+                    break;  // a batch norm without running statistics can only train
                 std::vector<Variable> x;
                 for (int from : node.inputs) x.push_back(from < 0 ? Variable() : values[static_cast<size_t>(from)]);
                 value = run_op(node.op, node.attributes, x);
@@ -65,5 +67,6 @@ TEST_CASE("elementwise ops give the same bits when they write over an input of t
                     }
             }
         }
-    for (const char* op : {"add", "mul", "sub", "scale", "relu", "sigmoid", "gelu", "hard_swish", "tanh"}) CHECK(seen.contains(op));
+    for (const char* op : {"add", "mul", "sub", "scale", "relu", "sigmoid", "gelu", "hard_swish", "tanh"})
+        CHECK(seen.contains(op));
 }

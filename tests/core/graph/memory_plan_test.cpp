@@ -87,7 +87,8 @@ TEST_CASE("memory plan: views share, elementwise ops write over what nobody read
         CHECK(checked(t.graph).buffer_of == std::vector<int>{0, 1, 2, 3, 3, 3});
     }
     SUBCASE("values kept elsewhere have no buffer, and their views have none") {
-        const MemoryPlan rest = checked(s.graph, {.alignment = 1, .elsewhere = {true, true, false, false, false, true}});
+        const MemoryPlan rest =
+            checked(s.graph, {.alignment = 1, .elsewhere = {true, true, false, false, false, true}});
         CHECK(rest.buffer_of == std::vector<int>{-1, -1, -1, 0, 0, -1});
         CHECK(rest.total == 32);
     }
@@ -115,7 +116,9 @@ TEST_CASE("memory plan: random graphs; never below the bound, which is what read
         Sketch s(1 + random.below(60));
         const int64_t count = 2 + random.below(40);
         for (int64_t i = 0; i < count; ++i) {
-            const auto any = [&] { return s.graph.size() - 1 - static_cast<int>(random.below(std::min(6, s.graph.size()))); };
+            const auto any = [&] {
+                return s.graph.size() - 1 - static_cast<int>(random.below(std::min(6, s.graph.size())));
+            };
             const int from = any();
             const int64_t floats = s.graph[from].shape.numel();
             switch (random.below(4)) {
@@ -150,14 +153,16 @@ TEST_CASE("memory plan: what check() refuses") {
     CHECK(error([](MemoryPlan& p) { p.buffers[1].offset = p.buffers[0].offset + 32; }) ==
           "memory plan: buffers 0 and 1 share memory and are both alive");
     CHECK(error([](MemoryPlan& p) { p.buffers[1].last = 1; }) == "memory plan: node 2 reads a buffer after its end");
-    CHECK(error([](MemoryPlan& p) { p.total -= 64; }) == "memory plan: expected 128 bytes in all and at least 128, got 64");
+    CHECK(error([](MemoryPlan& p) { p.total -= 64; }) ==
+          "memory plan: expected 128 bytes in all and at least 128, got 64");
     Sketch twice(16);
     const int y = twice.add("relu", {0}, 16);
     twice.add("add", {y, 0}, 16);
     MemoryPlan wrong = checked(twice.graph);
     CHECK(wrong.buffer_of == std::vector<int>{0, 1, 1});
     wrong.buffer_of[1] = 0;
-    CHECK(message_of([&] { wrong.check(twice.graph); }) == "memory plan: node 2 reads node 0, over which node 1 has written");
+    CHECK(message_of([&] { wrong.check(twice.graph); }) ==
+          "memory plan: node 2 reads node 0, over which node 1 has written");
 }
 
 TEST_CASE("memory plan: the networks of the zoo, and a squeezed block") {

@@ -71,7 +71,8 @@ Mode mode_of(const OpCase& op) {
 
 }  // namespace
 
-TEST_CASE("every op that is used has a complete row: it runs again to the same bits, and its shape rule says what came out") {
+TEST_CASE(
+    "every op that is used has a complete row: it runs again to the same bits, and its shape rule says what came out") {
     std::set<std::string> seen;
     for (const OpCase& op : op_cases()) {
         INFO(op.op, ": ", op.what);
@@ -146,7 +147,8 @@ TEST_CASE("a call that an op does not take is an error with its name") {
     CHECK_THROWS_WITH(run_op("scale", {{"facto", 0.1}}, x), "scale: the attribute 'factor' is missing");
     CHECK_THROWS_WITH(run_op("scale", {{"factor", 0.1}, {"facto", 0.1}}, x),
                       "scale: no attribute is called 'facto'; did you mean 'factor'?");
-    CHECK_THROWS_WITH(run_op("scale", {{"factor", int64_t{1}}}, x), "scale: expected a number for the attribute 'factor'");
+    CHECK_THROWS_WITH(run_op("scale", {{"factor", int64_t{1}}}, x),
+                      "scale: expected a number for the attribute 'factor'");
     CHECK_THROWS_WITH(op_info("rellu"), "no op is called 'rellu'; did you mean 'relu'?");
 }
 

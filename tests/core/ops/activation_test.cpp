@@ -87,7 +87,8 @@ TEST_CASE("activations: the gradient is written into dy when nobody else holds i
 
 TEST_CASE("activations: the graph holds the activation's name") {
     for (Activation activation : kAll) {
-        const Graph graph = trace([&](const Variable& x) { return ops::activation(x, activation); }, Tensor::zeros({2, 3}));
+        const Graph graph =
+            trace([&](const Variable& x) { return ops::activation(x, activation); }, Tensor::zeros({2, 3}));
         CHECK(graph.nodes[graph.output].op == name_of(activation));
     }
 }

@@ -37,7 +37,8 @@ const bool registered = register_cases({
 
 RecordedCase recorded_case(const std::string& name, const ops::BatchNormOptions& options = {}) {
     return {"batch_norm." + name, [=](const RecordedInputs& in) {
-                return ops::batch_norm(in["x"], in["weight"], in["bias"], in["running_mean"], in["running_var"], options);
+                return ops::batch_norm(in["x"], in["weight"], in["bias"], in["running_mean"], in["running_var"],
+                                       options);
             }};
 }
 
@@ -61,7 +62,8 @@ TEST_CASE("batch_norm: running statistics as PyTorch keeps them") {
     const Variable y = ops::batch_norm(x, weight, bias, mean, var, {.momentum = 0.25});
     CHECK(mean.item() == doctest::Approx(0.75 * 10 + 0.25 * 3));
     CHECK(var.item() == doctest::Approx(0.75 + 0.25 * 14 / 3));
-    for (int i = 0; i < 4; ++i) CHECK(y.value().at(i) == doctest::Approx((x.at(i) - 3) / std::sqrt(3.5 + 1e-5) * 2 + 1));
+    for (int i = 0; i < 4; ++i)
+        CHECK(y.value().at(i) == doctest::Approx((x.at(i) - 3) / std::sqrt(3.5 + 1e-5) * 2 + 1));
 
     const double running_mean = mean.item(), running_var = var.item();
     const Variable z = ops::batch_norm(x, weight, bias, mean, var, {.training = false});
@@ -90,7 +92,8 @@ TEST_CASE("batch_norm: bad arguments") {
     const Variable x = Tensor::zeros({4, 3}), ones = Tensor::full({3}, 1), two = Tensor::full({2}, 1);
     CHECK_THROWS_WITH_AS(ops::batch_norm(x, two, {}, ones, ones), "batch_norm: expected weight [3], got [2]", Error);
     CHECK_THROWS_WITH_AS(ops::batch_norm(Tensor::zeros({1, 1, 1, 3}), {}, {}, {}, {}),
-                         "batch_norm: expected more than one value per channel when training, got x [1, 1, 1, 3]", Error);
+                         "batch_norm: expected more than one value per channel when training, got x [1, 1, 1, 3]",
+                         Error);
     CHECK_NOTHROW(ops::batch_norm(Tensor::zeros({1, 3}), {}, {}, ones, ones, {.training = false}));
     CHECK_THROWS_AS(ops::batch_norm(x, {}, {}, {}, {}, {.training = false}), Error);
     CHECK_THROWS_AS(ops::batch_norm(x, {}, {}, ones, {}), Error);
@@ -99,10 +102,12 @@ TEST_CASE("batch_norm: bad arguments") {
 }
 
 TEST_CASE("batch_norm: the graph holds its settings and finds its buffers") {
-    const Tensor weight = Tensor::full({3}, 1), bias = Tensor::zeros({3}), mean = Tensor::zeros({3}), var = Tensor::full({3}, 1);
+    const Tensor weight = Tensor::full({3}, 1), bias = Tensor::zeros({3}), mean = Tensor::zeros({3}),
+                 var = Tensor::full({3}, 1);
     const Graph graph = trace(
         [&](const Variable& x) {
-            return ops::batch_norm(x, weight, bias, mean, var, {.training = false, .eps = 0.5, .activation = Activation::relu6});
+            return ops::batch_norm(x, weight, bias, mean, var,
+                                   {.training = false, .eps = 0.5, .activation = Activation::relu6});
         },
         Tensor::zeros({2, 3}), {{mean.raw(), {"buffer", "running_mean"}}, {var.raw(), {"buffer", "running_var"}}});
     const GraphNode& node = graph.nodes[graph.output];

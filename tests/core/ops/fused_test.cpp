@@ -40,10 +40,12 @@ TEST_CASE("a fused layer is the layer, the addition and the activation, with the
     for (Variable v : {x, w, b, addend}) v.zero_grad();
     const Variable plain = ops::relu(ops::add(ops::conv2d(x, w, b, {.padding = 1}), addend));
     backward(plain, dy.clone());
-    for (int64_t i = 0; i < y.value().numel(); ++i) CHECK(y.value().at(i) == doctest::Approx(plain.value().at(i)).epsilon(1e-5));
+    for (int64_t i = 0; i < y.value().numel(); ++i)
+        CHECK(y.value().at(i) == doctest::Approx(plain.value().at(i)).epsilon(1e-5));
     size_t k = 0;
     for (const Variable* v : {&x, &w, &b, &addend}) {
-        for (int64_t i = 0; i < v->grad().numel(); i += 7) CHECK(fused[k].at(i) == doctest::Approx(v->grad().at(i)).epsilon(1e-4));
+        for (int64_t i = 0; i < v->grad().numel(); i += 7)
+            CHECK(fused[k].at(i) == doctest::Approx(v->grad().at(i)).epsilon(1e-4));
         ++k;
     }
 }

@@ -36,9 +36,12 @@ TEST_CASE("layer_norm: known values") {
 }
 
 TEST_CASE("layer_norm: bad arguments and attributes") {
-    CHECK_THROWS_WITH_AS(ops::layer_norm(Tensor::zeros({2, 3}), Tensor::zeros({2})), "layer_norm: expected weight [3], got [2]", Error);
-    CHECK_THROWS_WITH_AS(ops::layer_norm(Tensor::zeros({2, 3}), {}, Tensor::zeros({2})), "layer_norm: expected bias [3], got [2]", Error);
+    CHECK_THROWS_WITH_AS(ops::layer_norm(Tensor::zeros({2, 3}), Tensor::zeros({2})),
+                         "layer_norm: expected weight [3], got [2]", Error);
+    CHECK_THROWS_WITH_AS(ops::layer_norm(Tensor::zeros({2, 3}), {}, Tensor::zeros({2})),
+                         "layer_norm: expected bias [3], got [2]", Error);
     CHECK_THROWS_AS(ops::layer_norm(Tensor::zeros({})), Error);
-    const Graph graph = trace([](const Variable& x) { return ops::layer_norm(x, {}, {}, 0.25); }, Tensor::zeros({2, 3}));
+    const Graph graph =
+        trace([](const Variable& x) { return ops::layer_norm(x, {}, {}, 0.25); }, Tensor::zeros({2, 3}));
     CHECK(graph.nodes[graph.output].attributes.str() == "eps=0.25");
 }

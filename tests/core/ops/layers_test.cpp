@@ -14,7 +14,9 @@ namespace {
 GradcheckFn convolution(const ops::Conv2dOptions& options) {
     return [=](const auto& in) { return ops::conv2d(in[0], in[1], in.size() > 2 ? in[2] : Variable(), options); };
 }
-Variable linear(const std::vector<Variable>& in) { return ops::linear(in[0], in[1], in.size() > 2 ? in[2] : Variable()); }
+Variable linear(const std::vector<Variable>& in) {
+    return ops::linear(in[0], in[1], in.size() > 2 ? in[2] : Variable());
+}
 
 const bool registered = register_cases({
     {"conv2d", "3x3, bias", {{2, 5, 4, 3}, {4, 3, 3, 3}, {4}}, convolution({.padding = 1})},
@@ -56,8 +58,8 @@ TEST_CASE("conv2d, linear and relu name what does not fit") {
     CHECK_THROWS_AS(ops::conv2d(image, Tensor::zeros({2, 5, 5, 3})), Error);
     CHECK_THROWS_AS(ops::conv2d(image, Tensor::zeros({3, 3, 3, 1}), {}, {.groups = 2}), Error);
     CHECK_THROWS_AS(ops::conv2d(image, Tensor::zeros({2, 3, 3, 3}), Tensor::zeros({3})), Error);
-    CHECK_THROWS_WITH_AS(ops::linear(Tensor::zeros({2, 3}), Tensor::zeros({5, 4})), "linear: expected x [..., 4], got [2, 3]",
-                         Error);
+    CHECK_THROWS_WITH_AS(ops::linear(Tensor::zeros({2, 3}), Tensor::zeros({5, 4})),
+                         "linear: expected x [..., 4], got [2, 3]", Error);
     CHECK_THROWS_AS(ops::linear(Tensor::zeros({2, 3}), Tensor::zeros({5, 3}), Tensor::zeros({3})), Error);
     CHECK_THROWS_AS(ops::relu(Tensor::zeros({2}, DType::i32)), Error);
 }

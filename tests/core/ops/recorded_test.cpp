@@ -64,7 +64,8 @@ void compare(const RecordedCase& op, const Tensors& recorded) {
     RecordedInputs inputs;
     for (const auto& [name, tensor] : recorded)
         if (name != "y" && name != "dy" && name.find('.') == std::string::npos)
-            inputs.values[name] = recorded.count("grad." + name) ? Variable::leaf(tensor.clone()) : Variable(tensor.clone());
+            inputs.values[name] =
+                recorded.count("grad." + name) ? Variable::leaf(tensor.clone()) : Variable(tensor.clone());
     const Variable y = op.f(inputs);
     CHECK(relative_difference(y.value(), recorded.at("y")) <= kTolerance);
     if (y.requires_grad()) backward(y, recorded.at("dy"));

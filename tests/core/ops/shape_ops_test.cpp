@@ -20,17 +20,37 @@ Variable split_and_join(const std::vector<Variable>& in) {
 }
 
 const bool registered = register_cases({
-    {"reshape", "-1", {{3, 4, 5}}, [](const auto& in) { return ops::reshape(in[0], {2, -1}); }},
-    {"reshape", "first extent and another kept", {{3, 4, 5}}, [](const auto& in) { return ops::reshape(in[0], {0, 5, -1}); }},
+    {"reshape",
+     "-1",
+     {{3, 4, 5}},
+     [](const auto& in) {
+         return ops::reshape(in[0], {2, -1});
+     }},
+    {"reshape",
+     "first extent and another kept",
+     {{3, 4, 5}},
+     [](const auto& in) {
+         return ops::reshape(in[0], {0, 5, -1});
+     }},
     {"flatten", "images", {{2, 3, 3, 2}}, [](const auto& in) { return ops::flatten(in[0]); }},
     {"slice", "outermost axis", {{5, 3}}, [](const auto& in) { return ops::slice(in[0], 0, 1, 3); }},
     {"slice", "middle axis", {{2, 5, 3}}, [](const auto& in) { return ops::slice(in[0], 1, 2, 3); }},
     {"slice", "innermost axis", {{2, 5, 3}}, [](const auto& in) { return ops::slice(in[0], -1, 2, 1); }},
     {"split", "channels", {{3, 7, 1}}, split_and_join},
-    {"concat", "outermost axis", {{1, 3}, {2, 3}}, [](const auto& in) { return ops::concat({in[0], in[1]}, 0); }},
+    {"concat",
+     "outermost axis",
+     {{1, 3}, {2, 3}},
+     [](const auto& in) {
+         return ops::concat({in[0], in[1]}, 0);
+     }},
     {"concat", "channels", {{2, 3, 2}, {2, 3, 1}, {2, 3, 5}}, [](const auto& in) { return ops::concat(in, -1); }},
     {"pad", "images", {{2, 3, 3, 2}}, [](const auto& in) { return ops::pad(in[0], ops::Padding(1, 0, 2, 3), 0.5); }},
-    {"pad", "every axis", {{2, 3}}, [](const auto& in) { return ops::pad(in[0], {{1, 2}, {0, 1}}); }},
+    {"pad",
+     "every axis",
+     {{2, 3}},
+     [](const auto& in) {
+         return ops::pad(in[0], {{1, 2}, {0, 1}});
+     }},
     {"pad_channels", "an odd number", {{2, 1, 3}, {8}}, [](const auto& in) { return ops::pad_channels(in[0], in[1]); }},
     {"sum", "all", {{3, 5}}, [](const auto& in) { return ops::sum(in[0]); }},
     {"sum", "axis", {{3, 5, 2}}, [](const auto& in) { return ops::sum(in[0], 1); }},

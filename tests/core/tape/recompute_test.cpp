@@ -18,16 +18,29 @@ using namespace lathe::testing;
 namespace {
 
 const bool registered = register_cases({
-    {"recompute", "of x and another leaf", {{3, 5}, {4, 5}}, [](const auto& in) {
-         return recompute([w = in[1]](const Variable& x) { return ops::sigmoid(ops::linear(ops::mul(x, x), w)); }, in[0]);
+    {"recompute",
+     "of x and another leaf",
+     {{3, 5}, {4, 5}},
+     [](const auto& in) {
+         return recompute([w = in[1]](const Variable& x) { return ops::sigmoid(ops::linear(ops::mul(x, x), w)); },
+                          in[0]);
      }},
-    {"recompute", "inside another", {{3, 5}}, [](const auto& in) {
-         return recompute([](const Variable& x) {
-             const Variable inner = recompute([](const Variable& z) { return ops::tanh(ops::mul(z, z)); }, ops::sigmoid(x));
-             return ops::mul(inner, x);
-         }, in[0]);
+    {"recompute",
+     "inside another",
+     {{3, 5}},
+     [](const auto& in) {
+         return recompute(
+             [](const Variable& x) {
+                 const Variable inner =
+                     recompute([](const Variable& z) { return ops::tanh(ops::mul(z, z)); }, ops::sigmoid(x));
+                 return ops::mul(inner, x);
+             },
+             in[0]);
      }},
-    {"recompute", "with dropout", {{7, 9}}, [](const auto& in) {
+    {"recompute",
+     "with dropout",
+     {{7, 9}},
+     [](const auto& in) {
          seed(3);
          return recompute([](const Variable& x) { return ops::mul(ops::dropout(x, 0.4, true), x); }, in[0]);
      }},
@@ -68,7 +81,8 @@ TEST_CASE("recompute keeps only its input") {
         const Variable y = run();
         return static_cast<double>(memory::stats().in_use - before) / static_cast<double>(x.value().bytes());
     };
-    const double plain = kept_by([&] { return ten_squares(x); }), one = kept_by([&] { return recompute(ten_squares, x); });
+    const double plain = kept_by([&] { return ten_squares(x); }),
+                 one = kept_by([&] { return recompute(ten_squares, x); });
     if (memory::stats().in_use == 0) return;  // the sanitizers' build does not count
     CHECK(plain == doctest::Approx(10).epsilon(0.01));
     CHECK(one == doctest::Approx(1).epsilon(0.01));
@@ -91,8 +105,10 @@ TEST_CASE("recompute of what wants no gradient is a constant, and without record
 TEST_CASE("recompute refuses a function that uses a variable of the tape outside") {
     const Variable x = Variable::leaf(Tensor::full({3}, 2)), other = ops::mul(x, x);
     const Variable y = recompute([&](const Variable& in) { return ops::add(in, other); }, x);
-    CHECK_THROWS_WITH_AS(backward(ops::sum(y)), "recompute: expected a function of its argument and of leaves, got one that uses "
-                         "another variable, made by mul", Error);
+    CHECK_THROWS_WITH_AS(backward(ops::sum(y)),
+                         "recompute: expected a function of its argument and of leaves, got one that uses "
+                         "another variable, made by mul",
+                         Error);
 }
 
 TEST_CASE("recompute notices that its input was changed in place") {

@@ -140,11 +140,14 @@ TEST_CASE("a gradient of the wrong shape or number names the op that made it") {
                          "made_up backward: expected a gradient of shape [2], got [3]", Error);
     CHECK_THROWS_WITH_AS(backward(op_with(w, [](Tensor dy) { return Gradients{dy, dy}; }), values({1, 1})),
                          "made_up backward: expected 1 gradients, got 2", Error);
-    CHECK_THROWS_WITH_AS(backward(ops::scale(w, 2), values({1})), "output backward: expected a gradient of shape [2], got [1]", Error);
+    CHECK_THROWS_WITH_AS(backward(ops::scale(w, 2), values({1})),
+                         "output backward: expected a gradient of shape [2], got [1]", Error);
     CHECK_THROWS_WITH_AS(backward(ops::scale(w, 2)),
                          "backward: expected a single number, got shape [2] (pass the gradient of the output)", Error);
-    CHECK_THROWS_WITH_AS(backward(Variable(values({1}))), "backward: the output depends on nothing that wants a gradient", Error);
-    CHECK_THROWS_WITH_AS(Variable::leaf(Tensor::zeros({2}, DType::i32)), "leaf: expected a floating type, got i32", Error);
+    CHECK_THROWS_WITH_AS(backward(Variable(values({1}))),
+                         "backward: the output depends on nothing that wants a gradient", Error);
+    CHECK_THROWS_WITH_AS(Variable::leaf(Tensor::zeros({2}, DType::i32)), "leaf: expected a floating type, got i32",
+                         Error);
 }
 
 TEST_CASE("an op may have no gradient for an input") {

@@ -79,7 +79,8 @@ TEST_CASE("encode: what is decoded is what was encoded, at every density") {
         for (int64_t count : {1, 7, 8, 255, 256, 510, 5000}) {
             CAPTURE(density);
             CAPTURE(count);
-            const Tensor mask = mask_with(count, density, static_cast<uint64_t>(count)), weight = random_tensor({count});
+            const Tensor mask = mask_with(count, density, static_cast<uint64_t>(count)),
+                         weight = random_tensor({count});
             Masked module(weight, mask);
             const TensorFile packed = module.encoded();
             const TensorFile back = nn::decoded(packed);
@@ -87,7 +88,8 @@ TEST_CASE("encode: what is decoded is what was encoded, at every density") {
             CHECK(same(back.tensors.at("w"), product(weight, mask)));
             CHECK(back.tensors.size() == 2);
             CHECK(back.metadata.size() == 1);
-            const auto bytes = static_cast<int64_t>(packed.tensors.at("w.values").bytes() + packed.tensors.at("w.index").bytes());
+            const auto bytes =
+                static_cast<int64_t>(packed.tensors.at("w.values").bytes() + packed.tensors.at("w.index").bytes());
             CHECK(nn::encode(module.w).bytes() == bytes);
             CHECK(bytes <= ones(mask) * 4 + (count + 7) / 8);
         }
@@ -104,7 +106,8 @@ TEST_CASE("encode: a pruned model's file is smaller, and is the same model") {
         }
     nn::save(*model, folder / "dense.safetensors");
     nn::save(*model, folder / "packed.safetensors", nn::Weights::encoded);
-    CHECK(std::filesystem::file_size(folder / "packed.safetensors") * 5 < std::filesystem::file_size(folder / "dense.safetensors"));
+    CHECK(std::filesystem::file_size(folder / "packed.safetensors") * 5 <
+          std::filesystem::file_size(folder / "dense.safetensors"));
     const auto back = nn::load(folder / "packed.safetensors");
     const Tensor x = random_tensor({2, 28, 28, 1});
     const NoGrad no_grad;
@@ -124,16 +127,20 @@ TEST_CASE("encode: damage is one clear line") {
     };
     CHECK(error([](TensorFile&) {}) == "no error");
     CHECK(error([](TensorFile& f) { f.tensors.erase("w.index"); }) == "w: 'index' is missing");
-    CHECK(error([](TensorFile& f) { f.tensors["w.index"] = Tensor::zeros({3}); }) == "w: expected an index of type u8, got f32 [3]");
+    CHECK(error([](TensorFile& f) { f.tensors["w.index"] = Tensor::zeros({3}); }) ==
+          "w: expected an index of type u8, got f32 [3]");
     CHECK(error([](TensorFile& f) { f.tensors["w.index"] = Tensor::zeros({400}, DType::u8); }) ==
           "w: expected an index of 300 elements, got one of 400");
     CHECK(error([](TensorFile& f) { f.tensors["w.index"] = Tensor::zeros({3}, DType::u8); }) ==
           "w: expected an index of 300 elements, got one of 3");
-    CHECK(error([](TensorFile& f) { f.tensors["w.values"] = Tensor::zeros({1}); }).find("values, got [1]") != std::string::npos);
-    for (const char* text : {"{", "3", R"({"w":3})", R"({"w":{"encoding":"bitmap"}})", R"({"w":{"encoding":"huffman","shape":[300]}})",
-                             R"({"w":{"encoding":"bitmap","shape":[300]}})", R"({"w":{"encoding":"relative","shape":[1000000000]}})",
-                             R"({"w":{"encoding":"relative","shape":[4294967296,4294967296]}})", R"({"w":{"encoding":"relative","shape":[-1]}})",
-                             R"({"w":{"encoding":"relative","shape":"x"}})", R"({"x":{"encoding":"relative","shape":[300]}})"}) {
+    CHECK(error([](TensorFile& f) { f.tensors["w.values"] = Tensor::zeros({1}); }).find("values, got [1]") !=
+          std::string::npos);
+    for (const char* text :
+         {"{", "3", R"({"w":3})", R"({"w":{"encoding":"bitmap"}})", R"({"w":{"encoding":"huffman","shape":[300]}})",
+          R"({"w":{"encoding":"bitmap","shape":[300]}})", R"({"w":{"encoding":"relative","shape":[1000000000]}})",
+          R"({"w":{"encoding":"relative","shape":[4294967296,4294967296]}})",
+          R"({"w":{"encoding":"relative","shape":[-1]}})", R"({"w":{"encoding":"relative","shape":"x"}})",
+          R"({"x":{"encoding":"relative","shape":[300]}})"}) {
         CAPTURE(text);
         CHECK(error([&](TensorFile& f) { f.metadata["lathe.encoded"] = text; }) != "no error");
     }

@@ -42,7 +42,8 @@ TEST_CASE("a saved network comes back whole") {
     for (const std::string& name : model_names()) {
         CAPTURE(name);
         const auto model = make_model(name, {.classes = name == "autoencoder" ? 0 : 3, .width = 0.3});
-        for (const auto& [buffer_name, buffer] : model->named_buffers()) buffer->copy_(random_tensor(buffer->shape(), 9));
+        for (const auto& [buffer_name, buffer] : model->named_buffers())
+            buffer->copy_(random_tensor(buffer->shape(), 9));
         save(*model, path);
         const auto loaded = load(path);
         CHECK(loaded->architecture() == name);
@@ -85,7 +86,9 @@ TEST_CASE("class names, scaling, masks and further texts are kept") {
     model->class_names.pop_back();
     CHECK(message_of([&] { save(*model, path); }) == "save: expected no class names or 2, got 1");
     model->scaling.std.clear();
-    CHECK(message_of([&] { save(*model, path); }).starts_with("save: the scaling: expected no means and deviations or one of each"));
+    CHECK(message_of([&] {
+              save(*model, path);
+          }).starts_with("save: the scaling: expected no means and deviations or one of each"));
     CHECK(load(path)->class_names.size() == 2);
 }
 
@@ -167,7 +170,8 @@ TEST_CASE("weights of a PyTorch state_dict") {
     CHECK(same_state(*source, *target));
     CHECK(parameter(*target, "conv1.weight").transforms().empty());
 
-    CHECK(message_of([&] { load(path); }) == path + ": expected a whole model, got a file of weights without 'lathe.version'");
+    CHECK(message_of([&] { load(path); }) ==
+          path + ": expected a whole model, got a file of weights without 'lathe.version'");
 
     const Tensor before = parameter(*target, "conv1.weight").value().clone();
     auto failure = [&](const std::string& name, Tensor tensor) {
@@ -206,7 +210,8 @@ TEST_CASE("files with wrong claims are refused in one line") {
     const std::string rest = R"(,"width":1.0,"widths":[],"input":[28,28,1],"dropout":0.0})";
     CHECK(failure("lathe.options", R"({"classes":10)" + rest) == "no error");
     CHECK(failure("lathe.options", R"({"classes":1e30)" + rest) == "m: lathe.options: expected an integer");
-    CHECK(failure("lathe.options", R"({"classes":11)" + rest) == "m: lathe.graph: expected an output [1, 11], got [1, 10]");
+    CHECK(failure("lathe.options", R"({"classes":11)" + rest) ==
+          "m: lathe.graph: expected an output [1, 11], got [1, 10]");
     CHECK(failure("lathe.options", R"({"classes":10,"width":1,"widths":[],"input":[27,28,1],"dropout":0})") ==
           "m: lathe.graph: expected one input [1, 27, 28, 1], got [1, 28, 28, 1]");
     CHECK(failure("lathe.options", R"({"classes":10,"width":1,"widths":[],"input":[1,2,3,4,5,6,7],"dropout":0})")
@@ -218,24 +223,32 @@ TEST_CASE("files with wrong claims are refused in one line") {
         graph.replace(graph.find(from), from.size(), to);
         return failure("lathe.graph", graph);
     };
-    CHECK(changed(R"("op":"relu")", R"("op":"rellu")") == "m: graph: node 'relu1': no op is called 'rellu'; did you mean 'relu'?");
-    CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["conv3"])") == "m: graph: node 'relu1': no node before is called 'conv3'");
-    CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["conv1","conv1"])") == "m: graph: node 'relu1': relu: expected 1 inputs, got 2");
+    CHECK(changed(R"("op":"relu")", R"("op":"rellu")") ==
+          "m: graph: node 'relu1': no op is called 'rellu'; did you mean 'relu'?");
+    CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["conv3"])") ==
+          "m: graph: node 'relu1': no node before is called 'conv3'");
+    CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["conv1","conv1"])") ==
+          "m: graph: node 'relu1': relu: expected 1 inputs, got 2");
     CHECK(changed(R"("stride":[1,1])", R"("stride":[0,1])") ==
           "m: graph: node 'conv1': conv2d: expected stride and dilation of at least 1");
     CHECK(changed(R"("stride":[1,1])", R"("strude":[1,1])") ==
           "m: graph: node 'conv1': conv2d: no attribute is called 'strude'; did you mean 'stride'?");
-    CHECK(changed(R"("kernel_size":[2,2])", R"("kernel_size":[99,2])").starts_with("m: graph: node 'pool1': max_pool2d: "));
+    CHECK(changed(R"("kernel_size":[2,2])", R"("kernel_size":[99,2])")
+              .starts_with("m: graph: node 'pool1': max_pool2d: "));
     CHECK(changed(R"("order":"image","pixels":25)", R"("order":"image","pixels":7)") ==
           "m: fc1.weight: expected pixels that divide 400 columns, got 7");
     CHECK(failure("lathe.class_names", R"(["a"])") == "m: lathe.class_names: expected none or 10, got 1");
     CHECK(failure("lathe.class_names", "[1]") == "m: lathe.class_names: expected a text");
     CHECK(failure("lathe.scaling", R"({"mean":[0],"std":[0]})").starts_with("m: lathe.scaling: expected no means"));
     CHECK(failure("lathe.scaling", R"({"mean":[0,0],"std":[1,1]})").starts_with("m: lathe.scaling: expected no means"));
-    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"maks"}]})") == "m: weight transform: unknown kind 'maks'");
-    CHECK(failure("lathe.transforms", R"({"conv9.weight":[{"kind":"mask"}]})") == "m: lathe.transforms: 'conv9.weight' is not part of this model");
-    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask"}]})") == "m: load: 'conv1.weight.mask' is missing");
-    CHECK(failure("lathe.transforms", R"({"conv1.weight":["mask"]})") == "m: lathe.transforms: expected an object with 'kind'");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"maks"}]})") ==
+          "m: weight transform: unknown kind 'maks'");
+    CHECK(failure("lathe.transforms", R"({"conv9.weight":[{"kind":"mask"}]})") ==
+          "m: lathe.transforms: 'conv9.weight' is not part of this model");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask"}]})") ==
+          "m: load: 'conv1.weight.mask' is missing");
+    CHECK(failure("lathe.transforms", R"({"conv1.weight":["mask"]})") ==
+          "m: lathe.transforms: expected an object with 'kind'");
     CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask","bits":4}]})") ==
           "m: weight transform: expected the settings {} of kind 'mask', got {\"bits\":4}");
     CHECK(failure("lathe.transforms", R"({"conv1.weight":[{"kind":"mask"},{"kind":"mask"}]})") ==
@@ -284,7 +297,8 @@ TEST_CASE("damaged metadata never do worse than an error") {
         std::string& text = entry->second;
         for (int64_t changes = 1 + random.below(3); changes > 0; --changes) {
             const size_t at = static_cast<size_t>(random.below(static_cast<int64_t>(text.size()) + 1));
-            const std::string put(1, alphabet[static_cast<size_t>(random.below(static_cast<int64_t>(alphabet.size())))]);
+            const std::string put(1,
+                                  alphabet[static_cast<size_t>(random.below(static_cast<int64_t>(alphabet.size())))]);
             text.replace(at, static_cast<size_t>(random.below(3)), random.below(2) ? put : "");
         }
         try {

@@ -120,7 +120,8 @@ TEST_CASE("a description that does not hold is refused with the layer and the re
     CHECK(refused("{", "") == "net: description: expected JSON in UTF-8");
     CHECK(refused("\"input\"", "\"inputs\"") == "net: no member is called 'inputs'; did you mean 'input'?");
     CHECK(refused("conv2d", "conv3d") == "net.conv1: no op is called 'conv3d'; did you mean 'conv2d'?");
-    CHECK(refused("\"out\": 16, \"kernel\": 3, \"padding\": 1}", "\"kernel\": 3}") == "net.conv1: expected the option 'out'");
+    CHECK(refused("\"out\": 16, \"kernel\": 3, \"padding\": 1}", "\"kernel\": 3}") ==
+          "net.conv1: expected the option 'out'");
     CHECK(refused("\"kernel\": 3", "\"kernl\": 3") == "net.conv1: no option is called 'kernl'; did you mean 'kernel'?");
     CHECK(refused("\"groups\": 4", "\"groups\": 5") ==
           "net.left: conv2d: expected groups that divide 16 input and 16 output channels, got 5");
@@ -130,7 +131,8 @@ TEST_CASE("a description that does not hold is refused with the layer and the re
     CHECK(refused("[\"left\", \"right\"]", "[\"left\", \"input\"]") == "no error");
     CHECK(refused("\"activation\": \"relu\"", "\"activation\": \"rely\"") == "net.bn1: activation: unknown 'rely'");
     CHECK(refused("\"out\": \"classes\"", "\"out\": -1") == "net.fc: 'out': expected 1 to 1048576, got -1");
-    CHECK(message_of([] { model_from_description("{\"input\": [4], \"layers\": []}", "net"); }) == "net: expected at least one layer");
+    CHECK(message_of([] { model_from_description("{\"input\": [4], \"layers\": []}", "net"); }) ==
+          "net: expected at least one layer");
     CHECK(message_of([] { model_from_description(kText, "net", {.width = 2}); }) ==
           "net: expected a described network to say its own widths and dropout, got options for them");
     CHECK(message_of([] { model_from_description(std::string(100000, '['), "net"); }) ==

@@ -74,8 +74,9 @@ TEST_CASE("the MLPerf Tiny networks have the totals that Keras prints") {
 TEST_CASE("every network trains and evaluates on a batch") {
     for (const std::string& name : model_names()) {
         CAPTURE(name);
-        const ModelOptions small = name == "mobilenetv2" ? ModelOptions{.classes = 3, .width = 0.25, .input = {32, 32, 3}}
-                                                         : ModelOptions{.width = 0.25};
+        const ModelOptions small = name == "mobilenetv2"
+                                       ? ModelOptions{.classes = 3, .width = 0.25, .input = {32, 32, 3}}
+                                       : ModelOptions{.width = 0.25};
         const auto model = make_model(name, small);
         const Variable y = (*model)(image(*model, 2));
         const bool reconstructs = name == "autoencoder";
@@ -98,13 +99,15 @@ TEST_CASE("parameters carry the names of PyTorch's models") {
     std::vector<std::string> vgg, resnet{"conv1.weight", "bn1.weight", "bn1.bias"};
     for (int i = 0; i < 8; ++i)
         for (const char* suffix : {"conv#.weight", "bn#.weight", "bn#.bias"})
-            vgg.push_back("backbone." + std::string(suffix).replace(std::string(suffix).find('#'), 1, std::to_string(i)));
+            vgg.push_back("backbone." +
+                          std::string(suffix).replace(std::string(suffix).find('#'), 1, std::to_string(i)));
     vgg.insert(vgg.end(), {"classifier.weight", "classifier.bias"});
     CHECK(parameter_names(*make_model("vgg-cifar", {.width = 0.125})) == vgg);
 
     for (int layer = 1; layer <= 3; ++layer)
         for (int block = 0; block < 3; ++block)
-            for (const char* suffix : {"conv1.weight", "bn1.weight", "bn1.bias", "conv2.weight", "bn2.weight", "bn2.bias"})
+            for (const char* suffix :
+                 {"conv1.weight", "bn1.weight", "bn1.bias", "conv2.weight", "bn2.weight", "bn2.bias"})
                 resnet.push_back("layer" + std::to_string(layer) + "." + std::to_string(block) + "." + suffix);
     resnet.insert(resnet.end(), {"fc.weight", "fc.bias"});
     CHECK(parameter_names(*make_model("resnet20")) == resnet);
@@ -130,9 +133,11 @@ TEST_CASE("parameters carry the names of PyTorch's models") {
 
 TEST_CASE("widths and input sizes") {
     CHECK(make_model("vgg-cifar", {.widths = {45, 90, 179, 179, 358, 358, 358, 512}})->parameter_count() == 5013666);
-    CHECK(make_model("mobilenetv2", {.width = 0.5, .input = {32, 32, 3}})->parameter_count() == 1968680);  // torchvision's, width_mult = 0.5
+    CHECK(make_model("mobilenetv2", {.width = 0.5, .input = {32, 32, 3}})->parameter_count() ==
+          1968680);  // torchvision's, width_mult = 0.5
     CHECK(make_model("mobilenetv2", {.width = 1.4, .input = {32, 32, 3}})->parameter_count() == 6108776);  // and 1.4
-    CHECK(make_model("lenet5", {.input = {32, 40, 3}})->parameter_count() == 24 * 19 + 2416 + 120 * (16 * 6 * 8 + 1) + 10164 + 850);
+    CHECK(make_model("lenet5", {.input = {32, 40, 3}})->parameter_count() ==
+          24 * 19 + 2416 + 120 * (16 * 6 * 8 + 1) + 10164 + 850);
     auto wide = models::resnet20({.classes = 100, .width = 2});
     CHECK(wide.classes() == 100);
     CHECK(wide(image(wide)).shape() == Shape{1, 100});
@@ -154,12 +159,14 @@ TEST_CASE("options that a network cannot have are refused in one line") {
           "resnet20: expected a width multiplier or a list of widths, got both");
     CHECK(message("resnet20", {.widths = {16, 32}}) == "resnet20: expected 3 widths, got 2");
     CHECK(message("resnet20", {.widths = {16, 0, 64}}) == "resnet20: expected widths from 1 to 65536, got 0");
-    CHECK(message("resnet20", {.widths = {64, 32, 16}}).starts_with("resnet20: basic_block: expected at least as many channels out"));
+    CHECK(message("resnet20", {.widths = {64, 32, 16}})
+              .starts_with("resnet20: basic_block: expected at least as many channels out"));
     CHECK(message("resnet20", {.classes = -1}) == "resnet20: expected 1 to 65536 classes, got -1");
     CHECK(message("resnet20", {.dropout = 0.5}) == "resnet20: expected no dropout (it has none), got 0.5");
     CHECK(message("mobilenetv2", {.dropout = 1}) == "mobilenetv2: expected a dropout probability below 1, got 1");
     CHECK(message("autoencoder", {.classes = 10}) == "autoencoder: expected no classes (it has none), got 10");
-    CHECK(message("vgg-cifar", {.input = {15, 32, 3}}) == "vgg-cifar: expected images of at least 16x16 pixels, got 15x32");
+    CHECK(message("vgg-cifar", {.input = {15, 32, 3}}) ==
+          "vgg-cifar: expected images of at least 16x16 pixels, got 15x32");
     CHECK(message("lenet5", {.input = {28, 28}}) == "lenet5: expected an input like [28, 28, 1], got [28, 28]");
     CHECK(message("lenet5", {.input = {28, 28, 1 << 20}}).starts_with("lenet5: expected input sizes from 1 to 16384"));
 }

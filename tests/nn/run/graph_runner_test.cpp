@@ -29,7 +29,8 @@ TEST_CASE("graph runner: the same bits as whole runs, whatever weight changes, f
         seed(1);
         const auto model = nn::make_model(name);
         for (const auto& [path, parameter] : model->named_parameters())
-            if (parameter->shape().rank() > 1) parameter->add_transform(std::make_unique<nn::Mask>(random_mask(parameter->shape())));
+            if (parameter->shape().rank() > 1)
+                parameter->add_transform(std::make_unique<nn::Mask>(random_mask(parameter->shape())));
         const Graph graph = nn::trace(*model, model->example());
         const Tensor x = model->example(3);
         nn::GraphRunner runner(graph, x);
@@ -40,7 +41,8 @@ TEST_CASE("graph runner: the same bits as whole runs, whatever weight changes, f
             const Tensor before = parameter->value().clone();
             for (double factor : {0.5, -2.0}) {
                 float* w = parameter->mutable_value().mutable_data<float>();
-                for (int64_t i = 0; i < before.numel(); ++i) w[i] = static_cast<float>(factor) * before.data<float>()[i];
+                for (int64_t i = 0; i < before.numel(); ++i)
+                    w[i] = static_cast<float>(factor) * before.data<float>()[i];
                 CHECK(same_bits(runner.output_with(path, parameter->effective().value()), evaluated(*model, x)));
             }
             parameter->mutable_value().copy_(before);

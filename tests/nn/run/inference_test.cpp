@@ -52,12 +52,14 @@ void settle(Module& module) {
     for (auto& [name, buffer] : module.named_buffers()) {
         float* to = buffer->mutable_data<float>();
         for (int64_t i = 0; i < buffer->numel(); ++i)
-            to[i] = name.ends_with("var") ? 0.5f + static_cast<float>(random.uniform()) : 0.3f * static_cast<float>(random.normal());
+            to[i] = name.ends_with("var") ? 0.5f + static_cast<float>(random.uniform())
+                                          : 0.3f * static_cast<float>(random.normal());
     }
     for (auto& [name, parameter] : module.named_parameters())
         if (parameter->shape().rank() == 1) {
             float* to = parameter->mutable_value().mutable_data<float>();
-            for (int64_t i = 0; i < parameter->value().numel(); ++i) to[i] += 0.3f * static_cast<float>(random.normal());
+            for (int64_t i = 0; i < parameter->value().numel(); ++i)
+                to[i] += 0.3f * static_cast<float>(random.normal());
         }
 }
 
@@ -79,7 +81,8 @@ Tensor evaluated(Module& module, const Tensor& x) {
 }
 
 int count(const Graph& graph, const std::string& op) {
-    return static_cast<int>(std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op; }));
+    return static_cast<int>(
+        std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op; }));
 }
 
 Shape batched(int64_t n, const Shape& shape) {
@@ -186,7 +189,8 @@ void prune(Module& module, double density) {
 }
 
 bool in_chwn(const Graph& graph, const std::string& op) {
-    return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const GraphNode& node) { return node.op == op && is_chwn(node); });
+    return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                       [&](const GraphNode& node) { return node.op == op && is_chwn(node); });
 }
 
 }  // namespace
@@ -212,9 +216,11 @@ TEST_CASE("pruned networks run in CHWN and infer what they compute, at any batch
     }
 }
 
-TEST_CASE("layouts follow the costs: a pruned convolution in CHWN, a dense one in NHWC, what is symmetric beside them") {
+TEST_CASE(
+    "layouts follow the costs: a pruned convolution in CHWN, a dense one in NHWC, what is symmetric beside them") {
     struct Mixed : Module {
-        Conv2d first{{.in = 64, .out = 64, .kernel = 3, .padding = 1}}, dense{{.in = 64, .out = 64, .kernel = 3, .padding = 1}};
+        Conv2d first{{.in = 64, .out = 64, .kernel = 3, .padding = 1}},
+            dense{{.in = 64, .out = 64, .kernel = 3, .padding = 1}};
         Conv2d last{{.in = 120, .out = 64, .kernel = 3, .padding = 1}};
         SqueezeExcite gate{{.channels = 64, .squeezed = 16, .gate = Activation::hard_sigmoid}};
         Mixed() { child("first", first), child("dense", dense), child("last", last), child("gate", gate); }
@@ -285,7 +291,8 @@ TEST_CASE("a large batch, whose first layers run for a few images at a time, giv
 TEST_CASE("inference refuses inputs of another shape or type") {
     const auto model = make_model("lenet5");
     const Inference run(*model, normal({4, 28, 28, 1}, 1));
-    CHECK_THROWS_WITH(run(normal({4, 27, 28, 1}, 1)), "inference: expected an input like [4, 28, 28, 1] of type f32, got f32 [4, 27, 28, 1]");
+    CHECK_THROWS_WITH(run(normal({4, 27, 28, 1}, 1)),
+                      "inference: expected an input like [4, 28, 28, 1] of type f32, got f32 [4, 27, 28, 1]");
     CHECK_THROWS_AS(run(Tensor::zeros({4, 28, 28, 1}, DType::f64)), Error);
     const std::vector<Inference::Cost> costs = run.measure(normal({2, 28, 28, 1}, 1));
     REQUIRE(costs.size() == run.graph().nodes.size());
@@ -350,7 +357,8 @@ TEST_CASE("several threads run one network at the same time, on batches of many 
         });
     for (std::thread& caller : callers) caller.join();
     CHECK(wrong == 0);
-    for (int64_t n = 1; n <= 9; ++n) CHECK(difference(expected[static_cast<size_t>(n)], evaluated(*model, x.rows(0, n))) < 2e-5);
+    for (int64_t n = 1; n <= 9; ++n)
+        CHECK(difference(expected[static_cast<size_t>(n)], evaluated(*model, x.rows(0, n))) < 2e-5);
 }
 
 TEST_CASE("more batch sizes than are remembered") {
@@ -428,7 +436,8 @@ TEST_CASE("networks with several inputs, which stay as they are") {
         return net(std::vector<Variable>(inputs.begin(), inputs.end())).value();
     };
     CHECK(difference(run(std::vector{x, skip}), expected({x, skip})) < 1e-5);
-    CHECK(difference(run(std::vector{x.rows(1, 1), skip.rows(1, 1)}), expected({x.rows(1, 1), skip.rows(1, 1)})) < 1e-5);
+    CHECK(difference(run(std::vector{x.rows(1, 1), skip.rows(1, 1)}), expected({x.rows(1, 1), skip.rows(1, 1)})) <
+          1e-5);
     CHECK(same_bits(skip, before));
     CHECK_THROWS_WITH(run(x), "inference: expected 2 inputs, got 1");
     CHECK_THROWS_AS(run(std::vector{x, skip.rows(0, 1)}), Error);

@@ -89,8 +89,8 @@ TEST_CASE("recomputed: the pieces of nested sequential networks, in order and ea
     const nn::Recomputed net(model, Tensor::zeros({2, 32, 32, 3}));
     std::vector<std::string> pieces;
     for (const auto& segment : net.segments()) pieces.insert(pieces.end(), segment.begin(), segment.end());
-    CHECK(pieces == std::vector<std::string>{"conv1", "bn1", "layer1.0", "layer1.1", "layer1.2", "layer2.0", "layer2.1", "layer2.2",
-                                             "layer3.0", "layer3.1", "layer3.2", "pool", "fc"});
+    CHECK(pieces == std::vector<std::string>{"conv1", "bn1", "layer1.0", "layer1.1", "layer1.2", "layer2.0", "layer2.1",
+                                             "layer2.2", "layer3.0", "layer3.1", "layer3.2", "pool", "fc"});
 }
 
 TEST_CASE("recomputed: a look at the network leaves it as it was") {
@@ -105,7 +105,8 @@ TEST_CASE("recomputed: a look at the network leaves it as it was") {
 }
 
 TEST_CASE("cut_segments finds the least peak") {
-    // Sixteen equal pieces: four segments of 4 have a peak of 4 + 3 kept, and nothing is better than 6: 6 5 4 1 or the like.
+    // Sixteen equal pieces: four segments of 4 have a peak of 4 + 3 kept, and nothing is better than 6: 6 5 4 1 or the
+    // like.
     const std::vector<nn::PieceCost> even(16, {10, 10});
     const auto peak_of = [](const std::vector<nn::PieceCost>& pieces, const std::vector<size_t>& ends) {
         int64_t kept = 0, peak = 0;
@@ -127,7 +128,8 @@ TEST_CASE("cut_segments finds the least peak") {
     Random random(3);
     for (int round = 0; round < 50; ++round) {
         std::vector<nn::PieceCost> pieces(10);
-        for (nn::PieceCost& piece : pieces) piece.output = random.below(20), piece.made = piece.output + random.below(30);
+        for (nn::PieceCost& piece : pieces)
+            piece.output = random.below(20), piece.made = piece.output + random.below(30);
         int64_t best = peak_of(pieces, {10});
         for (int cuts = 0; cuts < 1 << 9; ++cuts) {
             std::vector<size_t> ends;

@@ -10,7 +10,8 @@ using namespace lathe;
 using namespace lathe::kernels;
 
 TEST_CASE("pattern: spelled as printed, everything else is refused") {
-    for (const char* text : {"unstructured", "2:4", "1:4", "1x4", "4x1", "8x8"}) CHECK(parse_pattern(text).str() == text);
+    for (const char* text : {"unstructured", "2:4", "1:4", "1x4", "4x1", "8x8"})
+        CHECK(parse_pattern(text).str() == text);
     for (const char* text : {"", "4:2", "4:4", "0:4", "2:", "2x", "x4", "0x4", "2:4:8", "1x4 ", "-1x4", "block"})
         CHECK_THROWS_AS(parse_pattern(text), Error);
 }
@@ -25,7 +26,8 @@ TEST_CASE("pattern: which masks have it") {
     CHECK_FALSE(holds("2:4", 2, 1, {1, 0, 0, 1, 1, 0}));  // 3 columns
     CHECK(holds("1x2", 2, 1, {1, 1, 0, 0, 0, 1}));  // the last block is one column wide
     CHECK_FALSE(holds("1x2", 1, 1, {0, 1, 1, 0}));
-    CHECK(holds("2x1", 3, 2, {1, 0, 1, 0, 0, 1}));  // rows of 2 taps: both of the first block alike, the third by itself
+    CHECK(
+        holds("2x1", 3, 2, {1, 0, 1, 0, 0, 1}));  // rows of 2 taps: both of the first block alike, the third by itself
     CHECK_FALSE(holds("2x1", 2, 2, {1, 0, 0, 1}));
 }
 

@@ -162,7 +162,8 @@ TEST_CASE("dense rates and sparse costs move the estimates that layouts are chos
     sparse::use_speed(slower);
     CHECK(sparse::fastest_cycles(g, weight.data(), SparsePattern::unstructured) == doctest::Approx(2 * sparse));
     sparse::use_speed(all(1));  // never sparse
-    CHECK(sparse::fastest_cycles(g, weight.data(), SparsePattern::unstructured) == sparse::shipped_speed().dense_cycles(g));
+    CHECK(sparse::fastest_cycles(g, weight.data(), SparsePattern::unstructured) ==
+          sparse::shipped_speed().dense_cycles(g));
 }
 
 TEST_CASE("the environment says where the table is kept") {
