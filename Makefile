@@ -34,8 +34,12 @@ BIN := $(if $(filter release,$(BUILD)),build,$(OUT))
 
 # Floating point stays strict, or the checks for NaN would be optimised away. Only contracting a*b+c into one instruction is
 # allowed, and nothing reads errno after a square root, which is what keeps loops with one from being vectorised.
-ALL_CXX = $(CXX) -std=c++20 -fPIC -pthread -Wall -Wextra -ffp-contract=fast -fno-math-errno -Ibuild/include $(CXXFLAGS) $(FLAGS_$(BUILD)) $(ISA)
-LDLIBS  = -lz -pthread
+ALL_CXX = $(CXX) -std=c++20 -fPIC -fopenmp -Wall -Wextra -ffp-contract=fast -fno-math-errno -Ibuild/include $(CXXFLAGS) $(FLAGS_$(BUILD)) $(ISA)
+LDLIBS  = $(BLAS_LIBS) -lz
+BLAS_CFLAGS := $(shell pkg-config --cflags openblas 2>/dev/null)
+BLAS_LIBS   := $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas)
+
+$(OUT)/core/kernels/gemm/blas.o: private ALL_CXX += $(BLAS_CFLAGS)
 
 # Kernels are compiled once per instruction set; everything else for the oldest machine that is supported.
 MACHINE := $(shell $(CXX) -dumpmachine 2>/dev/null || uname -m)
@@ -158,7 +162,7 @@ install: check-prefix all
 	ln -sf liblathe.so.0 $(ROOT)/lib/liblathe.so
 	for h in $(HEADERS); do install -D -m 644 $$h $(ROOT)/include/lathe/$$h || exit 1; done
 	install -m 644 tools/lathe.h $(ROOT)/include/lathe/lathe.h
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/lathe.pc.in > $(ROOT)/lib/pkgconfig/lathe.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@BLAS_LIBS@|$(BLAS_LIBS)|' tools/lathe.pc.in > $(ROOT)/lib/pkgconfig/lathe.pc
 
 # What install puts there, file by file, and the folders of headers that are then empty.
 uninstall: check-prefix

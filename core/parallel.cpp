@@ -1,192 +1,112 @@
 #include "lathe/core/parallel.h"
 
-#include <sched.h>
-#include <unistd.h>
+#include <omp.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <cstdlib>
 #include <exception>
 #include <mutex>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "lathe/core/error.h"
+
+#ifdef __SANITIZE_THREAD__
+// The thread sanitizer sees nothing of what the OpenMP runtime does: this tells it who waits for whom.
+extern "C" void __tsan_acquire(void* address);
+extern "C" void __tsan_release(void* address);
+#else
+static void __tsan_acquire(void*) {}
+static void __tsan_release(void*) {}
+#endif
 
 namespace lathe {
 
 namespace {
 
-thread_local bool inside_region = false;
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
 
-int cores() {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-    return std::max(1u, std::thread::hardware_concurrency());
-}
-
-int usual_threads() {
-    const char* wanted = std::getenv("OMP_NUM_THREADS");
-    const int count = wanted ? std::atoi(wanted) : 0;
-    return count >= 1 ? count : cores();
-}
-
-// A thread that waits looks again for this long before it sleeps: regions follow each other closely, and waking takes
-// longer than most of them, but a thread that spins on takes the core from somebody who could use it.
-constexpr std::chrono::microseconds kSpinTime{50};
-
-inline void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
-
-template <class Ready>
-bool spin_until(Ready&& ready) {
-    using Clock = std::chrono::steady_clock;
-    for (const auto end = Clock::now() + kSpinTime; Clock::now() < end;)
-        for (int i = 0; i < 16; ++i) {
-            if (ready()) return true;
-            pause();
-        }
-    return ready();
-}
-
-// Moves the calling thread off `cpu`, unless it may run nowhere else. The system tends to wake a helper where its
-// caller runs, and then the two take turns on one core while another is idle.
-void leave_cpu(int cpu) {
-    static const cpu_set_t allowed = [] {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        sched_getaffinity(getpid(), sizeof set, &set);
-        return set;
-    }();
-    cpu_set_t others = allowed;
-    CPU_CLR(static_cast<size_t>(cpu), &others);
-    if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
-}
-
-// The threads that help with parallel regions, one region at a time. Why not OpenMP: its threads spin for milliseconds
-// after each region unless an environment variable forbids it before the program starts, which a library cannot set;
-// with another process on the machine training then takes several times as long.
-class Pool {
+// Whether a team pays. A region ends when its last thread arrives, and one that the system has put aside for another
+// process may take milliseconds to. So it is noted what regions took, and what they would have taken the calling thread
+// alone: its time for a task, times the tasks (nothing where it came too late for any). Where teams have lost time
+// lately, the next regions run alone, for kPatience times as long as was lost; then teams are tried again.
+class TeamRecord {
 public:
-    ~Pool() {
-        {
-            std::lock_guard lock(mutex_);
-            stopping_ = true;
-        }
-        wake_.notify_all();
-        for (std::thread& helper : helpers_) helper.join();
-    }
+    bool pays() const { return Clock::now() >= alone_until_; }
 
-    // False when another thread's region is running.
-    bool try_run(int workers, int64_t tasks, const void* body, void (*call)(const void*, int64_t)) {
-        std::unique_lock region(region_, std::try_to_lock);
-        if (!region) return false;
-        while (static_cast<int>(helpers_.size()) < workers - 1)
-            helpers_.emplace_back([this, index = static_cast<int>(helpers_.size())] { help(index); });
-        tasks_ = tasks, body_ = body, call_ = call, error_ = nullptr;
-        wanted_ = workers - 1;
-        cpu_ = sched_getcpu();
-        next_ = 0;
-        gate_ = (gate_ / kRegion + 1) * kRegion;
-        if (sleepers_ > 0) {
-            { std::lock_guard lock(mutex_); }  // who is about to sleep does so before it is woken
-            wake_.notify_all();
-        }
-        work();
-        gate_ |= kClosed;  // who has not come by now need not
-        const auto empty = [&] { return gate_ % kClosed == 0; };
-        if (!spin_until(empty)) {
-            std::unique_lock lock(mutex_);
-            waiting_ = true;
-            left_.wait(lock, empty);
-            waiting_ = false;
-        }
-        if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
-        return true;
+    void add(double took, double alone) {
+        took_ += took;
+        alone_ += alone;
+        if (took_ > kWindow) took_ /= 2, alone_ /= 2;
+        if (took_ < alone_ + kAllowance) return;
+        alone_until_ =
+            Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(kPatience * (took_ - alone_)));
+        took_ = alone_ = 0;
     }
 
 private:
-    void help(int index) {
-        inside_region = true;
-        uint64_t seen = 0;
-        while (true) {
-            const auto called = [&] { return stopping_ || gate_ / kRegion != seen; };
-            if (!spin_until(called)) {
-                std::unique_lock lock(mutex_);
-                ++sleepers_;
-                wake_.wait(lock, called);
-                --sleepers_;
-            }
-            if (stopping_) return;
-            uint64_t gate = gate_;
-            seen = gate / kRegion;
-            if (const int cpu = cpu_; cpu >= 0 && cpu == sched_getcpu()) leave_cpu(cpu);
-            if (index >= wanted_ || !enter(gate)) continue;
-            work();
-            if (--gate_ % kRegion == kClosed && waiting_) {
-                std::lock_guard lock(mutex_);
-                left_.notify_one();
-            }
-        }
-    }
+    static constexpr double kWindow = 10e-3;  // seconds of regions that count
+    static constexpr double kAllowance = 100e-6;
+    static constexpr double kPatience = 16;
 
-    // One helper more inside the region that `gate` shows, unless it is closed or over.
-    bool enter(uint64_t gate) {
-        for (const uint64_t region = gate / kRegion; gate / kRegion == region && gate % kRegion < kClosed;)
-            if (gate_.compare_exchange_weak(gate, gate + 1)) return true;
-        return false;
-    }
-
-    void work() {
-        const bool outer = std::exchange(inside_region, true);
-        for (int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
-            try {
-                call_(body_, task);
-            } catch (...) {
-                std::lock_guard lock(mutex_);
-                if (!error_) error_ = std::current_exception();
-            }
-        }
-        inside_region = outer;
-    }
-
-    // gate_ counts regions in its upper bits and the helpers inside in its lower ones; between them it says that the
-    // region is closed. What a region is about is written while nobody is inside and read by who has entered.
-    static constexpr uint64_t kClosed = 1 << 16, kRegion = 1 << 17;
-    std::atomic<uint64_t> gate_{kClosed};
-    alignas(64) std::atomic<int64_t> next_{0};
-    alignas(64) std::atomic<int> wanted_{0};  // helpers below this index may enter
-    std::atomic<int> cpu_{-1};                // where the caller runs
-    int64_t tasks_ = 0;
-    const void* body_ = nullptr;
-    void (*call_)(const void*, int64_t) = nullptr;
-
-    std::mutex region_;  // held by the thread whose region runs
-    std::vector<std::thread> helpers_;
-
-    std::mutex mutex_;  // of those who sleep, and of error_
-    std::condition_variable wake_, left_;
-    std::atomic<int> sleepers_{0};
-    std::atomic<bool> waiting_{false}, stopping_{false};
-    std::exception_ptr error_;
+    double took_ = 0, alone_ = 0;
+    Clock::time_point alone_until_{};
 };
 
-Pool& pool() {
-    static Pool pool;
-    return pool;
-}
+thread_local bool inside = false;  // a body that run_tasks calls
+
+struct InsideScope {
+    const bool before = std::exchange(inside, true);
+    ~InsideScope() { inside = before; }
+};
+
+// One team at a time: a second caller runs its tasks itself.
+std::mutex team;
+TeamRecord record;  // of who holds `team`
+std::atomic<bool> forked{false};
+
+// The threads of a team stay behind when a process forks, and the runtime would wait for them.
+const int at_fork = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 std::atomic<int>& thread_count() {
-    static std::atomic<int> count{usual_threads()};
+    static std::atomic<int> count{omp_get_max_threads()};
     return count;
 }
+
+struct Region {
+    int64_t tasks;
+    const void* body;
+    void (*call)(const void*, int64_t);
+    std::exception_ptr error{};
+    std::mutex error_lock{};
+    Clock::time_point caller_done{};
+    int64_t caller_tasks = 0;
+
+    void run_task(int64_t task) {
+        __tsan_acquire(this);
+        try {
+            call(body, task);
+        } catch (...) {
+            const std::lock_guard lock(error_lock);
+            if (!error) error = std::current_exception();
+        }
+        __tsan_release(this);
+    }
+
+    void run(int workers) {
+        __tsan_release(this);
+#pragma omp parallel num_threads(workers)
+        {
+            const InsideScope scope;
+            int64_t done = 0;
+#pragma omp for schedule(dynamic, 1) nowait
+            for (int64_t task = 0; task < tasks; ++task) run_task(task), ++done;
+            if (omp_get_thread_num() == 0) caller_done = Clock::now(), caller_tasks = done;
+        }
+        __tsan_acquire(this);
+    }
+};
 
 }  // namespace
 
@@ -197,12 +117,31 @@ void set_threads(int count) {
     thread_count() = count;
 }
 
-bool in_parallel() { return inside_region; }
+bool in_parallel() { return inside || omp_in_parallel(); }
+
+OnOneThread::OnOneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+OnOneThread::~OnOneThread() { omp_set_num_threads(before_); }
 
 void detail::run_tasks(int64_t tasks, const void* body, void (*call)(const void* body, int64_t task)) {
     const int workers = static_cast<int>(std::min<int64_t>(tasks, threads()));
-    if (workers > 1 && !inside_region && pool().try_run(workers, tasks, body, call)) return;
-    for (int64_t task = 0; task < tasks; ++task) call(body, task);
+    if (workers <= 1 || in_parallel()) {
+        for (int64_t task = 0; task < tasks; ++task) call(body, task);
+        return;
+    }
+    std::unique_lock lock(team, std::try_to_lock);
+    if (forked || !lock || !record.pays()) {
+        if (lock) lock.unlock();
+        const InsideScope scope;
+        for (int64_t task = 0; task < tasks; ++task) call(body, task);
+        return;
+    }
+    Region region{tasks, body, call};
+    const auto begin = Clock::now();
+    region.run(workers);
+    const double took = Seconds(Clock::now() - begin).count(), caller = Seconds(region.caller_done - begin).count();
+    record.add(
+        took, region.caller_tasks ? caller * static_cast<double>(tasks) / static_cast<double>(region.caller_tasks) : 0);
+    if (region.error) std::rethrow_exception(region.error);
 }
 
 }  // namespace lathe

@@ -11,6 +11,23 @@ int threads();
 void set_threads(int count);  // Error: count < 1
 bool in_parallel();           // inside a parallel region: nested ones run on the calling thread
 
+// While it lives, OpenMP code of others that the calling thread runs, such as OpenBLAS, starts no team.
+class OnOneThread {
+public:
+    OnOneThread();
+    ~OnOneThread();
+    OnOneThread(const OnOneThread&) = delete;
+    OnOneThread& operator=(const OnOneThread&) = delete;
+
+private:
+    int before_;
+};
+
+// OpenMP is behind this file: OMP_NUM_THREADS, OMP_PLACES and OMP_PROC_BIND are obeyed. Several threads of a program
+// may have regions at once; one of them gets the team, the others run their tasks themselves. A child process after
+// fork() works on one thread, for the team stays behind. What cannot be lifted: in a child of a process that has used
+// OpenMP, other OpenMP code, and this library when it is loaded only there (dlopen), may wait for that team for ever.
+
 // The result of a parallel loop must not depend on the number of threads. So a loop is cut into tasks whose bounds
 // follow from the shapes alone, and threads take whole tasks; a reduction keeps one partial result a task and adds
 // them up in task order.

@@ -2,6 +2,7 @@
 
 #include "lathe/core/graph/op_table.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/gemm/blas.h"
 #include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/models/registry.h"
@@ -18,9 +19,10 @@ void info() {
     for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
         if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
     std::printf(
-        " run here)\nthreads   %d\nspeed     sparse or dense by %s (LATHE_TUNE names another, `lathe tune` makes "
+        " run here)\nthreads   %d (OpenMP)\nproducts  %s\nspeed     sparse or dense by %s (LATHE_TUNE names another, "
+        "`lathe tune` makes "
         "one)\nmodels   ",
-        threads(), source == "shipped" ? "the shipped table" : source.c_str());
+        threads(), kernels::blas::description().c_str(), source == "shipped" ? "the shipped table" : source.c_str());
     for (const std::string& name : nn::model_names()) std::printf(" %s", name.c_str());
     std::printf("\nops      ");
     for (const std::string& name : op_names()) std::printf(" %s", name.c_str());

@@ -3,16 +3,20 @@
 # Usage: tools/install_deps.sh [C++ compiler]
 set -u
 cxx=${*:-c++}  # may be several words: "ccache g++"
-packages="g++ make pkg-config zlib1g-dev doctest-dev libstb-dev nlohmann-json3-dev libcli11-dev librandom123-dev"
+packages="g++ make pkg-config zlib1g-dev libopenblas-openmp-dev doctest-dev libstb-dev nlohmann-json3-dev libcli11-dev librandom123-dev"
 
 all_there() {
-    command -v pkg-config >/dev/null && $cxx -std=c++20 -x c++ - -o /dev/null -lz >/dev/null 2>&1 <<'EOF'
+    command -v pkg-config >/dev/null && $cxx -std=c++20 -fopenmp $(pkg-config --cflags openblas 2>/dev/null) -x c++ - -o /dev/null \
+        $(pkg-config --libs openblas 2>/dev/null || echo -lopenblas) -lz >/dev/null 2>&1 <<'EOF'
 #if !__has_include(<CLI/CLI.hpp>) || !__has_include(<Random123/philox.h>) || !__has_include(<doctest/doctest.h>) || \
     !__has_include(<nlohmann/json.hpp>) || !__has_include(<stb/stb_image.h>)
 #error missing
 #endif
+#include <cblas.h>
+#include <omp.h>
 #include <zlib.h>
-int main() { return zlibVersion() == nullptr; }
+extern "C" int openblas_get_parallel(void);
+int main() { return zlibVersion() == nullptr || omp_get_max_threads() == 0 || openblas_get_parallel() < 0; }
 EOF
 }
 
@@ -26,9 +30,9 @@ if command -v apt-get >/dev/null && { [ -z "$as_root" ] || command -v sudo >/dev
     all_there && exit 0
 fi
 cat >&2 <<EOF
-Lathe needs a C++20 compiler, zlib, and the headers of doctest, stb, nlohmann-json, CLI11 and Random123.
+Lathe needs a C++20 compiler with OpenMP, OpenBLAS, zlib, and the headers of doctest, stb, nlohmann-json, CLI11 and Random123.
 Debian, Ubuntu:  apt-get install $packages
-Fedora:          dnf install gcc-c++ make pkgconf zlib-devel doctest-devel stb-devel json-devel cli11-devel Random123-devel
-Arch:            pacman -S gcc make pkgconf zlib doctest stb nlohmann-json cli11 random123
+Fedora:          dnf install gcc-c++ make pkgconf zlib-devel openblas-devel doctest-devel stb-devel json-devel cli11-devel Random123-devel
+Arch:            pacman -S gcc make pkgconf zlib openblas doctest stb nlohmann-json cli11 random123
 EOF
 exit 1

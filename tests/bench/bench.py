@@ -3,13 +3,14 @@
 
 make bench                                        every row: about a quarter of an hour
 make bench BENCH=resnet20 THREADS=2 BATCH=128     some rows (lists: BENCH="vgg-cifar lenet5 tape infer:resnet20")
-make bench BASE=old.json                          beside an earlier build/bench.json
+make bench BASE=../before/build/train-bench       another build takes turns with this one: "vs base" is its time over this one's
+make bench BASE=old.json                          beside an earlier build/bench.json, measured at another time
 
 The engines keep one process a row each and take turns, A B A B, in short blocks, because the host of a virtual machine
 takes its share unseen. PyTorch runs in its faster memory layout (Debian's needs libopenblas0: with the reference libblas3 its linear
 layers are slow beyond compare); onnxruntime, for inference, where it is installed
 (npm install --ignore-scripts --prefix build onnxruntime-node). "x" is the median over the turns of the faster peer's time for a step
-over Lathe's, "best x" compares the fastest steps. "checkpointed" is training with activation checkpointing, beside PyTorch without.
+over Lathe's, "best x" compares the fastest steps. "recomputed" is training that recomputes activations, beside PyTorch that keeps them.
 GFLOP/s counts three multiply-add passes a training step (one for inference) of the plain definition; "of peak" divides by what a
 probe of fused multiply-adds gave beside the same blocks. Faults are page faults a step (median), MiB the most that the whole
 process held. Then every training row layer by layer. All of it goes to build/bench.json and, as tables, to build/bench.md.
@@ -30,7 +31,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "..", "..", "build")
 ROWS = [("train", "vgg-cifar", 64), ("train", "vgg-cifar", 128), ("train", "resnet20", 128), ("train", "mobilenetv2", 128),
         ("train", "lenet5", 64), ("train", "lenet5", 128), ("train", "mlp", 64), ("train", "tape", 1),
-        ("checkpointed", "vgg-cifar", 128), ("checkpointed", "resnet20", 128), ("checkpointed", "mobilenetv2", 128),
+        ("recomputed", "vgg-cifar", 128), ("recomputed", "resnet20", 128), ("recomputed", "mobilenetv2", 128),
         ("infer", "vgg-cifar", 1), ("infer", "vgg-cifar", 32), ("infer", "resnet20", 1), ("infer", "resnet20", 32),
         ("infer", "mobilenetv2", 1), ("infer", "mobilenetv2", 32)]
 
@@ -109,7 +110,8 @@ def measure(mode, net, batch, threads, options):
             sys.exit(f"bench: {net}: {lathe.hello['params']} parameters here, {peers[0].hello['params']} in PyTorch")
     if options.onnxruntime and mode == "infer":
         peers.append(onnxruntime_worker(net, batch, threads))
-    turns = [[worker.run(options.seconds) for worker in [lathe, *peers]] for _ in range(options.turns)]
+    before = [Worker("base", [options.base, mode, net, str(batch), str(threads)], threads)] if options.base_takes_turns else []
+    turns = [[worker.run(options.seconds) for worker in [lathe, *peers, *before]] for _ in range(options.turns)]
 
     row = {"mode": mode, "net": net, "batch": batch, "threads": threads, "isa": lathe.hello["isa"], "lathe": lathe.summary(batch)}
     passes = 1 if mode == "infer" else 3
@@ -123,7 +125,9 @@ def measure(mode, net, batch, threads, options):
         row["ratio"] = median(times[at] / times[0] for times in turns)
         row["best_ratio"] = row["peers"][fastest_peer]["best_seconds"] / row["lathe"]["best_seconds"]
         row["memory_ratio"] = row["lathe"]["peak_mib"] / row["peers"][fastest_peer]["peak_mib"]
-    for worker in [lathe, *peers]:
+    if before:
+        row["vs_base"] = median(times[-1] / times[0] for times in turns)
+    for worker in [lathe, *peers, *before]:
         worker.close()
     return row
 
@@ -143,10 +147,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worker", default="build/train-bench")
     parser.add_argument("--out", default="build/bench.json")
-    parser.add_argument("--nets", default="", help="names, or train:NAME, checkpointed:NAME, infer:NAME; default: all")
+    parser.add_argument("--nets", default="", help="names, or train:NAME, recomputed:NAME, infer:NAME; default: all")
     parser.add_argument("--batch", default="", help="batch sizes; default: those of the rows")
     parser.add_argument("--threads", default=f"1 {os.cpu_count()}")
-    parser.add_argument("--base", help="an earlier --out to compare with")
+    parser.add_argument("--base", help="another build's train-bench, or an earlier --out")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a block")
     parser.add_argument("--turns", type=int, default=4)
     options = parser.parse_args()
@@ -155,13 +159,14 @@ def main():
     rows = [r for r in ROWS if not wanted or r[1] in wanted or f"{r[0]}:{r[1]}" in wanted]
     if batches:
         rows = list(dict.fromkeys((mode, net, 1 if net == "tape" else b) for mode, net, _ in rows for b in batches))
-    base = {key(row): row for row in json.load(open(options.base))["rows"]} if options.base else {}
+    options.base_takes_turns = bool(options.base) and not options.base.endswith(".json")
+    base = {key(row): row for row in json.load(open(options.base))["rows"]} if options.base and not options.base_takes_turns else {}
     options.torch, options.onnxruntime = importlib.util.find_spec("torch") is not None, has_onnxruntime()
     if not options.torch:
         print("this Python has no PyTorch: Lathe's columns only (Debian: python3-torch; or make bench PYTHON=…)")
     options.onnxruntime = options.onnxruntime and options.torch  # which exports the networks
 
-    print_row(HEADER + (["vs base"] if base else []))
+    print_row(HEADER + (["vs base"] if options.base else []))
     results = {"rows": [], "layers": []}
 
     def save():

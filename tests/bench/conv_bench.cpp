@@ -40,20 +40,21 @@ struct Array : Workspace<float> {
 double peak_gflops(int threads_used) {
     const int64_t m = 14 * 6 * 4, tasks = threads_used;
     std::vector<float> a(m * 256, 1e-3f), b(256 * kMaxPanelVectors * 16, 1e-3f);
-    const GemmTable& gemm = table().gemm;
+    const PanelTable& kernels = table().panel;
     const double time = best_time([&] {
         parallel_tasks(tasks, [&](int64_t) {
-            std::vector<float> c(static_cast<size_t>(m * gemm.columns));
+            std::vector<float> c(static_cast<size_t>(m * kernels.columns));
             const int64_t no_runs[] = {0};
-            GemmPanel p{};
+            Panel p{};
             p.runs = 1, p.length = 256, p.a = a.data(), p.a_row = 0, p.a_step = 1, p.a_run = no_runs;
-            p.b_step = gemm.columns, p.c_row = gemm.columns, p.low = -1e30f, p.high = 1e30f;
-            for (int j = 0; j < gemm.columns / gemm.lanes; ++j, ++p.vectors)
-                p.b[j] = b.data() + j * gemm.lanes, p.c[j] = c.data() + j * gemm.lanes, p.width[j] = gemm.lanes;
-            for (int i = 0; i < 40; ++i) gemm.panel(m, p);
+            p.b_step = kernels.columns, p.c_row = kernels.columns, p.low = -1e30f, p.high = 1e30f;
+            for (int j = 0; j < kernels.columns / kernels.lanes; ++j, ++p.vectors)
+                p.b[j] = b.data() + j * kernels.lanes, p.c[j] = c.data() + j * kernels.lanes,
+                p.width[j] = kernels.lanes;
+            for (int i = 0; i < 40; ++i) kernels.multiply(m, p);
         });
     });
-    return 2.0 * m * 256 * gemm.columns * 40 * static_cast<double>(tasks) / time * 1e-9;
+    return 2.0 * m * 256 * kernels.columns * 40 * static_cast<double>(tasks) / time * 1e-9;
 }
 
 struct Layer {
@@ -151,7 +152,7 @@ int main(int argc, char** argv) {
             switch (pass) {
                 case Conv2dPass::forward:
                     return best_time(
-                        [&] { algorithm.prepare(g, weight.data())->forward(batch, x.data(), {}, y.data()); });
+                        [&] { algorithm.forward(g, x.data(), weight.data(), {}, y.data()); });
                 case Conv2dPass::backward_input:  // nobody asks for the gradient of an image
                     if (l.c <= 3) return 0.0;
                     return best_time([&] { algorithm.backward_input(g, dy.data(), weight.data(), dx.data()); });

@@ -25,7 +25,9 @@ def columns(row, base):
     cells += ["-", "-"] if tape else [f"{row['gflops']:.1f}", f"{100 * row['gflops'] / row['fma_peak']:.0f}%"]
     cells += [f"{lathe['faults']:.0f}", f"{lathe['peak_mib']:.0f}"]
     cells += [f"{torch['peak_mib']:.0f}", f"{lathe['peak_mib'] / torch['peak_mib']:.2f}"] if torch else ["-", "-"]
-    if base:
+    if "vs_base" in row:
+        cells.append(f"{row['vs_base']:.2f}")
+    elif base:
         old = base.get(key(row))
         cells.append(f"{old['lathe']['best_seconds'] / lathe['best_seconds']:.2f}" if old else "-")
     return cells
@@ -65,7 +67,8 @@ def markdown(header, rows):
 
 
 def write_markdown(path, results, base):
-    parts = [markdown(HEADER + (["vs base"] if base else []), [columns(row, base) for row in results["rows"]])]
+    against = base or any("vs_base" in row for row in results["rows"])
+    parts = [markdown(HEADER + (["vs base"] if against else []), [columns(row, base) for row in results["rows"]])]
     for profile in results["layers"]:
         parts.append(f"{layer_title(profile)}\n\n{markdown(LAYER_HEADER, layer_rows(profile))}")
     with open(path, "w") as file:

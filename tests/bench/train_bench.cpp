@@ -1,10 +1,10 @@
-// Measures one network in one process, for bench.py:  build/train-bench train|checkpointed|infer|layers NET BATCH
+// Measures one network in one process, for bench.py:  build/train-bench train|recomputed|infer|layers NET BATCH
 // THREADS
 //
 // Prints {"params": …, "macs": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that
 // long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …, "peak_gflops": …}.
 // torch_worker.py and ort_worker.mjs speak the same. A training step is forward, cross entropy, backward and SGD with
-// momentum and weight decay on fixed random data; `checkpointed` is the same with activation checkpointing. `layers`
+// momentum and weight decay on fixed random data; `recomputed` is the same that recomputes activations. `layers`
 // prints for each line what a training step costs layer by layer and, as "bandwidth", what memory gives. NET is one of
 // the zoo, `mlp`, or `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
 #include <sys/resource.h>
@@ -91,9 +91,9 @@ Subject make_subject(const std::string& net, int64_t batch) {
     return subject;
 }
 
-std::function<void()> training_step(Subject& s, bool classify, bool checkpointed) {
+std::function<void()> training_step(Subject& s, bool classify, bool recomputed) {
     std::shared_ptr<optim::Optimizer> sgd = optim::sgd({.lr = 1e-3, .momentum = 0.9, .weight_decay = 5e-4});
-    const auto segments = checkpointed ? std::make_shared<nn::Recomputed>(*s.net, s.x) : nullptr;
+    const auto segments = recomputed ? std::make_shared<nn::Recomputed>(*s.net, s.x) : nullptr;
     return [&s, sgd, classify, segments] {
         s.net->zero_grad();
         const Variable logits = segments ? (*segments)(s.x) : (*s.net)(s.x);
@@ -162,8 +162,8 @@ json profile_layers(Subject& s, double length) {
 
 int main(int argc, char** argv) {
     const std::string mode = argc == 5 ? argv[1] : "";
-    if (mode != "train" && mode != "checkpointed" && mode != "infer" && mode != "layers") {
-        std::cerr << "usage: train-bench train|checkpointed|infer|layers NET BATCH THREADS\n";
+    if (mode != "train" && mode != "recomputed" && mode != "infer" && mode != "layers") {
+        std::cerr << "usage: train-bench train|recomputed|infer|layers NET BATCH THREADS\n";
         return 2;
     }
     const std::string net = argv[2];
@@ -173,7 +173,7 @@ int main(int argc, char** argv) {
                         {"macs", macs(nn::trace(*subject.net, subject.x.rows(0, 1)))},
                         {"isa", kernels::name_of(kernels::active_isa())}};
     const auto step =
-        mode == "infer" ? inference_step(subject) : training_step(subject, net != "tape", mode == "checkpointed");
+        mode == "infer" ? inference_step(subject) : training_step(subject, net != "tape", mode == "recomputed");
     for (int i = 0; i < 3; ++i) step();
     std::cout << hello << std::endl;
     for (std::string line; std::getline(std::cin, line);)

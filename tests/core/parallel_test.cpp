@@ -1,8 +1,16 @@
 #include "lathe/core/parallel.h"
 
+#include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <omp.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <iostream>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -110,6 +118,75 @@ TEST_CASE("several threads may have regions at the same time") {
         });
     for (std::thread& caller : callers) caller.join();
     for (int64_t sum : sums) CHECK(sum == 50 * 435);
+}
+
+namespace {
+
+// What f returns in a child process; 1000 and more: it was killed, by a signal or since it did not end.
+int in_child(const std::function<int()>& f) {
+    std::cout.flush(), std::fflush(nullptr);  // or the child writes it, too
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        std::exit(f());
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+int64_t sum_of_tasks() {
+    std::atomic<int64_t> sum{0};
+    parallel_tasks(100, [&](int64_t task) { sum += task; });
+    return sum;
+}
+
+}  // namespace
+
+TEST_CASE("a child process works after its parent's threads were in use, and exits") {
+    const Threads scope(3);
+    for (int round = 0; round < 3; ++round) {
+        CHECK(sum_of_tasks() == 4950);
+        CHECK(in_child([] { return sum_of_tasks() == 4950 ? 7 : 8; }) == 7);
+    }
+    CHECK(in_child([] { return in_child([] { return sum_of_tasks() == 4950 ? 7 : 8; }); }) == 7);
+}
+
+TEST_CASE("exit() from any thread, also while another one's region runs") {
+    const Threads scope(2);
+    CHECK(in_child([] {
+        std::thread([] { std::exit(9); }).detach();
+        while (true) sum_of_tasks();
+        return 1;
+    }) == 9);
+}
+
+TEST_CASE("the library is unloaded after use, and loaded again") {
+    const char* command = std::getenv("LATHE_BIN");
+    const auto library = std::filesystem::path(command ? command : "build/lathe").parent_path() / "liblathe.so";
+    REQUIRE(std::filesystem::exists(library));
+    for (int round = 0; round < 3; ++round) {
+        void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+        REQUIRE(handle != nullptr);
+        const auto run =
+            reinterpret_cast<decltype(&detail::run_tasks)>(dlsym(handle, "_ZN5lathe6detail9run_tasksElPKvPFvS2_lE"));
+        REQUIRE((run != nullptr));
+        static std::atomic<int64_t> sum;
+        sum = 0;
+        run(100, nullptr, [](const void*, int64_t task) { sum += task; });
+        CHECK(sum == 4950);
+        CHECK(dlclose(handle) == 0);
+        usleep(2000);
+    }
+}
+
+TEST_CASE("OpenMP code that runs on one thread for a while starts no team") {
+    const int before = omp_get_max_threads();
+    {
+        const OnOneThread scope;
+        CHECK(omp_get_max_threads() == 1);
+    }
+    CHECK(omp_get_max_threads() == before);
 }
 
 TEST_CASE("set_threads") {

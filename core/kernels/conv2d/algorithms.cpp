@@ -12,12 +12,13 @@ namespace lathe::kernels {
 namespace {
 
 constexpr Conv2dAlgorithm kAlgorithms[] = {
-    {"depthwise", depthwise::suits, depthwise::prepare, depthwise::backward_input, depthwise::backward_weight},
-    {"gemm1x1", pointwise::suits, pointwise::prepare, pointwise::backward_input, pointwise::backward_weight},
-    {"im2col", im2col::suits, im2col::prepare, nullptr, nullptr},
-    {"winograd4", winograd::suits, winograd::prepare, winograd::backward_input, winograd::backward_weight},
-    {"images", images::suits, images::prepare, images::backward_input, nullptr},
-    {"direct", direct::suits, direct::prepare, direct::backward_input, direct::backward_weight},
+    {"depthwise", depthwise::suits, depthwise::prepare, nullptr, depthwise::backward_input, depthwise::backward_weight},
+    {"gemm1x1", pointwise::suits, pointwise::prepare, pointwise::forward, pointwise::backward_input,
+     pointwise::backward_weight},
+    {"im2col", im2col::suits, im2col::prepare, im2col::forward, nullptr, nullptr},
+    {"winograd4", winograd::suits, winograd::prepare, nullptr, winograd::backward_input, winograd::backward_weight},
+    {"images", images::suits, images::prepare, nullptr, images::backward_input, nullptr},
+    {"direct", direct::suits, direct::prepare, nullptr, direct::backward_input, direct::backward_weight},
 };
 
 }  // namespace

@@ -11,9 +11,17 @@ struct Conv2dAlgorithm {
     const char* name;
     bool (*suits)(const Conv2dShape& shape, Conv2dPass pass);  // runs the pass, and faster than the rows below it
     std::unique_ptr<PreparedConv2d> (*prepare)(const Conv2dShape& shape, const float* weight);  // for forward
+    // Forward without arranging the weights first, for once; null: it needs them arranged.
+    void (*forward_once)(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& end, float* y);
     // dx [N, H, W, C] from dy, dweight [K, R, S, C/G] from x and dy; null where `suits` never says yes.
     void (*backward_input)(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
     void (*backward_weight)(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
+
+    // y [N, P, Q, K] from x.
+    void forward(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& end, float* y) const {
+        if (forward_once) forward_once(shape, x, weight, end, y);
+        else prepare(shape, weight)->forward(shape.batch, x, end, y);
+    }
 };
 
 // All of them, the first choice first: "depthwise", "gemm1x1", "im2col", "winograd4", "images", "direct".

@@ -10,7 +10,7 @@ std::unique_ptr<PreparedConv2d> conv2d_prepare(const Conv2dShape& g, const float
 }
 
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
-    conv2d_prepare(g, weight)->forward(g.batch, x, epilogue, y);
+    conv2d_algorithm(g, Conv2dPass::forward).forward(g, x, weight, epilogue, y);
 }
 void conv2d_forward(const Conv2dShape& g, const float* x, const float* weight, const float* bias, float* y) {
     conv2d_forward(g, x, weight, Epilogue{bias}, y);

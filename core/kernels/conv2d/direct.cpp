@@ -46,7 +46,7 @@ void copy_band(const Axis& h, const Axis& w, const FeatureMap& map, const float*
 bool joined(const Axis& w, int64_t groups) { return groups == 1 && (w.in_tap == 1 || w.taps == 1); }
 
 // Weights of one group in panels [taps, channels, columns].
-int64_t panel_size(const Axis& h, const Axis& w, int64_t in_per_group, const GemmTable& kernels) {
+int64_t panel_size(const Axis& h, const Axis& w, int64_t in_per_group, const PanelTable& kernels) {
     return h.taps * w.taps * in_per_group * kernels.columns;
 }
 
@@ -84,7 +84,7 @@ void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t
 void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t groups,
                const float* x, const float* packed, const Epilogue& epilogue, float* y) {
     if (batch == 0) return;
-    const GemmTable& kernels = table().gemm;
+    const PanelTable& kernels = table().panel;
     const float* bias = epilogue.bias;
     if (const int64_t together = results_together(w, out.c, groups, kernels.lanes); together > 1) {
         const Axis wide = widened(w, together);
@@ -102,7 +102,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     const int64_t bands = ceil_div(h.count, band.rows), size = panel_size(h, w, in_group, kernels);
     const bool one = joined(w, groups);
 
-    GemmPanel shared = empty_panel();
+    Panel shared = empty_panel();
     shared.runs = h.taps * (one ? 1 : w.taps);
     shared.length = in_group * (one ? w.taps : 1);
     Workspace<int64_t> runs(static_cast<size_t>(shared.runs));
@@ -135,14 +135,14 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
             const int64_t column = panel * kernels.columns;
             const int64_t channel = group * out_group + column;
             for (int64_t row = 0; row < results; ++row) {
-                GemmPanel p = shared;
+                Panel p = shared;
                 p.a = buffer.data() + row * h.in_step * band.width * in.c + group * in_group;
                 p.bias = bias ? bias + channel : nullptr;
                 float* c = y + ((n * out.h + h.out_first + (first + row) * h.out_step) * out.w + w.out_first) * out.c +
                            channel;
                 add_columns(p, packed + i * size, c, std::min<int64_t>(out_group - column, kernels.columns),
                             kernels.lanes);
-                kernels.panel(w.count, p);
+                kernels.multiply(w.count, p);
             }
         }
     });
@@ -154,10 +154,10 @@ public:
         : g_(shape),
           h_(forward_axes(g_).h),
           w_(forward_axes(g_).w),
-          floats_(g_.groups * ceil_div(g_.out_c / g_.groups, table().gemm.columns) *
-                  panel_size(h_, w_, g_.in_c / g_.groups, table().gemm)),
+          floats_(g_.groups * ceil_div(g_.out_c / g_.groups, table().panel.columns) *
+                  panel_size(h_, w_, g_.in_c / g_.groups, table().panel)),
           packed_(static_cast<size_t>(floats_)) {
-        const GemmTable& kernels = table().gemm;
+        const PanelTable& kernels = table().panel;
         const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups,
                       depth = g_.kernel_h * g_.kernel_w * c_group;
         for (int64_t group = 0; group < g_.groups; ++group)
@@ -166,7 +166,7 @@ public:
     }
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        PaddedBias bias(epilogue.bias, g_.out_c, table().gemm.columns);
+        PaddedBias bias(epilogue.bias, g_.out_c, table().panel.columns);
         Epilogue padded = epilogue;
         padded.bias = bias.data();
         correlate(batch, h_, w_, g_.input(), g_.output(), g_.groups, x, packed_.data(), padded, y);
@@ -191,7 +191,7 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 }
 
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
-    const GemmTable& kernels = table().gemm;
+    const PanelTable& kernels = table().panel;
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
     const int64_t panels = ceil_div(c_group, kernels.columns), image = g.in_h * g.in_w * g.in_c;
     // Strides longer than the kernel leave pixels that no tap has seen.
@@ -220,7 +220,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
         std::fill_n(dweight, g.weight_count(), 0.0f);
         return;
     }
-    const GemmTable& kernels = table().gemm;
+    const PanelTable& kernels = table().panel;
     const Axis h = forward_axes(g).h, w = forward_axes(g).w;
     const Band band(h, w, g.in_c);
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
@@ -246,7 +246,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
             const auto [n, band_index] = divmod(unit, bands);
             const int64_t first = band_index * band.rows, results = std::min(band.rows, h.count - first);
             copy_band(h, w, g.input(), x + n * g.in_h * g.in_w * g.in_c, first, results, band, buffer.data());
-            GemmPanel shared = empty_panel();
+            Panel shared = empty_panel();
             shared.runs = results;
             shared.length = g.out_w;
             shared.a_row = 1;
@@ -258,7 +258,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
             shared.accumulate = unit > begin;
             for (int64_t group = 0; group < g.groups; ++group) {
                 const int64_t k = group * k_group + k_first;
-                GemmPanel p = shared;
+                Panel p = shared;
                 p.a = dy + (n * g.out_h + first) * g.out_w * g.out_c + k;
                 for (int64_t tap = 0; tap < g.kernel_h * g.kernel_w; tap += run_taps) {
                     const auto [r, s] = divmod(tap, g.kernel_w);
@@ -269,7 +269,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                         add_vector(p, b + j, c + j, run - j, kernels.lanes);
                         const bool last = tap + run_taps == g.kernel_h * g.kernel_w && j + kernels.lanes >= run;
                         if (p.vectors * kernels.lanes < kernels.columns && !last) continue;
-                        kernels.panel(m, p);
+                        kernels.multiply(m, p);
                         p.vectors = 0;
                     }
                 }

@@ -7,7 +7,7 @@
 // Result (p, q) of K channels is one row of a product: y [K] = patch [R S C] W^T [R S C, K]. im2col would write out all
 // patches, R * S times the image. But neighbours in a patch are neighbours in the image: the S taps of a kernel row
 // times C channels lie side by side, so a patch is R runs of S * C floats, and the patch of result (p, q + 1) begins
-// stride * C floats further on. The register tile takes its A that way (GemmPanel::a_row and a_run), and nothing is
+// stride * C floats further on. The register tile takes its A that way (Panel::a_row and a_run), and nothing is
 // copied but
 //   a band: the rows under a few rows of results, with their padding around them, so that no run needs to ask where the
 //           border is. 64 KiB, small enough to stay in the second-level cache beside its results and a panel of W.

@@ -10,36 +10,26 @@ namespace {
 
 constexpr int64_t kMostPixels = 64;
 
-class Im2colConv2d final : public PreparedConv2d {
+// The pixels of x [N, H, W, C] that each result sees: [N P Q, R S C], zeros outside the image.
+class Patches : public Workspace<float> {
 public:
-    Im2colConv2d(const Conv2dShape& shape, const float* weight)
-        : g_(shape),
-          h_(forward_axes(g_).h),
-          w_(forward_axes(g_).w),
-          depth_(g_.kernel_h * g_.kernel_w * g_.in_c),
-          weight_(Trans::yes, depth_, g_.out_c, weight, depth_) {}
-
-    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        const int64_t pixels = batch * g_.out_h * g_.out_w;
-        Workspace<float> patches(static_cast<size_t>(pixels * depth_));
-        parallel_for(pixels, 8, [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) copy_patch(x, i, patches.data() + i * depth_);
+    Patches(const Conv2dShape& g, int64_t batch, const float* x)
+        : Workspace(static_cast<size_t>(batch * g.out_h * g.out_w * depth_of(g))), g_(g), axes_(forward_axes(g)) {
+        parallel_for(batch * g.out_h * g.out_w, 8, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) copy(x, i, data() + i * depth_of(g));
         });
-        weight_.multiply(pixels, patches.data(), depth_, y, g_.out_c, epilogue);
     }
-
-    int64_t bytes() const override { return weight_.bytes(); }
-    std::string name() const override { return "im2col"; }
+    static int64_t depth_of(const Conv2dShape& g) { return g.kernel_h * g.kernel_w * g.in_c; }
 
 private:
-    // What the kernel sees of result `pixel`, [R, S, C], zeros outside the image.
-    void copy_patch(const float* x, int64_t pixel, float* to) const {
+    void copy(const float* x, int64_t pixel, float* to) const {
+        const auto& [h, w] = axes_;
         const auto [line, q] = divmod(pixel, g_.out_w);
         const auto [n, p] = divmod(line, g_.out_h);
-        const int64_t top = h_.in_first + p * h_.in_step, left = w_.in_first + q * w_.in_step;
-        for (int64_t r = 0; r < h_.taps; ++r)
-            for (int64_t s = 0; s < w_.taps; ++s, to += g_.in_c) {
-                const int64_t row = top + r * h_.in_tap, column = left + s * w_.in_tap;
+        const int64_t top = h.in_first + p * h.in_step, left = w.in_first + q * w.in_step;
+        for (int64_t r = 0; r < h.taps; ++r)
+            for (int64_t s = 0; s < w.taps; ++s, to += g_.in_c) {
+                const int64_t row = top + r * h.in_tap, column = left + s * w.in_tap;
                 if (row < 0 || row >= g_.in_h || column < 0 || column >= g_.in_w)
                     std::fill_n(to, g_.in_c, 0.0f);
                 else
@@ -47,10 +37,26 @@ private:
             }
     }
 
-    Conv2dShape g_;
-    Axis h_, w_;
-    int64_t depth_;
-    PreparedMatrix weight_;
+    const Conv2dShape& g_;
+    const Axes axes_;
+};
+
+class Im2colConv2d final : public PreparedConv2d {
+public:
+    Im2colConv2d(const Conv2dShape& g, const float* weight)
+        : g_(g), weight_(Trans::yes, Patches::depth_of(g), g.out_c, weight, Patches::depth_of(g)) {}
+
+    void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        const Patches patches(g_, batch, x);
+        weight_.multiply(batch * g_.out_h * g_.out_w, patches.data(), Patches::depth_of(g_), y, g_.out_c, epilogue);
+    }
+
+    int64_t bytes() const override { return weight_.bytes(); }
+    std::string name() const override { return "im2col"; }
+
+private:
+    const Conv2dShape g_;
+    const PreparedMatrix weight_;
 };
 
 }  // namespace
@@ -62,6 +68,14 @@ bool suits(const Conv2dShape& g, Conv2dPass pass) {
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
     return std::make_unique<Im2colConv2d>(shape, weight);
+}
+
+// y [N P Q, K] = patches [N P Q, R S C] W^T
+void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& end, float* y) {
+    const Patches patches(g, g.batch, x);
+    const int64_t depth = Patches::depth_of(g);
+    gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, depth, patches.data(), depth, weight, depth, y,
+         g.out_c, end);
 }
 
 }  // namespace lathe::kernels::im2col

@@ -9,5 +9,6 @@ namespace lathe::kernels::im2col {
 bool suits(const Conv2dShape& shape, Conv2dPass pass);
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
+void forward(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& end, float* y);
 
 }  // namespace lathe::kernels::im2col

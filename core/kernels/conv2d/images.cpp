@@ -21,16 +21,16 @@ constexpr int64_t kFewestProducts = 16;  // of a result
 // the last.
 template <class T>
 void side_by_side(T* images, int64_t size, int64_t first, int64_t batch, int64_t offset, T* beyond, T** to) {
-    for (int i = 0; i < table().gemm.columns; ++i)
+    for (int i = 0; i < table().panel.columns; ++i)
         to[i] = first + i < batch ? images + (first + i) * size + offset : beyond;
 }
 
 // Results [out.h, out.w, out.c] of every image on the grid of the two axes. weight: [out.c, h.taps, w.taps, in.c].
 void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, const float* x,
                const float* weight, const Epilogue& epilogue, float* y) {
-    const GemmTable& gemm = table().gemm;
+    const PanelTable& kernels = table().panel;
     const SparseTable& turn = table().sparse;
-    const int64_t columns = gemm.columns, vectors = columns / gemm.lanes, units = ceil_div(batch, columns);
+    const int64_t columns = kernels.columns, vectors = columns / kernels.lanes, units = ceil_div(batch, columns);
     const int64_t in_row = in.row() * columns, tap_row = w.taps * in.c;
     Workspace<float> zeros(static_cast<size_t>(in.row())), turned(static_cast<size_t>(units * in.h * in_row));
     std::fill_n(zeros.data(), in.row(), 0.0f);
@@ -57,7 +57,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         std::vector<int64_t> runs(static_cast<size_t>(h.taps));
         // Whole vectors of rows are read.
         Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));
-        GemmPanel p = empty_panel();
+        Panel p = empty_panel();
         p.a_row = h.taps * tap_row;
         p.a_step = 1;
         p.a_run = runs.data();
@@ -77,8 +77,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
                 p.a = weight + r.first * tap_row + s.first * in.c;
                 p.vectors = 0;
                 add_columns(p, from + (w.in_first + j * w.in_step + s.first) * in.c * columns,
-                            sums.data() + j * out.c * columns, columns, gemm.lanes);
-                gemm.panel(out.c, p);
+                            sums.data() + j * out.c * columns, columns, kernels.lanes);
+                kernels.multiply(out.c, p);
             }
             for (int64_t j = 0; j < w.count; j += together) {
                 const int64_t pixel = (h.out_first + i * h.out_step) * out.w + w.out_first + j * w.out_step;

@@ -34,6 +34,11 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& g, const float* weigh
     return std::make_unique<PointwiseConv2d>(g, weight);
 }
 
+// y [pixels, K] = x [pixels, C] W^T
+void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& epilogue, float* y) {
+    gemm(Trans::no, Trans::yes, pixels(g), g.out_c, g.in_c, x, g.in_c, weight, g.in_c, y, g.out_c, epilogue);
+}
+
 // dx [pixels, C] = dy [pixels, K] W [K, C]
 void backward_input(const Conv2dShape& g, const float* dy, const float* weight, float* dx) {
     gemm(Trans::no, Trans::no, pixels(g), g.in_c, g.out_c, dy, g.out_c, weight, g.in_c, dx, g.in_c);

@@ -7,6 +7,7 @@ namespace lathe::kernels::pointwise {
 bool suits(const Conv2dShape& shape, Conv2dPass pass);
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
+void forward(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& end, float* y);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 

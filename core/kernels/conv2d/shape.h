@@ -12,7 +12,7 @@ namespace lathe::kernels {
 //   axis      rows or columns: which pixels a result's taps read along it (axis.h)
 //   phase     of a stride: every stride-th pixel of dx, which the same taps reach
 //   band      the rows of an image under a few neighbouring rows of results, copied with their padding
-//   panel     the widest stretch of output channels that the register tile of gemm.inc makes at once
+//   panel     the widest stretch of output channels that the register tile of panel.inc makes at once
 //   run       products of a result whose factors are neighbours in memory
 //   stretch   neighbouring results that have the same taps inside the image
 //   together  neighbouring results seen as one pixel with that many times the channels

@@ -59,7 +59,7 @@ struct Points {
 
 // Transformed weights: for each point, panels [depth, columns] that matrix products read.
 struct Panels {
-    const GemmTable& kernels = table().gemm;
+    const PanelTable& kernels = table().panel;
     int64_t depth, width, size, step;
     Workspace<float> data;
 
@@ -159,7 +159,7 @@ void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_
                 const auto [point, out_panel] = divmod(i, out_panels);
                 const int64_t k = out_panel * columns;
                 const float* panel = panels.data.data() + point * panels.step + out_panel * panels.size;
-                GemmPanel p = empty_panel();
+                Panel p = empty_panel();
                 p.length = in.c;
                 p.a = inputs.at(0, point);
                 p.a_row = inputs.row;
@@ -171,7 +171,7 @@ void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_
                     p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
                 const int64_t width = std::min<int64_t>(columns, whole_vectors(out.c - k));
                 add_columns(p, panel, products.at(0, point) + k, width, panels.kernels.lanes);
-                panels.kernels.panel(count, p);
+                panels.kernels.multiply(count, p);
             }
         });
         parallel_for(count, tiles_a_task(out.c), [&](int64_t begin, int64_t end) {
@@ -235,7 +235,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     const FeatureMap in = g.input(), out = g.output();
     const Tiles tiles(g.batch, out);
     const Blocking blocking(tiles.count, g.in_c, g.out_c, 224);
-    const GemmTable& kernels = table().gemm;
+    const PanelTable& kernels = table().panel;
     const int64_t parts = blocking.tasks ? std::min<int64_t>(8, ceil_div(tiles.count, blocking.tiles)) : 1;
     Workspace<float> zeros(static_cast<size_t>(std::max(in.c, out.c)));
     std::fill(zeros.data(), zeros.data() + std::max(in.c, out.c), 0.0f);
@@ -259,7 +259,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
             });
             parallel_for(kPoints, 1, [&](int64_t point, int64_t) {
                 for (int64_t c = 0; c < in.c; c += kernels.columns) {
-                    GemmPanel p = empty_panel();
+                    Panel p = empty_panel();
                     p.length = count;
                     p.a = gradients.at(0, point);
                     p.a_row = 1;
@@ -269,7 +269,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                     p.accumulate = first > begin;
                     add_columns(p, inputs.at(0, point) + c, sum + point * point_size + c,
                                 std::min<int64_t>(kernels.columns, row - c), kernels.lanes);
-                    kernels.panel(out.c, p);
+                    kernels.multiply(out.c, p);
                 }
             });
         }

@@ -4,7 +4,7 @@
 #include "lathe/core/kernels/dispatch/activation_table.h"
 #include "lathe/core/kernels/dispatch/batch_norm_table.h"
 #include "lathe/core/kernels/dispatch/depthwise_table.h"
-#include "lathe/core/kernels/dispatch/gemm_table.h"
+#include "lathe/core/kernels/dispatch/panel_table.h"
 #include "lathe/core/kernels/dispatch/layer_norm_table.h"
 #include "lathe/core/kernels/dispatch/pool2d_table.h"
 #include "lathe/core/kernels/dispatch/sparse_table.h"
@@ -21,7 +21,7 @@ bool supported(Isa isa);  // compiled in, and this CPU and its operating system 
 // The float32 kernels of one instruction set: a struct of function pointers for each family.
 struct Table {
     ActivationTable activation;
-    GemmTable gemm;
+    PanelTable panel;
     DepthwiseTable depthwise;
     BatchNormTable batch_norm;
     WinogradTable winograd;

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lathe/core/kernels/dispatch/gemm_table.h"
+#include "lathe/core/kernels/dispatch/panel_table.h"
 #include "lathe/core/memory.h"
 
 // Terms of this family: a vector holds `lanes` floats; a panel is up to `columns` columns of B, as many as the register
-// tile has; a tile is the rows of A that go with it at once (gemm.inc says how many, and why). To pack a matrix is to
+// tile has; a tile is the rows of A that go with it at once (panel.inc says how many, and why). To pack a matrix is to
 // copy it into panels, whose rows are then neighbours in memory (Goto & van de Geijn 2008, doi
 // 10.1145/1356052.1356053).
 //
@@ -23,8 +23,8 @@ struct PaddedBias : Workspace<float> {
 };
 
 // A panel over nothing yet, C overwritten, unclamped.
-inline GemmPanel empty_panel() {
-    GemmPanel p{};
+inline Panel empty_panel() {
+    Panel p{};
     p.runs = 1;
     p.a_run = kNoRuns;
     p.low = -INFINITY;
@@ -33,14 +33,14 @@ inline GemmPanel empty_panel() {
 }
 
 // Appends one vector of up to `lanes` columns.
-inline void add_vector(GemmPanel& p, const float* b, float* c, int64_t width, int lanes) {
+inline void add_vector(Panel& p, const float* b, float* c, int64_t width, int lanes) {
     p.b[p.vectors] = b;
     p.c[p.vectors] = c;
     p.width[p.vectors++] = static_cast<int>(std::min<int64_t>(width, lanes));
 }
 
 // Appends `width` neighbouring columns.
-inline void add_columns(GemmPanel& p, const float* b, float* c, int64_t width, int lanes) {
+inline void add_columns(Panel& p, const float* b, float* c, int64_t width, int lanes) {
     for (int64_t j = 0; j < width; j += lanes) add_vector(p, b + j, c + j, width - j, lanes);
 }
 

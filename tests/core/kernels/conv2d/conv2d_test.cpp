@@ -59,6 +59,9 @@ void check_forward(const Conv2dAlgorithm& algorithm, const Conv2dShape& g, const
     std::vector<float> y(r.y.size(), NAN), biased(y), clamped(y), sum(y.size(), 1), first(y.size() / g.batch, 1);
     layer->forward(g.batch, x, {}, y.data());
     CHECK(relative_error(y, r.y, r.y_scale) < tolerance(algorithm));
+    std::fill(y.begin(), y.end(), NAN);
+    algorithm.forward(g, x, r.weight.f32.data(), {}, y.data());
+    CHECK(relative_error(y, r.y, r.y_scale) < tolerance(algorithm));
     layer->forward(g.batch, x, Epilogue{bias}, biased.data());
     CHECK(relative_error(biased, r.y_biased, r.y_scale) < tolerance(algorithm));
     layer->forward(g.batch, x, Epilogue{bias, -0.5f, 1.5f}, clamped.data());
@@ -114,7 +117,7 @@ TEST_CASE("convolutions run the first algorithm that suits") {
         conv2d_prepare(g, weight)->forward(g.batch, x, Epilogue{bias}, prepared.data());
         conv2d_backward_input(g, dy, weight, dx.data());
         conv2d_backward_weight(g, x, dy, dweight.data());
-        conv2d_algorithm(g, Conv2dPass::forward).prepare(g, weight)->forward(g.batch, x, Epilogue{bias}, y_row.data());
+        conv2d_algorithm(g, Conv2dPass::forward).forward(g, x, weight, Epilogue{bias}, y_row.data());
         conv2d_algorithm(g, Conv2dPass::backward_input).backward_input(g, dy, weight, dx_row.data());
         conv2d_algorithm(g, Conv2dPass::backward_weight).backward_weight(g, x, dy, dweight_row.data());
         CHECK(y == y_row);

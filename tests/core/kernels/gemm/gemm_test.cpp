@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cfloat>
 
+#include "lathe/core/kernels/gemm/panel_product.h"
 #include "lathe/core/kernels/gemm/portable.h"
 #include "lathe/tests/core/kernels/random_values.h"
 
@@ -28,17 +29,20 @@ void compare(const Case& size, Trans a_trans, Trans b_trans, bool accumulate) {
     const auto a = random_values<double>(a_size, 1), b = random_values<double>(b_size, 2);
     const auto a32 = random_values<float>(a_size, 1), b32 = random_values<float>(b_size, 2);
     auto c = random_values<double>(m * ldc, 3);
-    auto c32 = random_values<float>(m * ldc, 3);
+    auto c32 = random_values<float>(m * ldc, 3), by_panels = c32;
     auto bound = magnitudes(c);
     gemm(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, c32.data(), ldc,
          Epilogue{.accumulate = accumulate});
+    panel_product(a_trans, b_trans, m, n, k, a32.data(), lda, b32.data(), ldb, by_panels.data(), ldc,
+                  Epilogue{.accumulate = accumulate});
     gemm(a_trans, b_trans, m, n, k, a.data(), lda, b.data(), ldb, c.data(), ldc, accumulate);
     gemm(a_trans, b_trans, m, n, k, magnitudes(a).data(), lda, magnitudes(b).data(), ldb, bound.data(), ldc,
          accumulate);
     INFO(size.m, " ", size.n, " ", size.k, " ", int(a_trans), int(b_trans), int(accumulate));
     int64_t wrong = 0;
     for (int64_t i = 0; i < m * ldc; ++i)
-        wrong += !(std::abs(c32[i] - c[i]) <= (i % ldc < n ? 4 * FLT_EPSILON * bound[i] : 0.0));
+        for (float found : {c32[i], by_panels[i]})
+            wrong += !(std::abs(found - c[i]) <= (i % ldc < n ? 4 * FLT_EPSILON * bound[i] : 0.0));
     CHECK(wrong == 0);
 }
 

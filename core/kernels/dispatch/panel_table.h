@@ -5,13 +5,13 @@ namespace lathe::kernels {
 
 constexpr int kMaxPanelVectors = 4;
 
-// A panel of matrix product: C [m, n] = A [m, k] B [k, n] for n of at most GemmTable::columns, held as n / lanes
+// A panel of matrix product: C [m, n] = A [m, k] B [k, n] for n of at most PanelTable::columns, held as n / lanes
 // vectors. The k products come in `runs` stretches of `length` each, so that A may be pieces of an image under a kernel
 // window.
 //   A(i, run, l) = a[i * a_row + a_run[run] + l * a_step]      one of a_row and a_step must be 1
 //   B(run, l, vector j) = b[j][run * b_run + l * b_step ...]   whole vectors are read, also where C is narrower
 //   C(i, vector j) = c[j][i * c_row ... + width[j]]
-struct GemmPanel {
+struct Panel {
     int64_t runs, length;
     const float* a;
     int64_t a_row, a_step;
@@ -29,11 +29,11 @@ struct GemmPanel {
     float low, high;    // C is clamped to this range at the end
 };
 
-struct GemmTable {
+struct PanelTable {
     int lanes;    // floats in a vector
     int columns;  // the widest panel
     int rows;     // the tallest tile of such a panel
-    void (*panel)(int64_t m, const GemmPanel& panel);
+    void (*multiply)(int64_t m, const Panel& panel);
 
     // Copies B [k, n] (`step` apart in k, `column_step` in n, one of them 1) to panels of `columns` columns, [k,
     // columns] each, `panel_size` floats apart; columns beyond n read as zero.
