@@ -47,6 +47,9 @@ Variable Mask::apply(const Variable& weight, Box& box) {
 
 void Mask::set_mask(Tensor keep, const kernels::Pattern& pattern) {
     check(keep.dtype() == DType::u8, "mask: expected elements of type u8, got ", name_of(keep.dtype()));
+    const uint8_t* kept = keep.data<uint8_t>();
+    const int64_t plain = std::count_if(kept, kept + keep.numel(), [](uint8_t k) { return k <= 1; });
+    check(plain == keep.numel(), "mask: expected 0 and 1 only, got ", keep.numel() - plain, " other elements");
     check(has_pattern(keep, pattern), "mask: expected the pattern ", pattern.str(), ", got a mask without it");
     mask_ = std::move(keep);
     pattern_ = pattern;

@@ -6,7 +6,7 @@ namespace lathe::nn {
 // Zeroes the weights whose mask is 0: effective = weight * mask. Masked elements get no gradient from the data.
 class Mask : public WeightTransform {
 public:
-    // keep: u8, 0 or 1, of the weight's shape. Error: another type, or the pattern is not the mask's.
+    // keep: u8, 0 or 1, of the weight's shape. Error: another type or value, or the pattern is not the mask's.
     explicit Mask(Tensor keep, const kernels::Pattern& pattern = {}) { set_mask(std::move(keep), pattern); }
     static TransformPtr make(const Attributes& config, const Tensor& weight);
     static void decode(Encoded& weight, const Attributes& config);

@@ -207,9 +207,11 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
         return left.extract(found).mapped();
     };
     auto fit = [&](const std::string& name, const Tensor& stored, const Tensor& now) {
-        check(stored.shape() == now.shape() && stored.dtype() == now.dtype(), "load: expected '", name, "' of type ",
-              name_of(now.dtype()), " and shape ", now.shape(), ", got ", name_of(stored.dtype()), " ", stored.shape());
-        return stored.clone();
+        const bool floats = is_float(stored.dtype()) && is_float(now.dtype());
+        check(stored.shape() == now.shape() && (floats || stored.dtype() == now.dtype()), "load: expected '", name,
+              "' of type ", name_of(now.dtype()), " and shape ", now.shape(), ", got ", name_of(stored.dtype()), " ",
+              stored.shape());
+        return stored.dtype() == now.dtype() ? stored.clone() : stored.to(now.dtype());
     };
     // Everything is checked before anything is set.
     std::map<Parameter*, Tensor> values;

@@ -63,7 +63,7 @@ public:
     // ("conv1.weight.mask"), buffers. The tensors are copies where the arrangement differs, shared otherwise.
     std::map<std::string, Tensor> state();
     // Sets what state() gives; aliases may stand for names, or beside them with the same values. PyTorch's
-    // num_batches_tracked is ignored.
+    // num_batches_tracked is ignored; floats of another width are rounded to the layer's.
     // Error: a name missing or unknown, or another shape or element type than the layer's.
     void load_state(const std::map<std::string, Tensor>& state);
 

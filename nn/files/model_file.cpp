@@ -7,6 +7,7 @@
 #include "lathe/nn/files/json.inc"
 #include "lathe/nn/graph_module.h"
 #include "lathe/nn/files/encode.h"
+#include "lathe/nn/files/pytorch.h"
 
 namespace lathe::nn {
 
@@ -150,22 +151,31 @@ auto reading(const std::string& file, F f) {
     }
 }
 
-// The model's own tensors of a file: without a trainer's, and without the prefix that PyTorch's DataParallel puts
-// before every name.
-std::map<std::string, Tensor> model_tensors(const TensorFile& file) {
-    const std::string prefix = "module.";
-    const bool wrapped = std::all_of(file.tensors.begin(), file.tensors.end(),
-                                     [&](const auto& item) { return item.first.starts_with(prefix); });
-    std::map<std::string, Tensor> tensors;
-    for (const auto& [name, tensor] : file.tensors)
-        if (!name.starts_with("optim.")) tensors[wrapped ? name.substr(prefix.size()) : name] = tensor;
-    return tensors;
+// What follows from a weight that is no number is none. Buffers may be infinite: constants that mask something out are.
+void check_finite(Module& module, const TensorFile& file) {
+    const auto check_each = [&](const std::string& name, const std::string& expected, auto fits) {
+        const auto found = file.tensors.find(name);
+        if (found == file.tensors.end() || !is_float(found->second.dtype())) return;
+        for (int64_t i = 0; i < found->second.numel(); ++i)
+            check(fits(found->second.at(i)), "load: '", name, "': expected ", expected, ", got ", found->second.at(i));
+    };
+    for (const auto& [name, parameter] : module.named_parameters()) {
+        const DType dtype = parameter->value().dtype();
+        check_each(name, detail::concat("finite values of ", name_of(dtype)), [&](double value) {
+            return std::isfinite(dtype == DType::f32 ? static_cast<double>(static_cast<float>(value)) : value);
+        });
+    }
+    for (const auto& [name, buffer] : module.named_buffers())
+        check_each(name, "numbers", [](double value) { return !std::isnan(value); });
 }
 
 void set_weights(Module& module, const TensorFile& stored) {
-    const TensorFile file = decoded(stored);
+    TensorFile file = decoded(stored);
+    std::erase_if(file.tensors, [](const auto& item) { return item.first.starts_with("optim."); });  // a trainer's
+    file = from_pytorch(std::move(file), module);
     make_transforms(module, listed_transforms(file));
-    module.load_state(model_tensors(file));
+    check_finite(module, file);
+    module.load_state(file.tensors);
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ namespace lathe::nn {
 enum class Weights { dense, encoded };
 void save(Model& model, const std::string& path, Weights weights = Weights::dense);
 // Error: as read_safetensors, or the file is not a model: no or another version, a graph that does not
-// hold, tensors missing, left over or of another shape or type. One line that names the file.
+// hold, tensors missing, left over or of another shape or type, weights that are not finite. One line that names the
+// file.
 std::unique_ptr<Model> load(const std::string& path);
 
 // The same without the disk; `name` stands for the file in errors.
@@ -31,7 +32,7 @@ TensorFile to_file(Model& model, Weights weights = Weights::dense);
 std::unique_ptr<Model> from_file(const TensorFile& file, const std::string& name);
 
 // Sets parameters, buffers and weight transforms of a module that is there: from a saved model, or from the file of a
-// PyTorch state_dict with the same names, where num_batches_tracked and a common "module." in front are passed over.
+// PyTorch state_dict with the same names, as nn/files/pytorch.h reads them.
 // Transforms that the file does not have are removed. Error: as load; without a name the caller's PathScope says where.
 void load_weights(Module& module, const std::string& path);
 void load_weights(Module& module, const TensorFile& file, const std::string& name);
