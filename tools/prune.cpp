@@ -28,7 +28,7 @@ struct PruneOptions {
     double sparsity = 0, target_size = 0, target_macs = 0, target_latency = 0, max_ratio = 1;
     int64_t round_to = 1;
     std::vector<std::string> layers, skip;
-    bool exact_ties = false;
+    bool prune_ties = false;
     int64_t scan_images = 2000;
 
     std::string schedule = "oneshot", rewind;
@@ -71,7 +71,7 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
         .sparsity = o.sparsity,
         .global = o.scope == "global",
         .pattern = pattern_of(o),
-        .ties = o.exact_ties ? compress::Ties::exact : compress::Ties::prune_all,
+        .ties = o.prune_ties ? compress::Ties::prune_all : compress::Ties::exact,
         .skip = o.skip,
         .importance = {.kind = compress::weight_importance_of(o.importance == "auto" ? "magnitude" : o.importance),
                        .seed = o.training.fit.seed,
@@ -234,6 +234,7 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
     }
     Before before{accuracy(model, data.validation, o), -1, compress::measure_size(model).total()};
     std::unique_ptr<compress::PruneHook> hook;
+    compress::WeightReport last;  // of the hook
     if (o.when.kind == compress::PruneSchedule::oneshot) {
         print(compress::prune_weights(model, options));
         if (!o.rewind.empty()) compress::rewind(model, nn::Snapshot(*nn::load(o.rewind)));
@@ -244,8 +245,12 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
         std::optional<nn::Snapshot> early;
         if (!o.rewind.empty()) early.emplace(*nn::load(o.rewind));
         hook = std::make_unique<compress::PruneHook>(model, options, o.when, early);
+        std::printf("%s", compress::passed_over_note(hook->pruner().passed_over(), options.pattern).c_str());
+        hook->on_prune = [&](const compress::WeightReport& report) { last = report; };
     }
     finish(o, model, data, before, hook.get());
+    last.passed_over.clear();  // said at the beginning
+    std::printf("%s", last.notes().c_str());
 }
 
 void prune(CLI::App& command, PruneOptions& o) {
@@ -300,7 +305,9 @@ void add_prune(CLI::App& app) {
     c.add_option("--scope", o->scope, "uniform: every layer alike; global: one ranking for all")
         ->check(CLI::IsMember({"uniform", "global"}))
         ->capture_default_str();
-    c.add_flag("--exact-ties", o->exact_ties, "Break ties so that exactly so many weights are zero");
+    c.add_flag("--prune-ties", o->prune_ties,
+               "Zero all weights that are as important as the last one to go, as the course lab does; else exactly so "
+               "many weights are zero");
     c.add_option("--target-size", o->target_size,
                  "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the "
                  "ratio of channels")

@@ -32,9 +32,17 @@ struct Subject {
 
 nn::Mask& mask_of(const Subject& subject) { return *subject.parameter->find_transform<nn::Mask>(); }
 
-std::vector<Subject> make_subjects(nn::Module& module, const ScanOptions& o) {
-    // It is asked for masks and importances only; which sparsity it would prune to does not matter.
-    WeightPruner pruner(module, {.sparsity = 0.5, .only = o.only, .skip = o.skip, .importance = o.importance});
+// A pruner that is asked for masks and importances only; which sparsity it would prune to does not matter.
+WeightPruner make_pruner(nn::Module& module, const ScanOptions& o) {
+    const bool by_pattern = o.pattern.kind == Pattern::n_of_m;
+    return {module, {.sparsity = by_pattern ? 0 : 0.5,
+                     .pattern = o.pattern,
+                     .only = o.only,
+                     .skip = o.skip,
+                     .importance = o.importance}};
+}
+
+std::vector<Subject> make_subjects(WeightPruner& pruner, const ScanOptions& o) {
     std::vector<Subject> subjects;
     for (const auto& [name, parameter] : pruner.parameters()) {
         subjects.push_back({name, parameter, {}, {}});
@@ -91,8 +99,14 @@ std::vector<size_t> in_order_of_reading(const Graph& graph, const std::vector<Su
 
 Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
     const nn::SnapshotScope restore(module);
-    const std::vector<Subject> subjects = make_subjects(module, o);
-    Sensitivity result{.dense = {}, .layers = {}, .images = images.size(), .data = images.describe()};
+    WeightPruner pruner = make_pruner(module, o);
+    const std::vector<Subject> subjects = make_subjects(pruner, o);
+    Sensitivity result{.dense = {},
+                       .layers = {},
+                       .images = images.size(),
+                       .data = images.describe(),
+                       .passed_over = pruner.passed_over(),
+                       .pattern = o.pattern};
     for (const Subject& subject : subjects) {
         result.layers.push_back({subject.name, subject.parameter->value().numel(), {}});
         for (double sparsity : o.sparsities) result.layers.back().points.push_back({.sparsity = sparsity});
@@ -142,8 +156,9 @@ std::string Sensitivity::str() const {
         for (const Point& point : layer.points) row.push_back(format("%.2f", point.accuracy));
         table.add(row);
     }
-    return table.str() + format("dense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
-                                static_cast<long long>(images), data.c_str());
+    return table.str() + passed_over_note(passed_over, pattern) +
+           format("dense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
+                  static_cast<long long>(images), data.c_str());
 }
 
 std::string Sensitivity::csv() const {
@@ -159,7 +174,8 @@ std::string Sensitivity::csv() const {
 }
 
 std::string Sensitivity::json() const {
-    Json out{{"data", data}, {"images", images}, {"dense", to_json(dense)}, {"layers", Json::array()}};
+    Json out{{"data", data},           {"images", images},         {"pattern", pattern.str()},
+             {"dense", to_json(dense)}, {"layers", Json::array()}, {"passed_over", passed_over}};
     for (const Layer& layer : layers) {
         Json points = Json::array();
         for (const Point& point : layer.points) points.push_back(to_json(point));
@@ -171,8 +187,12 @@ std::string Sensitivity::json() const {
 Sensitivity parse_sensitivity(const std::string& json) {
     try {
         const auto in = Json::parse(checked_json(json, "sensitivity"));
-        Sensitivity result{.dense = read_point(in.at("dense")), .layers = {}, .images = in.at("images").get<int64_t>(),
-                           .data = in.at("data").get<std::string>()};
+        Sensitivity result{.dense = read_point(in.at("dense")),
+                           .layers = {},
+                           .images = in.at("images").get<int64_t>(),
+                           .data = in.at("data").get<std::string>(),
+                           .passed_over = in.at("passed_over").get<std::vector<std::string>>(),
+                           .pattern = parse_pattern(in.at("pattern").get<std::string>())};
         for (const Json& layer : in.at("layers")) {
             result.layers.push_back({layer.at("name").get<std::string>(), layer.at("weights").get<int64_t>(), {}});
             for (const Json& point : layer.at("points")) result.layers.back().points.push_back(read_point(point));

@@ -23,6 +23,8 @@ struct Sensitivity {
     std::vector<Layer> layers;
     int64_t images = 0;
     std::string data;  // what the images were
+    std::vector<std::string> passed_over{};  // layers that the pattern does not fit (WeightPruner::passed_over)
+    Pattern pattern{};
 
     std::string str() const;   // a table of accuracies, a layer a line
     std::string csv() const;  // layer,weights,sparsity,accuracy,loss; the first line after the names is the dense model

@@ -77,7 +77,21 @@ std::string WeightReport::str() const {
     for (const Layer& layer : layers) add(layer);
     table.add_rule();
     add(total());
-    return table.str();
+    return table.str() + notes();
+}
+
+std::string WeightReport::notes() const {
+    std::vector<std::string> emptied;
+    for (const Layer& layer : layers)
+        if (layer.weights > 0 && layer.zeros == layer.weights) emptied.push_back(layer.name);
+    return (emptied.empty() ? "" : "no weight is left of " + printable(joined(emptied)) + "\n") +
+           passed_over_note(passed_over, pattern);
+}
+
+std::string passed_over_note(const std::vector<std::string>& layers, const Pattern& pattern) {
+    if (layers.empty()) return "";
+    return detail::concat("passed over, since ", pattern.m, " does not divide their input channels: ",
+                          printable(joined(layers)), "\n");
 }
 
 WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : module_(module), options_(o) {
@@ -96,7 +110,7 @@ WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : mo
             for (Target& target : targets_)
                 if (target.parameter == parameter) target.sparsity = sparsity, target.own = true;
     }
-    check_channels();
+    pass_over_misfits();
     std::erase_if(targets_, [&](const Target& target) {
         const bool pooled = o.global && !target.own;
         return (pooled ? shared : target.sparsity) == 0 && !target.parameter->find_transform<nn::Mask>();
@@ -107,14 +121,16 @@ WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : mo
     }
 }
 
-void WeightPruner::check_channels() const {
+void WeightPruner::pass_over_misfits() {
     const Pattern& pattern = options_.pattern;
     if (pattern.kind != Pattern::n_of_m) return;
-    for (const Target& target : targets_) {
-        const int64_t columns = target.parameter->value().dim(-1);
-        check(columns % pattern.m == 0, target.name, ": ", pattern.str(), " needs input channels that ", pattern.m,
-              " divides, got ", columns, " (skip this layer)");
-    }
+    std::erase_if(targets_, [&](const Target& target) {
+        const bool fits = target.parameter->value().dim(-1) % pattern.m == 0;
+        if (!fits) passed_over_.push_back(target.name);
+        return !fits;
+    });
+    check(!targets_.empty(), "prune: ", pattern.str(), " fits no layer: expected input channels that ", pattern.m,
+          " divides");
 }
 
 NamedParameters WeightPruner::parameters() const {
@@ -160,7 +176,7 @@ WeightReport WeightPruner::prune(const OnTheWay& on_the_way, bool regrow) {
         for (Tensor& mask : masks)
             if (!mask) mask = std::move(*next++);
     }
-    WeightReport report;
+    WeightReport report{.layers = {}, .passed_over = passed_over_, .pattern = options_.pattern};
     for (size_t i = 0; i < targets_.size(); ++i) {
         const Target& target = targets_[i];
         const int64_t before = zeros_in(mask_of(*target.parameter)), after = zeros_in(masks[i]);

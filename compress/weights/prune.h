@@ -15,7 +15,7 @@ struct WeightPruneOptions {
     std::vector<std::pair<std::string, double>> layers{};
     bool global = false;    // one threshold over all layers without a sparsity of their own
     Pattern pattern{};      // n_of_m brings its sparsity, 1 - n / m, along
-    Ties ties = Ties::prune_all;
+    Ties ties = Ties::exact;
     std::vector<std::string> only{};  // the parameters that count, as patterns; empty: all of two dimensions or more
     std::vector<std::string> skip{};  // of them, those left as they are
     WeightImportanceOptions importance{};
@@ -30,9 +30,12 @@ struct WeightReport {
         double sparsity() const { return weights ? static_cast<double>(zeros) / static_cast<double>(weights) : 0; }
     };
     std::vector<Layer> layers;
+    std::vector<std::string> passed_over{};  // as WeightPruner's
+    Pattern pattern{};
 
     Layer total() const;
-    std::string str() const;  // a table
+    std::string str() const;    // a table, and the notes
+    std::string notes() const;  // a line each: layers of which nothing is left, layers passed over; "" without any
 };
 
 // Masks the weights of a module, in one go or step by step (compress/weights/schedule.h). Weights that are masked when
@@ -40,8 +43,8 @@ struct WeightReport {
 class WeightPruner {
 public:
     // Gives every parameter that counts a mask, which keeps all weights at first; none where the sparsity is to be 0.
-    // Error: a sparsity outside [0, 1), a pattern that no name matches (names the nearest), n_of_m with a sparsity or
-    // where m does not divide the input channels (names the layer), no parameter that counts.
+    // Error: a sparsity outside [0, 1), a pattern that no name matches (names the nearest), n_of_m with a sparsity, no
+    // parameter that counts or fits.
     WeightPruner(nn::Module& module, const WeightPruneOptions& options);
 
     // Sets the masks anew, each layer at a sparsity on the way from its initial to its final one. With `regrow`,
@@ -54,6 +57,8 @@ public:
     nn::Module& module() const { return module_; }
     const WeightPruneOptions& options() const { return options_; }
     NamedParameters parameters() const;
+    // Parameters that count but have other input channels than n_of_m can be of: left as they are.
+    const std::vector<std::string>& passed_over() const { return passed_over_; }
     // Of every parameter, -infinity where its mask is 0, or with `regrow` where it was at the beginning.
     std::vector<Tensor> importances(bool regrow = false);
 
@@ -66,13 +71,17 @@ private:
         Tensor limit{};       // the mask at the beginning
         int64_t initial = 0;  // its zeros
     };
-    void check_channels() const;
+    void pass_over_misfits();
     double shared_sparsity(const OnTheWay& on_the_way) const;
 
     nn::Module& module_;
     WeightPruneOptions options_;
     std::vector<Target> targets_;
+    std::vector<std::string> passed_over_;
 };
+
+// "passed over, since 4 does not divide their input channels: conv1.weight\n", or "" without any.
+std::string passed_over_note(const std::vector<std::string>& layers, const Pattern& pattern);
 
 // Adds masks to a module, or tightens those that it has: their weights are zero from now on, also while training.
 WeightReport prune_weights(nn::Module& module, const WeightPruneOptions& options);

@@ -44,6 +44,7 @@ public:
     PruneHook(nn::Module& module, const WeightPruneOptions& options, const PruneSchedule& schedule,
               std::optional<nn::Snapshot> rewind_to = {});
 
+    const WeightPruner& pruner() const { return pruner_; }
     std::function<void(const WeightReport&)> on_prune{};  // told what each update masked
 
     void before_step(const optim::Position& at) override;

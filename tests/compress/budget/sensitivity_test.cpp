@@ -90,6 +90,16 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
     CHECK(first.str().find("conv1.weight") != std::string::npos);
 }
 
+TEST_CASE("scan: 2:4 passes over the layers that it does not fit, and names them") {
+    nn::Model model = small_model();
+    const Sensitivity scan = scan_sensitivity(model, stripes(30), {.sparsities = {0.5}, .pattern = parse_pattern("2:4")});
+    CHECK(scan.passed_over == std::vector<std::string>{"conv1.weight"});
+    CHECK(!scan.layers.empty());
+    CHECK(scan.str().find("\npassed over, since 4 does not divide their input channels: conv1.weight\ndense: ") !=
+          std::string::npos);
+    CHECK(parse_sensitivity(scan.json()).passed_over == scan.passed_over);
+}
+
 TEST_CASE("scan: bad options are one clear line") {
     nn::Model model = small_model();
     const auto error = [&](const ScanOptions& options) {
@@ -98,9 +108,8 @@ TEST_CASE("scan: bad options are one clear line") {
     CHECK(error({.sparsities = {}}) == "scan: expected at least one sparsity");
     CHECK(error({.sparsities = {1}}) == "scan: expected sparsities in [0, 1), got 1");
     CHECK(error({.skip = {"convv1"}}) == "no parameter matches 'convv1'; did you mean 'conv1'?");
-    CHECK(
-        error({.pattern = parse_pattern("2:4")}).find("conv1.weight: expected input channels that 4 divides, got 1") !=
-        std::string::npos);
+    CHECK(error({.pattern = parse_pattern("2:4"), .only = {"conv1.weight"}}) ==
+          "prune: 2:4 fits no layer: expected input channels that 4 divides");
     CHECK(error({.go_on = [](int64_t, int64_t) { return false; }}) == "scan: stopped");
     for (const auto& [name, parameter] : model.named_parameters()) CHECK(parameter->transforms().empty());
 }

@@ -126,7 +126,7 @@ TEST_CASE("prune: a pruned model is pruned on from its masks") {
     for (int64_t i = 0; i < first.numel(); ++i) CHECK(second.at(i) <= first.at(i));
     // A lower sparsity revives nothing.
     CHECK(prune_magnitude(*net, {.sparsity = 0.1}).layers[1].zeros == 576);
-    CHECK(prune_magnitude(*net, {.sparsity = 0.1, .ties = Ties::exact}).layers[1].zeros == 576);
+    CHECK(prune_magnitude(*net, {.sparsity = 0.1, .ties = Ties::prune_all}).layers[1].zeros == 576);
 }
 
 TEST_CASE("prune: regrowth lets the masks of one pruner open again, never those from before") {
@@ -187,6 +187,32 @@ TEST_CASE("importance: random follows from the seed alone") {
     CHECK(message_of([] { weight_importance_of("magnitud"); }).ends_with("did you mean 'magnitude'?"));
 }
 
+TEST_CASE("prune: of equal weights as many go as were asked for, or by the lab's rule all, which is said") {
+    const auto pruned = [](const WeightPruneOptions& options) {
+        auto net = toy_net();
+        for (const auto& [name, parameter] : net->named_parameters()) parameter->mutable_value().fill_(0.5);
+        return prune_magnitude(*net, options);
+    };
+    const WeightReport exact = pruned({.sparsity = 0.3});
+    for (const auto& layer : exact.layers) CHECK(layer.zeros == zeros_of(layer.weights, 0.3));
+    CHECK(exact.notes() == "");
+    const WeightReport together = pruned({.sparsity = 0.3, .global = true});
+    CHECK(together.total().zeros == zeros_of(together.total().weights, 0.3));
+    CHECK(together.notes() == "no weight is left of conv.weight\n");  // the first 36 of 804
+    const WeightReport all = pruned({.sparsity = 0.3, .ties = Ties::prune_all});
+    CHECK(all.total().zeros == all.total().weights);
+    CHECK(all.str().ends_with("\nno weight is left of conv.weight, fc.weight\n"));
+}
+
+TEST_CASE("prune: 2:4 passes over the layers that it does not fit, and names them") {
+    auto net = two_convs();
+    const WeightReport report = prune_weights(*net, {.pattern = parse_pattern("2:4")});
+    CHECK(report.passed_over == std::vector<std::string>{"conv1.weight"});
+    CHECK(report.str().ends_with("\npassed over, since 4 does not divide their input channels: conv1.weight\n"));
+    CHECK(parameter(*net, "conv1.weight").transforms().empty());
+    for (const auto& layer : report.layers) CHECK(2 * layer.zeros == layer.weights);
+}
+
 TEST_CASE("prune: bad options are one clear line") {
     auto net = two_convs();
     const auto error = [&](const WeightPruneOptions& options) {
@@ -198,8 +224,8 @@ TEST_CASE("prune: bad options are one clear line") {
     CHECK(error({.layers = {{"fc", 1.5}}}) == "prune: expected a sparsity in [0, 1) for 'fc', got 1.5");
     CHECK(error({.layers = {{"conv3", 0.5}}}) == "no parameter matches 'conv3'; did you mean 'conv1'?");
     CHECK(error({.sparsity = 0.5, .skip = {"fcc"}}) == "no parameter matches 'fcc'; did you mean 'fc'?");
-    CHECK(error({.pattern = parse_pattern("2:4")}) ==
-          "conv1.weight: 2:4 needs input channels that 4 divides, got 1 (skip this layer)");
+    CHECK(error({.pattern = parse_pattern("2:4"), .only = {"conv1.weight"}}) ==
+          "prune: 2:4 fits no layer: expected input channels that 4 divides");
     CHECK(error({.sparsity = 0.5, .pattern = parse_pattern("2:4")})
               .starts_with("prune: the pattern 2:4 brings its sparsity along"));
     CHECK(error({.sparsity = 0.5, .skip = {"*"}}) == "prune: expected parameters of two dimensions or more, got none");
