@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "lathe/core/error.h"
+#include "lathe/core/measure/cgroup.h"
 
 // Under AddressSanitizer every block is its own malloc, so that a stray access is seen.
 #if defined(__SANITIZE_ADDRESS__)
@@ -168,7 +169,7 @@ private:
         }
         const size_t grow = (size - have + kHugePage - 1) / kHugePage * kHugePage;
         check(stats_.mapped + grow <= std::min(reserved_, physical()), "memory: cannot allocate ", size,
-              " bytes: ", stats_.in_use, " are in use and the machine has ", physical());
+              " bytes: ", stats_.in_use, " are in use and this process may have ", physical());
         char* start = base_ + stats_.mapped;
         stats_.mapped += grow;
         give(start, grow);
@@ -246,8 +247,12 @@ void ThreadCache::spill(size_t c) noexcept {
 }  // namespace
 
 size_t physical() {
-    static const size_t bytes =
-        static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+    static const size_t bytes = [] {
+        const size_t machine =
+            static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+        const auto limit = cgroup_limits().memory;
+        return limit ? std::min(machine, static_cast<size_t>(*limit)) : machine;
+    }();
     return bytes;
 }
 
@@ -255,7 +260,7 @@ size_t physical() {
 void* allocate(size_t bytes) {
     void* block =
         bytes <= physical() ? std::aligned_alloc(kAlignment, rounded(bytes)) : nullptr;  // the sanitizer would abort
-    check(block != nullptr, "memory: cannot allocate ", bytes, " bytes: the machine has ", physical());
+    check(block != nullptr, "memory: cannot allocate ", bytes, " bytes: this process may have ", physical());
     return block;
 }
 void release(void* block, size_t) noexcept { std::free(block); }
@@ -263,7 +268,7 @@ Stats stats() { return {}; }
 void reset_peak() {}
 #else
 void* allocate(size_t bytes) {
-    check(bytes <= physical(), "memory: cannot allocate ", bytes, " bytes: the machine has ", physical());
+    check(bytes <= physical(), "memory: cannot allocate ", bytes, " bytes: this process may have ", physical());
     const size_t size = rounded(bytes);
     return size <= kSmall ? cache.allocate(class_of(size)) : arena().allocate(size);
 }

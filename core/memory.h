@@ -23,7 +23,7 @@ struct Stats {
 };
 Stats stats();
 void reset_peak();
-size_t physical();  // bytes of memory that the machine has
+size_t physical();  // bytes of memory that the machine has, or that this process may have of them (a container)
 
 }  // namespace memory
 

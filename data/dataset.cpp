@@ -260,6 +260,14 @@ Dataset Dataset::without_sample(int64_t count, uint64_t seed) const {
     return chosen(std::move(indices));
 }
 
+Dataset Dataset::without(const std::vector<int64_t>& indices) const {
+    if (indices.empty()) return *this;
+    std::vector<int64_t> left;
+    for (int64_t i = 0; i < size(); ++i)
+        if (!std::binary_search(indices.begin(), indices.end(), i)) left.push_back(i);
+    return chosen(std::move(left));
+}
+
 std::pair<Dataset, Dataset> Dataset::hold_out(double share, uint64_t seed) const {
     check(share > 0 && share < 1, info().name, ": expected a share between 0 and 1 to hold out, got ", share);
     std::vector<int64_t> kept, held_out;

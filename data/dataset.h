@@ -96,6 +96,7 @@ public:
     Dataset take(int64_t begin, int64_t count) const;            // Error: not inside [0, size())
     Dataset sample(int64_t count = 256, uint64_t seed = 0) const;  // that many at random (all when there are fewer)
     Dataset without_sample(int64_t count, uint64_t seed = 0) const;  // the others, in their order
+    Dataset without(const std::vector<int64_t>& indices) const;      // the others, in their order; `indices` are sorted
     // Two parts, in their order: those to train with and about `share` of the examples, held out. The side of an
     // example follows from its key and the seed, so it stays when others come or go. Error: a share outside (0, 1), or
     // one that leaves a part empty.

@@ -1,9 +1,12 @@
 #include "lathe/tools/data_options.h"
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
+#include "lathe/data/damaged.h"
 #include "lathe/data/open.h"
+#include "lathe/tools/progress.h"
 #include "lathe/tools/task.h"
 
 namespace lathe::tools {
@@ -23,6 +26,7 @@ void DataOptions::add_to(CLI::App& command) {
     command.add_option("--workers", workers, "Threads that decode and augment")
         ->check(CLI::Range(0, 256))
         ->capture_default_str();
+    command.add_flag("--skip-damaged", skip_damaged, "Leave out images that cannot be read, and say which");
 }
 
 data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const std::string& augment) const {
@@ -47,7 +51,27 @@ data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const 
 }
 
 data::Dataset DataOptions::open(data::Split split, const nn::Model& model, const std::string& augment) const {
-    return labelled_for(model, open(split, form(model, true), augment));
+    const data::Dataset images = open(split, form(model, true), augment);
+    return labelled_for(model, skip_damaged ? images.without(damaged(images)) : images);
+}
+
+std::vector<int64_t> DataOptions::damaged(const data::Dataset& images) const {
+    if (!is_folder()) return {};
+    Progress progress("check", images.size());
+    const std::vector<data::Damaged> found =
+        data::find_damaged(images, [&](int64_t done) { progress.update(done); });
+    progress.clear();
+    check(found.size() != 1 || skip_damaged, found.empty() ? "" : found[0].what, " (--skip-damaged leaves it out)");
+    std::vector<int64_t> indices;
+    for (const auto& [index, what] : found) {
+        std::fprintf(stderr, "%s%s\n", skip_damaged ? "left out: " : "", what.c_str());
+        indices.push_back(index);
+    }
+    check(found.empty() || skip_damaged, images.info().name, ": ", found.size(), " of ", images.size(),
+          " images cannot be read (--skip-damaged leaves them out)");
+    check(static_cast<int64_t>(found.size()) < images.size() || found.empty(), images.info().name,
+          ": no image can be read");
+    return indices;
 }
 
 ImageForm DataOptions::form(const nn::Model& network, bool saved, const std::string& input) const {

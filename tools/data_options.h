@@ -15,12 +15,13 @@ struct ImageForm {
     const nn::InputScaling* scaling = nullptr;  // none: the data's usual one
 };
 
-// The options by which every command names its images: --data, --data-root, --mean, --std, --workers.
+// The options by which every command names its images: --data, --data-root, --mean, --std, --workers, --skip-damaged.
 struct DataOptions {
     std::string data;
     std::string root;
     std::string mean = "auto", std = "auto";
     int workers = 1;
+    bool skip_damaged = false;
 
     void add_to(CLI::App& command);
     bool is_folder() const { return data.rfind("folder:", 0) == 0; }
@@ -29,6 +30,10 @@ struct DataOptions {
     data::Dataset open(data::Split split, const ImageForm& form, const std::string& augment = "none") const;
     // As a saved network wants them, labels included (tools::labelled_for).
     data::Dataset open(data::Split split, const nn::Model& model, const std::string& augment = "none") const;
+
+    // The images of a folder that cannot be read, in order, for Dataset::without; all images are read for it. Lists them
+    // on standard error. Error: there are some, and no --skip-damaged.
+    std::vector<int64_t> damaged(const data::Dataset& images) const;
 
     // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the
     // data's, or the network's for folders. A saved network has a scaling of its own.

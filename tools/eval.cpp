@@ -74,6 +74,7 @@ void eval(EvalOptions& o) {
     if (o.model.is_file()) model = o.model.make();
     const ImageForm form = o.data.form(model ? *model : *sample_of(o.model.model), model != nullptr, o.input);
     data::Dataset dataset = o.data.open(data::split_of(o.split), form);
+    if (o.data.skip_damaged) dataset = dataset.without(o.data.damaged(dataset));
     const auto classes = static_cast<int64_t>(dataset.classes().size());
     if (!model) model = o.model.make({.classes = form.reconstructs ? 0 : classes, .input = dataset.input_shape()});
     dataset = labelled_for(*model, dataset);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
 
 namespace lathe::tools {
@@ -23,16 +25,26 @@ struct PredictOptions {
     bool json = false;
 };
 
-std::vector<double> probabilities(nn::Model& model, const std::string& path) {
-    const Shape& input = model.input_shape();
-    data::Image image = data::read_image(path, input[2]);
+// A picture as the network wants it, as those of a folder are brought to it.
+Tensor input_of(const nn::Model& model, const std::string& path) {
+    DataOptions folder;
+    folder.data = "folder:";
+    const ImageForm form = folder.form(model, true);
+    check(form.size.rank() == 3, "predict: expected a network of images, got one of inputs ", model.input_shape());
+    data::Image image = data::read_image(path, form.size[2]);
     Random none(0);
-    if (input[0] == input[1]) image = data::fit(input[0])(std::move(image), none);
-    else image = data::resize(input[0], input[1])(std::move(image), none);
-    const Variable logits = model(data::to_tensor(image, {model.scaling.mean, model.scaling.std}));
+    if (form.size[0] == form.size[1]) image = data::fit(form.size[0])(std::move(image), none);
+    else image = data::resize(form.size[0], form.size[1])(std::move(image), none);
+    const Tensor x = data::to_tensor(image, {model.scaling.mean, model.scaling.std});
+    return form.flat ? x.reshape({1, x.numel()}) : x;
+}
+
+std::vector<double> probabilities(nn::Model& model, const std::string& path) {
+    const Variable logits = model(input_of(model, path));
     const Tensor p = ops::softmax(logits).value();
     std::vector<double> values;
     for (int64_t i = 0; i < p.numel(); ++i) values.push_back(p.at(i));
+    check(std::isfinite(values.at(0)), path, ": the network's outputs are not finite");
     return values;
 }
 
@@ -42,6 +54,7 @@ std::string class_name(const nn::Model& model, size_t i) {
 
 void predict(const PredictOptions& o) {
     const auto model = nn::load(o.model);
+    check(model->classes() > 0, o.model, ": expected a network that tells classes apart, got one that has none");
     model->eval();
     const NoGrad no_grad;
     nlohmann::ordered_json all = nlohmann::ordered_json::array();

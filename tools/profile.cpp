@@ -112,7 +112,7 @@ void print_table(const Report& r) {
     table.add_rule();
     add(sum_of(r.profile.layers), r.size.total().packed_bytes, true);
     std::printf("%s%s: %s parameters; input %s, batch %lld, %d thread%s at %.0f GFLOP/s\n", table.str().c_str(),
-                r.model.architecture().c_str(), with_commas(r.size.total().elements).c_str(), r.input.str().c_str(),
+                printable(r.model.architecture()).c_str(), with_commas(r.size.total().elements).c_str(), r.input.str().c_str(),
                 static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak);
 }
 
@@ -126,9 +126,9 @@ void print_memory(const nn::NetworkProfile& profile) {
     std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s;\n"
                 "        input %s, output %s%s%s%s%s\n",
                 human_bytes(profile.plan.total).c_str(), human_bytes(profile.plan.lower_bound).c_str(),
-                alive.empty() ? "" : ", fullest with ", alive.c_str(), human_bytes(profile.input_bytes).c_str(),
+                alive.empty() ? "" : ", fullest with ", printable(alive).c_str(), human_bytes(profile.input_bytes).c_str(),
                 human_bytes(profile.output_bytes).c_str(), workspace ? ", a kernel's workspace up to " : "",
-                workspace ? human_bytes(workspace).c_str() : "", workspace ? " in " : "", of.c_str());
+                workspace ? human_bytes(workspace).c_str() : "", workspace ? " in " : "", printable(of).c_str());
 }
 
 nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, double peak, bool backward) {

@@ -270,6 +270,8 @@ void prune(CLI::App& command, PruneOptions& o) {
     const auto classes = static_cast<int64_t>(data.train.classes().size());
     check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data,
           " has ", classes);
+    check(!has_target(o) || o.method == "channel" || o.scan_images < data.plain.size(), "prune: --scan-images ",
+          o.scan_images, " holds all ", data.plain.size(), " training images out of the training; expected fewer");
     o.out.claim(command);
     std::printf("%s", data.describe().c_str());
     if (o.method == "channel") prune_channels(o, *model, data);

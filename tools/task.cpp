@@ -55,7 +55,7 @@ std::string say_normal(const nn::Model& model, const data::Dataset& images) {
     std::string normal, anomalous;
     for (const std::string& name : images.classes()) {
         std::string& names = is_normal(model, name) ? normal : anomalous;
-        names += (names.empty() ? "" : ", ") + name;
+        names += (names.empty() ? "" : ", ") + printable(name);
     }
     return normal.empty() || anomalous.empty() ? "" : "normal: " + normal + "; anomalous: " + anomalous + "\n";
 }

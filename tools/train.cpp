@@ -87,7 +87,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     o.out.claim(command);
 
     std::printf("%s%s%s: %s parameters, input %s, %s, %d thread%s, into %s\n", data.describe().c_str(),
-                say_normal(*model, data.final()).c_str(), model->architecture().c_str(),
+                say_normal(*model, data.final()).c_str(), printable(model->architecture()).c_str(),
                 with_commas(model->parameter_count()).c_str(), model->input_shape().str().c_str(),
                 trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.path.c_str());
     std::fflush(stdout);

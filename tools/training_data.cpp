@@ -37,17 +37,22 @@ void TrainingDataOptions::add_to(CLI::App& c) {
 }
 
 TrainingData TrainingDataOptions::open(const ImageForm& form, uint64_t seed) const {
-    const auto images = [&](data::Split split, const std::string& augment) {
-        const data::Dataset all = DataOptions::open(split, form, augment);
-        return limit && split == data::Split::train ? all.sample(limit, seed) : all;
+    // What cannot be read is known before training begins.
+    const auto images = [&](data::Split split) {
+        const data::Dataset all = DataOptions::open(split, form);
+        return all.without(damaged(all));
     };
-    const data::Dataset train = images(data::Split::train, augment), plain = images(data::Split::train, "none");
-    const data::Dataset test = images(data::Split::test, "none");
+    const auto limited = [&](const data::Dataset& all) { return limit ? all.sample(limit, seed) : all; };
+    const data::Dataset whole = limited(DataOptions::open(data::Split::train, form));
+    const std::vector<int64_t> unread = damaged(whole);
+    const data::Dataset plain = whole.without(unread);
+    const data::Dataset train = limited(DataOptions::open(data::Split::train, form, augment)).without(unread);
+    const data::Dataset test = images(data::Split::test);
     const std::vector<data::Split> own = data::splits_of(data);
     if (std::find(own.begin(), own.end(), data::Split::validation) != own.end()) {
         if (own.back() != data::Split::test)
             return {train, plain, test, {}, "the folder's own, which has no other test images"};
-        if (validation > 0) return {train, plain, images(data::Split::validation, "none"), test, "the folder's own"};
+        if (validation > 0) return {train, plain, images(data::Split::validation), test, "the folder's own"};
     }
     if (validation == 0) return {train, plain, test, {}, "the test images (--validation 0)"};
     const auto [kept, held_out] = plain.hold_out(validation, seed);

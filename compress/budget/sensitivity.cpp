@@ -158,7 +158,7 @@ std::string Sensitivity::str() const {
     }
     return table.str() + passed_over_note(passed_over, pattern) +
            format("dense: %.2f%%, loss %.4f; %lld images of %s\n", dense.accuracy, dense.loss,
-                  static_cast<long long>(images), data.c_str());
+                  static_cast<long long>(images), printable(data).c_str());
 }
 
 std::string Sensitivity::csv() const {

@@ -373,6 +373,7 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     check_fails(bad("--layer conv1"), 1, "NAME=SPARSITY");
     check_fails(bad("--target-size 0.001 --scan-images 64"), 1, "expected a target of at least");
     check_fails(bad("--method nm --skip conv2 --skip fc*"), 1, "2:4 fits no layer");
+    check_fails(bad("--target-size 0.5 --scan-images 100000"), 1, "out of the training; expected fewer");
     check_fails(bad("--sparsity 0.5 --schedule gradual"), 1, "--finetune");
     check_fails(bad("--target-size 0.5 --target-latency 0.5"), 1, "one target");
     check_fails(bad("--sparsity 0.5 --target-macs 0.5"), 1, "target");

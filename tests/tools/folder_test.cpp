@@ -132,7 +132,7 @@ TEST_CASE("an autoencoder that has seen one class parts it from others: AUC in t
 
 TEST_CASE("hostile class names and pictures come out as harmless text") {
     const testing::Folder folder;
-    const std::string set = folder / "set", evil = "\x1b[2J\x1b]0;owned\x07";
+    const std::string set = folder / "set", evil = "\x1b[2J\x1b]0;owned\x07\x7f\xc2\x9b" "31m";
     for (const char* split : {"train", "val"})
         for (const std::string& name : {evil, std::string("plain\nline")})
             lathe::testing::write_file(set + "/" + split + "/" + name + "/1.png", turned(1, 200));
@@ -144,10 +144,50 @@ TEST_CASE("hostile class names and pictures come out as harmless text") {
     for (const testing::Result& result :
          {trained, testing::lathe("eval" + model + "--data folder:" + set),
           testing::lathe("predict" + model + "'" + set + "/val/" + evil + "/1.png'"),
+          testing::lathe("predict --json" + model + "'" + set + "/val/" + evil + "/1.png'"),
+          testing::lathe("eval --json" + model + "--data folder:" + set),
           testing::lathe("predict" + model + "'" + set + "/val/" + evil + "/none.png'")}) {
         const std::string all = result.out + result.err;
-        CHECK(std::none_of(all.begin(), all.end(), [](unsigned char c) { return c < 32 && c != '\n'; }));
+        CHECK(std::none_of(all.begin(), all.end(), [](unsigned char c) { return (c < 32 && c != '\n') || c == 127; }));
+        CHECK(all.find("\xc2\x9b") == std::string::npos);
     }
-    CHECK(testing::lathe("eval" + model + "--data folder:" + set).out.find("\\x1b[2J\\x1b]0;owned\\x07") !=
+    CHECK(testing::lathe("eval" + model + "--data folder:" + set).out.find("\\x1b[2J\\x1b]0;owned\\x07\\x7f\\xc2\\x9b31m") !=
           std::string::npos);
+}
+
+TEST_CASE("damaged images are all named before training, or left out, and a run does not go on without them unsaid") {
+    const testing::Folder folder;
+    const std::string set = folder / "set", run = folder / "run";
+    for (const char* split : {"train", "val", "test"})
+        for (const char* name : {"bright", "dark"})
+            for (int i = 0; i < 10; ++i)
+                lathe::testing::write_file(set + "/" + split + "/" + name + "/" + std::to_string(i) + ".png",
+                                           turned(1, *name == 'b' ? 200 : 10));
+    const std::string train = "train --model lenet5 --epochs 1 --batch 6 --data folder:" + set;
+    const std::string broken = turned(1, 200).substr(0, 60);
+    lathe::testing::write_file(set + "/test/dark/3.png", broken);
+    testing::check_fails(testing::lathe(train + " --out " + run), 1,
+                         set + "/test/dark/3.png: the image is truncated (--skip-damaged leaves it out)");
+    lathe::testing::write_file(set + "/train/dark/7.png", broken);
+    lathe::testing::write_file(set + "/train/bright/2.png", "no image");
+    const testing::Result refused = testing::lathe(train + " --out " + run);
+    CHECK(refused.code == 1);
+    CHECK(refused.out.empty());
+    CHECK(std::count(refused.err.begin(), refused.err.end(), '\n') == 3);
+    for (const char* words : {"train/bright/2.png: expected a PNG", "train/dark/7.png: the image is truncated",
+                              "2 of 20 images cannot be read (--skip-damaged leaves them out)"})
+        CHECK(refused.err.find(words) != std::string::npos);
+    CHECK(!testing::fs::exists(run));
+
+    const testing::Result trained = testing::lathe(train + " --skip-damaged --out " + run);
+    REQUIRE(trained.code == 0);
+    CHECK(trained.out.find("18 images") != std::string::npos);
+    CHECK(trained.err.find("left out: " + set + "/train/dark/7.png: the image is truncated") != std::string::npos);
+    const std::string model = " --model " + run + "/best.safetensors ";
+    testing::check_fails(testing::lathe("eval" + model + "--data folder:" + set), 1, "dark/3.png: the image is truncated");
+    CHECK(Json::parse(testing::lathe("eval --json --skip-damaged" + model + "--data folder:" + set).out)["total"] == 19);
+    testing::check_fails(testing::lathe("predict" + model + set + "/test/dark/3.png"), 1, "the image is truncated");
+
+    testing::fs::remove(set + "/train/bright/5.png");
+    testing::check_fails(testing::lathe("train --resume --out " + run), 1, "put back what was added, removed or renamed");
 }
