@@ -3,6 +3,7 @@
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
 # make asan       the same tests under the address and undefined-behaviour sanitizers
+# make tsan       the tests that use threads under the thread sanitizer
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
 # make bench      training and inference speed and memory, beside PyTorch and onnxruntime where they are installed
 # make roofline   the layers that make bench measured, under the roofline of the machine (gnuplot)
@@ -19,9 +20,10 @@ VERSION  := 0.1.0
 
 FLAGS_release :=
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_fuzz    := $(FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
-ifeq ($(filter $(BUILD),release asan fuzz),)
-$(error unknown BUILD '$(BUILD)': expected release, asan or fuzz)
+ifeq ($(filter $(BUILD),release asan tsan fuzz),)
+$(error unknown BUILD '$(BUILD)': expected release, asan, tsan or fuzz)
 endif
 
 # All cores, unless -j says otherwise.
@@ -74,7 +76,7 @@ LABS     := $(LAB_SRC:tools/labs/%.cpp=$(BIN)/%)
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test check-headers asan fuzz bench roofline parity check-prefix install uninstall clean help
+.PHONY: all deps demo test check-headers asan tsan thread-tests fuzz bench roofline parity check-prefix install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS)
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
@@ -133,6 +135,15 @@ demo: $(BIN)/lathe
 # The same tests with the address and undefined-behaviour sanitizers.
 asan:
 	$(MAKE) BUILD=asan test
+
+# Four threads on any machine. The sanitizer does not follow a fork.
+tsan:
+	$(MAKE) BUILD=tsan thread-tests
+THREAD_SRC := $(shell grep -rlE 'std::thread|set_threads|ThreadScope|workers' --include=*_test.cpp tests/core tests/nn tests/data tests/optim tests/compress)
+thread-tests: $(BIN)/thread-tests
+	OMP_NUM_THREADS=4 TSAN_OPTIONS=halt_on_error=1 $< -tce='*killed*'
+$(BIN)/thread-tests: $(THREAD_SRC:%.cpp=$(OUT)/%.o) $(OUT)/tests/main.o $(OUT)/tests/data/test_files.o $(BIN)/liblathe.a
+	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Feeds every reader of files with damaged ones, FUZZ_SECONDS each; FUZZER=name picks one.
 FUZZ_SECONDS ?= 60

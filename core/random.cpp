@@ -41,15 +41,11 @@ int64_t Random::below(int64_t count) {
     return static_cast<int64_t>(draw % range);
 }
 
-namespace {
-Random& global() {
-    static Random random(0);
+Random& global_random() {
+    thread_local Random random(0);
     return random;
 }
-}  // namespace
-
-void seed(uint64_t value) { global() = Random(value); }
-Random& global_random() { return global(); }
+void seed(uint64_t value) { global_random() = Random(value); }
 
 uint64_t mix(uint64_t a, uint64_t b, uint64_t c) {
     uint64_t x = 0;

@@ -26,7 +26,8 @@ private:
     uint32_t words_[4] = {};
 };
 
-// The generator of things that have no seed of their own (initial weights, dropout): seed() restarts it.
+// The calling thread's generator of things that have no seed of their own (initial weights, dropout): seed() restarts
+// it. Each thread has one, which begins as seed(0): what runs on one draws the same whatever others do.
 void seed(uint64_t value);
 Random& global_random();
 

@@ -10,8 +10,7 @@ namespace lathe::data {
 
 namespace {
 
-const std::string kFolder = "folder:";
-const std::string kResizedCrop = "resized-crop";
+constexpr std::string_view kFolder = "folder:", kResizedCrop = "resized-crop";
 
 Dataset open_folder(const std::string& path, Split split, const OpenOptions& options, const std::string& augment) {
     FolderOptions folder;
@@ -20,7 +19,7 @@ Dataset open_folder(const std::string& path, Split split, const OpenOptions& opt
     folder.seed = options.seed;
     folder.anomalies = options.anomalies;
     std::vector<Transform> steps = parse_transforms(augment, {options.size, options.size, folder.channels});
-    if (augment == kResizedCrop || augment.starts_with(kResizedCrop + ",") || augment.starts_with(kResizedCrop + ":")) {
+    if (augment.substr(0, augment.find_first_of(",:")) == kResizedCrop) {
         folder.fit = steps.front();  // of the picture as it was taken, not of its scaled-down middle
         steps.erase(steps.begin());
     }
@@ -42,7 +41,7 @@ std::vector<std::string> names() { return {"shapes", "cifar10", "mnist", "fashio
 std::string usual_augmentation(const std::string& name) {
     if (name == "cifar10") return "crop:4,flip";
     if (name == "fashion-mnist") return "flip";
-    return name.starts_with(kFolder) ? kResizedCrop + ",flip" : "none";
+    return name.starts_with(kFolder) ? "resized-crop,flip" : "none";
 }
 
 std::vector<Split> splits_of(const std::string& name) {

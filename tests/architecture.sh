@@ -37,6 +37,9 @@ EOF
     find core nn data optim compress nas -name '*.h' 2>/dev/null | grep -vE '^core/kernels/|/detail/' | while read -r header; do
         grep -q "\"lathe/$header\"" tools/lathe.h || echo "$header  (missing in tools/lathe.h)"
     done
+    # The library works in a program's static initialisers, which may run before its own.
+    grep -rnE '^(static |inline )?const std::(string|vector|map|set)\b[^(]*[={]' --include=*.cpp --include=*.h core nn data optim compress nas 2>/dev/null |
+        sed 's/$/  (made before main: constexpr, or static in a function)/'
     LC_ALL=C.UTF-8 grep -rnE '^.{121,}' --include=*.cpp --include=*.h --include=*.inc core nn data optim compress nas tools tests 2>/dev/null |
         sed 's/$/  (longer than 120 columns)/'
     # A function that such an object shares with others could be linked in its newer form and run on an older CPU.

@@ -18,7 +18,8 @@ constexpr EnumNames<WeightImportance, 4> kNames{"importance", {
     {WeightImportance::random, "random"},
 }};
 
-const std::string kScore = std::string(nn::Parameter::kKept) + "score";
+constexpr const char* kScore = "kept_score";
+static_assert(std::string_view(kScore).starts_with(nn::Parameter::kKept));
 
 bool needs_gradients(WeightImportance kind) {
     return kind == WeightImportance::taylor || kind == WeightImportance::movement;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
 
 #include "lathe/nn/files/json.inc"
 
@@ -13,7 +14,7 @@ using json_reader::json;
 using Tensors = std::map<std::string, Tensor>;
 
 constexpr const char* kWrappers[] = {"module.", "_orig_mod.", "model."};
-const std::string kOriginal = "_orig", kMask = "_mask";
+constexpr std::string_view kOriginal = "_orig", kMask = "_mask";
 
 // "module." where all names begin so, else "".
 std::string common_prefix(const Tensors& tensors) {
@@ -57,14 +58,16 @@ Tensor as_mask(const std::string& name, const Tensor& stored) {
 // Gives weights that were pruned their own names; returns which.
 std::vector<std::string> join_masks(Tensors& tensors) {
     std::vector<std::string> masked;
-    for (const auto& [name, tensor] : tensors)
-        if (name.ends_with(kOriginal) && tensors.contains(name.substr(0, name.size() - kOriginal.size()) + kMask))
-            masked.push_back(name.substr(0, name.size() - kOriginal.size()));
+    for (const auto& [name, tensor] : tensors) {
+        const std::string stem = name.substr(0, name.size() - std::min(name.size(), kOriginal.size()));
+        if (name.ends_with(kOriginal) && tensors.contains(detail::concat(stem, kMask))) masked.push_back(stem);
+    }
     for (const std::string& name : masked) {
-        tensors[name + ".mask"] = as_mask(name + kMask, tensors.at(name + kMask));
-        tensors[name] = tensors.at(name + kOriginal);
-        tensors.erase(name + kOriginal);
-        tensors.erase(name + kMask);
+        const std::string original = detail::concat(name, kOriginal), mask = detail::concat(name, kMask);
+        tensors[name + ".mask"] = as_mask(mask, tensors.at(mask));
+        tensors[name] = tensors.at(original);
+        tensors.erase(original);
+        tensors.erase(mask);
     }
     return masked;
 }

@@ -8,12 +8,12 @@
 namespace lathe::nn::models {
 
 namespace {
-const std::string kName = "autoencoder";
 constexpr size_t kMiddle = 4;
 }  // namespace
 
 Model autoencoder(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "autoencoder";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.input = {640}});
     auto width = channels(o, {128, 128, 128, 128, 8, 128, 128, 128, 128});
     if (o.widths.empty()) width[kMiddle] = 8;
@@ -28,7 +28,7 @@ Model autoencoder(const ModelOptions& options) {
         in = width[i];
     }
     net->add<Linear>("out", {.in = in, .out = o.input[0]});
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

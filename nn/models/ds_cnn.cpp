@@ -10,12 +10,9 @@
 
 namespace lathe::nn::models {
 
-namespace {
-const std::string kName = "ds-cnn";
-}  // namespace
-
 Model ds_cnn(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "ds-cnn";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.classes = 12, .input = {49, 10, 1}, .dropout = 0.4});
     const auto width = channels(o, {64, 64, 64, 64, 64});
 
@@ -28,7 +25,7 @@ Model ds_cnn(const ModelOptions& options) {
     net->add<Dropout>("dropout2", {.p = o.dropout});
     net->add<GlobalAvgPool>("pool");
     net->add<Linear>("fc", {.in = width.back(), .out = o.classes});
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

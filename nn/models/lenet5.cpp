@@ -10,12 +10,9 @@
 
 namespace lathe::nn::models {
 
-namespace {
-const std::string kName = "lenet5";
-}  // namespace
-
 Model lenet5(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "lenet5";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.classes = 10, .input = {28, 28, 1}}, 12);
     const auto width = channels(o, {6, 16, 120, 84});
     const int64_t pixels = ((o.input[0] / 2 - 4) / 2) * ((o.input[1] / 2 - 4) / 2);
@@ -33,7 +30,7 @@ Model lenet5(const ModelOptions& options) {
     net->add<Linear>("fc2", {.in = width[2], .out = width[3]});
     net->add<ReLU>("relu4");
     net->add<Linear>("fc3", {.in = width[3], .out = o.classes});
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

@@ -10,12 +10,9 @@
 
 namespace lathe::nn::models {
 
-namespace {
-const std::string kName = "mobilenetv1-025";
-}  // namespace
-
 Model mobilenetv1_025(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "mobilenetv1-025";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.classes = 2, .input = {96, 96, 3}});
     const auto width = channels(o, {8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256});
     constexpr int64_t kStride[] = {2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1};
@@ -29,7 +26,7 @@ Model mobilenetv1_025(const ModelOptions& options) {
     net->add<GlobalAvgPool>("pool");
     net->add<Linear>("fc", {.in = width.back(), .out = o.classes});
     init::he_normal(*net, init::Fan::in);
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

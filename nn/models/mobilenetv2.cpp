@@ -15,8 +15,6 @@ namespace lathe::nn::models {
 
 namespace {
 
-const std::string kName = "mobilenetv2";
-
 struct Stage {
     int64_t expansion, blocks, stride;
 };
@@ -31,7 +29,8 @@ void add_conv_bn(Sequential& to, const std::string& name, const Conv2dOptions& c
 }  // namespace
 
 Model mobilenetv2(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "mobilenetv2";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.classes = 1000, .input = {224, 224, 3}, .dropout = 0.2});
     auto width = channels_by_8(o, {32, 16, 24, 32, 64, 96, 160, 320, 1280});
     if (o.widths.empty()) width.back() = std::max<int64_t>(1280, width.back());
@@ -61,7 +60,7 @@ Model mobilenetv2(const ModelOptions& options) {
     init::he_normal(features, init::Fan::out);
     last.weight.set_value(init::normal(last.weight.shape(), 0.01));
     last.bias.set_value(Tensor::zeros(last.bias.shape()));
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

@@ -9,12 +9,9 @@
 
 namespace lathe::nn::models {
 
-namespace {
-const std::string kName = "resnet8";
-}  // namespace
-
 Model resnet8(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "resnet8";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.classes = 10, .input = {32, 32, 3}});
     const auto width = channels(o, {16, 32, 64});
 
@@ -31,7 +28,7 @@ Model resnet8(const ModelOptions& options) {
     net->add<GlobalAvgPool>("pool");
     net->add<Linear>("fc", {.in = in, .out = o.classes});
     init::he_normal(*net, init::Fan::in);
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

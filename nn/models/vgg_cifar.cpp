@@ -9,12 +9,9 @@
 
 namespace lathe::nn::models {
 
-namespace {
-const std::string kName = "vgg-cifar";
-}  // namespace
-
 Model vgg_cifar(const ModelOptions& options) {
-    const PathScope scope(kName);
+    static const std::string name = "vgg-cifar";
+    const PathScope scope(name);
     const ModelOptions o = complete(options, {.classes = 10, .input = {32, 32, 3}}, 16);
     const auto width = channels(o, {64, 128, 256, 256, 512, 512, 512, 512});
 
@@ -30,7 +27,7 @@ Model vgg_cifar(const ModelOptions& options) {
     }
     net->add<GlobalAvgPool>("pool");
     net->add<Linear>("classifier", {.in = in, .out = o.classes});
-    return Model(kName, o, std::move(net));
+    return Model(name, o, std::move(net));
 }
 
 }  // namespace lathe::nn::models

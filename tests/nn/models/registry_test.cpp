@@ -4,10 +4,15 @@
 
 #include "lathe/core/random.h"
 #include "lathe/core/graph/cost.h"
+#include "lathe/data/open.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/resnet20.h"
+#include "lathe/nn/run/inference.h"
+#include "lathe/tests/nn/random_tensor.h"
 
 using namespace lathe;
 using namespace lathe::nn;
+using lathe::testing::message_of;
 
 namespace {
 
@@ -35,6 +40,17 @@ std::vector<std::string> parameter_names(Model& model) {
     for (const auto& [name, parameter] : model.named_parameters()) names.push_back(name);
     return names;
 }
+
+// Static objects of this file are made before those of the library that is linked behind it.
+const std::string before_main = message_of([] {
+    for (const std::string& name : model_names()) {
+        const auto model = make_model(name, {.width = 0.25});
+        const auto again = from_file(to_file(*model), "before main");
+        Inference(*again, again->example())(again->example());
+    }
+    load_weights(*make_model("lenet5"), to_file(*make_model("lenet5")), "before main");
+    data::open("shapes", "", data::Split::train, {.count = 4}).batch({0});
+});
 
 }  // namespace
 
@@ -170,6 +186,8 @@ TEST_CASE("options that a network cannot have are refused in one line") {
     CHECK(message("lenet5", {.input = {28, 28}}) == "lenet5: expected an input like [28, 28, 1], got [28, 28]");
     CHECK(message("lenet5", {.input = {28, 28, 1 << 20}}).starts_with("lenet5: expected input sizes from 1 to 16384"));
 }
+
+TEST_CASE("networks can be made, saved, loaded and run before main") { CHECK(before_main == "no error"); }
 
 TEST_CASE("the same seed gives the same first weights") {
     auto first_weights = [](uint64_t value) {
