@@ -32,8 +32,9 @@ Loader::Loader(Dataset dataset, const LoaderOptions& options)
 Loader::~Loader() { stop(); }
 
 int64_t Loader::batches() const {
-    const int64_t size = dataset_.size();
-    return options_.drop_last ? size / options_.batch : (size + options_.batch - 1) / options_.batch;
+    const int64_t full = dataset_.size() / options_.batch, left = dataset_.size() % options_.batch;
+    const bool joined = options_.join_one && left == 1 && full > 0;
+    return full + (left > 0 && !joined && !options_.drop_last);
 }
 
 void Loader::start(int64_t epoch, int64_t first_batch) {
@@ -65,8 +66,9 @@ void Loader::stop() {
 }
 
 Loader::Slot Loader::build(int64_t batch) const {
+    const bool joins = batch + 1 == batches() && !options_.drop_last;
     const auto begin = order_.begin() + batch * options_.batch;
-    const auto end = order_.begin() + std::min((batch + 1) * options_.batch, dataset_.size());
+    const auto end = joins ? order_.end() : begin + options_.batch;
     Slot slot;
     try {
         slot.batch = dataset_.batch({begin, end}, epoch_seed_);

@@ -14,6 +14,7 @@ struct LoaderOptions {
     int64_t batch = 128;
     bool shuffle = false;    // a new order every epoch
     bool drop_last = false;  // leave out a last batch that is not full
+    bool join_one = false;   // a single example that is left over joins the batch before, if there is one
     uint64_t seed = 0;       // of the order and of the augmentation
     int workers = 1;         // background threads; 0: next() does the work itself
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
@@ -23,7 +24,7 @@ using nlohmann::json;
 // and metadata, as JSON: the settings of the run, the unfinished epoch, how often each parameter was updated, and the
 // metrics of the history's columns.
 constexpr const char* kTraining = "lathe.training";
-const std::string kState = "optim.state.", kAverage = "optim.average.", kHistory = "optim.history";
+constexpr const char *kState = "optim.state.", *kAverage = "optim.average.", *kHistory = "optim.history";
 
 // An epoch as a row of numbers: the results' by name, then these.
 constexpr std::pair<const char*, double EpochReport::*> kColumns[] = {
@@ -107,7 +108,10 @@ std::vector<EpochReport> read_history(const TensorFile& file, const json& metric
     const double* in = history.data<double>();
     for (size_t i = 0; i < epochs.size(); ++i) {
         epochs[i].epoch = static_cast<int64_t>(i) + 1;
-        for_each_column(epochs[i], [&](const std::string&, double& value) { value = *in++; });
+        for_each_column(epochs[i], [&](const std::string& name, double& value) {
+            value = *in++;
+            check(!std::isnan(value), kHistory, ": expected numbers, got nan as ", name, " of epoch ", i + 1);
+        });
     }
     return epochs;
 }
@@ -131,19 +135,31 @@ Progress read_progress(const json& stored) {
 void check_settings(const RunSettings& stored, const RunSettings& wanted) {
     for (const auto& [name, value] : wanted) {
         const auto found = stored.find(name);
+        const bool data = name.ends_with("examples");
         check(found != stored.end() && found->second == value, "the run was begun with ", name, " ",
-              found == stored.end() ? "unset" : found->second, ", cannot resume it with ", value);
+              found == stored.end() ? "unset" : found->second, ", cannot resume it with ", value,
+              data ? ": put back what was added, removed or renamed since, or start a new run from these weights" : "");
     }
 }
 
+// The names of the optimizer's slots in a file.
+std::vector<std::string> slots_in(const TensorFile& file) {
+    std::vector<std::string> names;
+    for (auto at = file.tensors.lower_bound(kState); at != file.tensors.end() && at->first.starts_with(kState); ++at)
+        names.push_back(at->first);
+    return names;
+}
+
 // Hands the parameters the slots that the file has for them.
-void load_slots(nn::Module& module, const TensorFile& file, const std::map<std::string, int64_t>& updates) {
-    size_t left = static_cast<size_t>(std::count_if(file.tensors.begin(), file.tensors.end(),
-                                                    [](const auto& item) { return item.first.starts_with(kState); }));
+void load_slots(nn::Module& module, const TensorFile& file, const std::map<std::string, int64_t>& updates,
+                const std::vector<std::string>& written) {
+    for (const std::string& name : written)
+        check(file.tensors.contains(name), "expected the optimizer's state '", name, "', which is missing");
+    size_t left = slots_in(file).size();
     for (const auto& [name, parameter] : module.named_parameters()) {
         const auto count = updates.find(name);
         parameter->updates() = count == updates.end() ? 0 : count->second;
-        const std::string prefix = kState + name + ".";
+        const std::string prefix = detail::concat(kState, name, ".");
         for (auto at = file.tensors.lower_bound(prefix); at != file.tensors.end() && at->first.starts_with(prefix);
              ++at) {
             const std::string slot = at->first.substr(prefix.size());
@@ -160,7 +176,7 @@ void load_slots(nn::Module& module, const TensorFile& file, const std::map<std::
 void load_averages(Ema& ema, const TensorFile& file) {
     std::map<std::string, Tensor> averages;
     for (const auto& [name, tensor] : file.tensors)
-        if (name.starts_with(kAverage)) averages[name.substr(kAverage.size())] = tensor;
+        if (name.starts_with(kAverage)) averages[name.substr(std::strlen(kAverage))] = tensor;
     ema.load_state(averages);
 }
 
@@ -172,12 +188,15 @@ void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema
     json updates = json::object();
     for (const auto& [name, parameter] : module.named_parameters()) {
         check_finite(path, name, parameter->value());
-        for (const auto& [slot, tensor] : parameter->slots()) file.tensors[kState + name + "." + slot] = tensor;
+        for (const auto& [slot, tensor] : parameter->slots()) file.tensors[detail::concat(kState, name, ".", slot)] = tensor;
         updates[name] = parameter->updates();
     }
     if (ema)
         for (const auto& [name, average] : ema->state()) file.tensors[kAverage + name] = average;
-    json training{{"settings", settings}, {"progress", to_json(progress)}, {"updates", updates}};
+    json training{{"settings", settings},
+                  {"progress", to_json(progress)},
+                  {"updates", updates},
+                  {"slots", slots_in(file)}};
     if (!progress.epochs.empty()) {
         file.tensors[kHistory] = history_tensor(progress.epochs);
         training["metrics"] = metrics_of(progress.epochs.front());
@@ -197,7 +216,8 @@ Progress load_checkpoint(const std::string& path, nn::Module& module, Ema* ema, 
         Progress progress = read_progress(training.at("progress"));
         progress.epochs = read_history(file, training.value("metrics", json::object()));
         load_weights_file(module, file);
-        load_slots(module, file, training.at("updates").get<std::map<std::string, int64_t>>());
+        load_slots(module, file, training.at("updates").get<std::map<std::string, int64_t>>(),
+                   training.at("slots").get<std::vector<std::string>>());
         if (ema) load_averages(*ema, file);
         return progress;
     } catch (const json::exception&) {

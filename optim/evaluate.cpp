@@ -1,5 +1,7 @@
 #include "lathe/optim/evaluate.h"
 
+#include <cmath>
+
 #include "lathe/data/loader.h"
 
 namespace lathe::optim {
@@ -15,7 +17,10 @@ Evaluation evaluate(const std::function<Variable(const data::Batch&)>& forward, 
     data::Batch batch;
     while (loader.next(batch)) {
         const Variable output = forward(batch);
-        options.task.add(tally, output.value(), batch, options.task.loss(output, batch).value().item());
+        const double loss = options.task.loss(output, batch).value().item();
+        check(std::isfinite(loss), "evaluate: the loss is ", loss, " at example ", tally.examples + 1, " to ",
+              tally.examples + batch.size(), " of ", dataset.size());
+        options.task.add(tally, output.value(), batch, loss);
         if (options.go_on && !options.go_on(tally.examples, dataset.size())) break;
     }
     return {options.task.result(tally), tally};

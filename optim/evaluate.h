@@ -28,7 +28,7 @@ struct EvaluateOptions {
 };
 
 // Runs a network over the dataset: a module in evaluation mode, or one made ready to run, which is faster.
-// Error: its output is not what the task expects.
+// Error: its output is not what the task expects, or makes a loss that is not finite.
 Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options = {});
 Evaluation evaluate(const nn::Inference& inference, const data::Dataset& dataset, const EvaluateOptions& options = {});
 

@@ -44,6 +44,12 @@ void describe_images(nn::Module& module, const data::Dataset& train) {
     model->scaling = {.mean = train.normalization().mean, .std = train.normalization().std};
 }
 
+// A request to stop goes with the run that it ended, however that ended.
+struct Forget {
+    std::atomic<bool>& stop;
+    ~Forget() { stop = false; }
+};
+
 // One call of fit.
 class Run {
 public:
@@ -54,7 +60,12 @@ public:
           options_(options),
           stop_(stop),
           validation_(validation),
-          loader_(train, {.batch = options.batch, .shuffle = true, .seed = options.seed, .workers = options.workers}),
+          loader_(train, {.batch = options.batch,
+                          .shuffle = true,
+                          .drop_last = options.drop_last,
+                          .join_one = true,
+                          .seed = options.seed,
+                          .workers = options.workers}),
           train_identity_(identity(train)),
           validation_identity_(identity(validation)),
           loss_(options.loss ? options.loss : options.task.loss) {
@@ -109,7 +120,7 @@ private:
         RunSettings settings{{"task", options_.task.name},
                              {"optimizer", optimizer_.name()},
                              {"seed", std::to_string(options_.seed)},
-                             {"batch", std::to_string(options_.batch)},
+                             {"batch", std::to_string(options_.batch) + (options_.drop_last ? ", full" : "")},
                              {"training examples", train_identity_},
                              {"validation examples", validation_identity_},
                              {"ema", detail::concat(options_.ema)}};
@@ -187,10 +198,10 @@ private:
     bool finish_epoch() {
         {
             const EmaScope averaged(ema());
+            const std::string validation = detail::concat("validation after epoch ", epoch() + 1, last_good());
+            const PathScope scope(validation);
             const Evaluation result = evaluate(module_, validation_, validating());
             if (result.tally.examples < validation_.size()) return false;
-            check(std::isfinite(result.loss), "training: the validation loss is ", result.loss, " after epoch ",
-                  epoch() + 1, last_good());
             add(result);
             const bool best = best_epoch() + 1 == progress_.epochs.size();
             if (best && !options_.out.empty()) save_weights(file("best.safetensors"), module_);
@@ -275,13 +286,13 @@ Trainer::Trainer(nn::Module& module, std::unique_ptr<Optimizer> optimizer)
     : module_(module), optimizer_(std::move(optimizer)) {}
 
 History Trainer::fit(const data::Dataset& train, const data::Dataset& validation, const FitOptions& options) {
+    const Forget forget{stop_};
     check_options(options);
+    check(validation.size() > 0, "fit: expected examples to validate on, got none");
     const KeepGlobalRandom keep_random;
     const nn::ModeScope mode(module_, true);
     describe_images(module_, train);
-    History history = Run(module_, *optimizer_, train, validation, options, stop_).go();
-    stop_ = false;
-    return history;
+    return Run(module_, *optimizer_, train, validation, options, stop_).go();
 }
 
 }  // namespace lathe::optim

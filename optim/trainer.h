@@ -42,7 +42,8 @@ public:
 
 struct FitOptions {
     int64_t epochs = 10;  // of the whole run, also when it is resumed
-    int64_t batch = 128;
+    int64_t batch = 128;  // a single example left over at an epoch's end joins the batch before: batch norm needs two
+    bool drop_last = false;  // leave out what does not fill an epoch's last batch
     Schedule schedule = constant();  // of the learning rate: factors of Optimizer::lr
     uint64_t seed = 0;    // of the order of images, augmentation and dropout
     int workers = 1;      // threads that prepare batches

@@ -101,6 +101,24 @@ TEST_CASE("loader: every image once, the last batch short or left out") {
     }
 }
 
+TEST_CASE("loader: a single example that is left over may join the batch before") {
+    const auto sizes = [](int64_t examples, int64_t batch) {
+        Loader loader(numbered(examples), {.batch = batch, .shuffle = true, .join_one = true});
+        std::vector<int64_t> found;
+        loader.start(0);
+        for (Batch next; loader.next(next);) {
+            found.push_back(next.size());
+        }
+        CHECK(loader.batches() == static_cast<int64_t>(found.size()));
+        return found;
+    };
+    CHECK(sizes(17, 8) == std::vector<int64_t>{8, 9});
+    CHECK(sizes(18, 8) == std::vector<int64_t>{8, 8, 2});
+    CHECK(sizes(16, 8) == std::vector<int64_t>{8, 8});
+    CHECK(sizes(1, 8) == std::vector<int64_t>{1});
+    CHECK(sizes(3, 1) == std::vector<int64_t>{1, 1, 1});
+}
+
 TEST_CASE("loader: an image that cannot be read surfaces in next(), at its batch") {
     for (int workers : {0, 1, 3}) {
         Loader loader(numbered(40, 25), {.batch = 10, .workers = workers});

@@ -269,6 +269,70 @@ TEST_CASE("trainer: a loss that is not finite ends the run and leaves the last g
     CHECK(read_safetensors(last).tensors.at("optim.history").dim(0) == 1);
 }
 
+TEST_CASE("trainer: a validation loss that is not finite ends the run and leaves the last good checkpoint") {
+    const TemporaryFolder folder;
+    auto net = toy_net();
+    optim::Trainer trainer(*net, optim::sgd());
+    optim::FitOptions options{.epochs = 3, .batch = 16, .out = folder.path};
+    options.loss = options.task.loss;
+    options.task.loss = [step = 0](const Variable& output, const data::Batch& batch) mutable {
+        return ops::scale(ops::cross_entropy(output, batch.target()), ++step == 4 ? std::nan("") : 1.0);
+    };
+    const std::string last = folder / "last.safetensors";
+    CHECK(error_of([&] { trainer.fit(stripes(64), stripes(30, 2), options); }) ==
+          "validation after epoch 2; the last good checkpoint is " + last +
+              ": evaluate: the loss is nan at example 17 to 30 of 30");
+    CHECK(read_safetensors(last).tensors.at("optim.history").dim(0) == 1);
+}
+
+TEST_CASE("trainer: a request to stop ends with the run that it was for, also when that fails") {
+    auto net = toy_net();
+    optim::Trainer trainer(*net, optim::sgd());
+    optim::FitOptions options{.epochs = 2, .batch = 16};
+    options.on_batch = [&](const optim::BatchReport&) {
+        trainer.request_stop();
+        fail("a progress bar that fails");
+    };
+    CHECK(error_of([&] { trainer.fit(stripes(32), stripes(30, 2), options); }) == "a progress bar that fails");
+    const optim::History next = trainer.fit(stripes(32), stripes(30, 2), {.epochs = 2, .batch = 16});
+    CHECK(next.end == optim::History::End::finished);
+    CHECK(next.epochs.size() == 2);
+}
+
+TEST_CASE("trainer: a single example that is left over joins the batch before, for batch norm over 1x1 maps") {
+    seed(1);
+    nn::Sequential net;
+    net.add<nn::Conv2d>("conv", {.in = 1, .out = 4, .kernel = 8, .bias = false});
+    net.add<nn::BatchNorm>("bn", {.channels = 4});
+    net.add<nn::Flatten>("flatten");
+    net.add<nn::Linear>("fc", {.in = 4, .out = 3});
+    std::vector<int64_t> batches;
+    optim::FitOptions options{.epochs = 1, .batch = 8};
+    options.on_batch = [&](const optim::BatchReport& report) { batches.push_back(report.batches); };
+    optim::Trainer trainer(net, optim::sgd());
+    trainer.fit(stripes(17), stripes(9, 2), options);
+    CHECK(batches[0] == 2);  // 8 and 9
+    options.drop_last = true;
+    trainer.fit(stripes(23), stripes(9, 2), options);
+    CHECK(batches.back() == 2);
+    CHECK(batches[batches.size() - 3] == 2);
+}
+
+TEST_CASE("trainer: two trainings at once in one process are the two one after the other") {
+    const auto train = [](uint64_t initial) {
+        auto net = toy_net(initial);
+        make_trainer(*net).fit(stripes(64), stripes(30, 2), {.epochs = 3, .batch = 16, .seed = initial});
+        return net;
+    };
+    const auto first = train(1), second = train(2);
+    std::unique_ptr<nn::Sequential> beside;
+    std::thread other([&] { beside = train(1); });
+    const auto here = train(2);
+    other.join();
+    CHECK(same_bits(*beside, *first));
+    CHECK(same_bits(*here, *second));
+}
+
 TEST_CASE("trainer: weights that are not finite are not saved") {
     const TemporaryFolder folder;
     auto net = toy_net();
@@ -315,6 +379,8 @@ TEST_CASE("trainer: a checkpoint of another run or network is refused") {
     CHECK(contains(resume({.batch = 16, .seed = 1}), "seed 0"));
     CHECK(contains(resume({.batch = 16, .ema = 0.5}), "ema 0"));
     CHECK(contains(resume({.batch = 16}, 33), "training examples 32 ("));
+    CHECK(contains(resume({.batch = 16}, 33), "put back what was added, removed or renamed since, or start a new run"));
+    CHECK(contains(resume({.batch = 16, .drop_last = true}), "with batch 16, cannot resume it with 16, full"));
     CHECK(contains(resume({.batch = 16}, 32, 4, false), "optimizer adamw"));
     CHECK(contains(resume({.batch = 16}, 32, 5), last + ": load: expected "));
     CHECK(contains(resume({.batch = 16, .out = folder / "nowhere"}), "last.safetensors"));
@@ -335,6 +401,13 @@ TEST_CASE("trainer: a checkpoint of another run or network is refused") {
     CHECK(
         contains(damaged([](TensorFile& f) { f.tensors["optim.state.x.y"] = Tensor::zeros({4}); }), "1 tensors more"));
     CHECK(contains(damaged([](TensorFile& f) { f.tensors["optim.history"] = Tensor::zeros({4}); }), "optim.history"));
+    CHECK(contains(damaged([](TensorFile& f) { f.tensors.erase("optim.state.conv.weight.exp_avg_sq"); }),
+                   "expected the optimizer's state 'optim.state.conv.weight.exp_avg_sq', which is missing"));
+    CHECK(contains(damaged([](TensorFile& f) {
+                       f.tensors["optim.history"] = f.tensors["optim.history"].clone();
+                       f.tensors["optim.history"].mutable_data<double>()[2] = std::nan("");
+                   }),
+                   "optim.history: expected numbers, got nan as validation_loss of epoch 1"));
 }
 
 TEST_CASE("trainer: bad options and folders are refused before training") {
