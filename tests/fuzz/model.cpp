@@ -1,5 +1,9 @@
 #include <cstring>
+#include <nlohmann/json.hpp>
 
+#include "lathe/compress/budget/size.h"
+#include "lathe/compress/channels/prune.h"
+#include "lathe/compress/weights/prune.h"
 #include "lathe/core/files/safetensors.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/files/model_file.h"
@@ -9,7 +13,9 @@
 
 // Whole models from files whose tensors are in order: what is damaged is what they say. The input is an edit script on
 // a model that was saved: (entry, offset in two bytes, byte) in fours, over its metadata, its tensors' bytes, shapes
-// and types, and the numbers and words of its graph. What loads is run, prepared for inference, and saved again.
+// and types, the numbers, words and flags of its graph, and extents of weights in all places at once, since what agrees
+// gets further than what does not. What loads is run, prepared for inference, measured, pruned in weights and in
+// channels, and saved again.
 namespace lathe::fuzz {
 
 namespace {
@@ -56,6 +62,43 @@ void change_word(std::string& text, size_t n, size_t other) {
     text.replace(words[n % words.size()].first, words[n % words.size()].second, word);
 }
 
+// The other one in place of the n-th true or false of a text.
+void change_flag(std::string& text, size_t n) {
+    std::vector<size_t> places;
+    for (const char* word : {"true", "false"})
+        for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) places.push_back(at);
+    if (places.empty()) return;
+    const size_t at = places[n % places.size()];
+    const bool set = text.compare(at, 4, "true") == 0;
+    text.replace(at, set ? 4 : 5, set ? "false" : "true");
+}
+
+// Another extent of a weight: of its values, its mask, its encoding and its place in the graph.
+void change_extent(TensorFile& file, size_t n, size_t axis, int64_t extent) {
+    using nlohmann::json;
+    json graph = json::parse(file.metadata["lathe.graph"], nullptr, false);
+    if (!graph.is_object() || !graph.contains("nodes") || !graph["nodes"].is_array()) return;
+    std::vector<json*> parameters;
+    for (json& node : graph["nodes"])
+        if (node.is_object() && node.contains("shape") && node["shape"].is_array() && !node["shape"].empty() &&
+            node.contains("name") && node["name"].is_string())
+            parameters.push_back(&node);
+    if (parameters.empty()) return;
+    json& node = *parameters[n % parameters.size()];
+    node["shape"][axis % node["shape"].size()] = extent;
+    file.metadata["lathe.graph"] = graph.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string name = node["name"].get<std::string>();
+    for (const std::string& stored : {name, name + ".mask"}) {
+        const auto found = file.tensors.find(stored);
+        if (found == file.tensors.end() || found->second.rank() == 0) continue;
+        Tensor& tensor = found->second;
+        Shape shape;
+        const int changed = static_cast<int>(axis % static_cast<size_t>(tensor.rank()));
+        for (int i = 0; i < tensor.rank(); ++i) shape.push_back(i == changed ? extent : tensor.dim(i));
+        tensor = Tensor::full(shape, 1, tensor.dtype());
+    }
+}
+
 void change_shape(Tensor& tensor, uint8_t choice) {
     if (choice % 4 == 0) tensor = Tensor::zeros(tensor.shape(), DType::i32);
     else if (choice % 4 == 1 && tensor.rank() > 0) tensor = tensor.reshape({tensor.numel()});
@@ -70,7 +113,9 @@ void edit(TensorFile& file, Bytes script) {
         const size_t offset = number(1) << 8 | number(2);
         if (number(0) >= 192) {
             std::string& graph = file.metadata["lathe.graph"];
-            if (number(0) % 2) change_number(graph, offset, static_cast<uint8_t>(number(3)));
+            if (number(0) >= 240) change_extent(file, number(1), number(2), static_cast<int64_t>(number(3) % 32));
+            else if (number(0) >= 232) change_flag(graph, offset);
+            else if (number(0) % 2) change_number(graph, offset, static_cast<uint8_t>(number(3)));
             else change_word(graph, offset, number(3));
             continue;
         }
@@ -92,7 +137,8 @@ void edit(TensorFile& file, Bytes script) {
 }  // namespace
 
 std::vector<std::string> seeds() {
-    return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8)};
+    return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8),
+            std::string("\x00\xf0\x02\x00\x04", 5), std::string("\x01\xe8\x00\x01\x00", 5)};
 }
 
 void read(Bytes bytes) {
@@ -112,6 +158,13 @@ void read(Bytes bytes) {
     (*model)(x);
     nn::Inference{*model, x}(x);
     nn::from_file(nn::to_file(*model), "again");
+    compress::measure_size(*model).str();
+    compress::prune_magnitude(*model, {.sparsity = 0.5});
+    nn::Inference{*model, x}(x);
+    nn::from_file(nn::to_file(*model, nn::Weights::encoded), "packed");
+    compress::prune_channels(*model, model->example(), {.ratio = 0.5});
+    (*model)(x);
+    nn::Inference{*model, x}(x);
 }
 
 }  // namespace lathe::fuzz

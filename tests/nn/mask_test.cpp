@@ -57,4 +57,6 @@ TEST_CASE("a masked weight's dense value decays") {
     CHECK(net.w.value().at(0) == doctest::Approx(before * 0.95 * 0.95));
     CHECK(net.w.slots().at("kept_score").at(0) == 5);  // not the optimizer's
     CHECK(message_of([&] { set_mask(net.w, Tensor::full({3}, 1, DType::u8)); }) == "mask: expected shape [2], got [3]");
+    CHECK(message_of([&] { set_mask(net.w, Tensor::of<uint8_t>({2}, {1, 255})); }) ==
+          "mask: expected 0 and 1 only, got 1 other elements");
 }

@@ -255,6 +255,24 @@ TEST_CASE("files with wrong claims are refused in one line") {
           "m: parameter: expected one 'mask' transform, got a second");
 }
 
+TEST_CASE("masks of a file are of 0 and 1, and as large as their weights") {
+    const auto model = make_model("lenet5", {.width = 0.5});
+    Parameter& weight = parameter(*model, "conv1.weight");
+    set_mask(weight, random_mask(weight.shape()));
+    const TensorFile file = to_file(*model);
+    const auto failure = [&](Tensor mask) {
+        TensorFile changed = file;
+        changed.tensors["conv1.weight.mask"] = mask;
+        return message_of([&] { from_file(changed, "m"); });
+    };
+    const Shape shape = file.tensors.at("conv1.weight.mask").shape();
+    CHECK(failure(Tensor::full(shape, 1, DType::u8)) == "no error");
+    CHECK(failure(Tensor::full(shape, 2, DType::u8)).starts_with("m: mask: expected 0 and 1 only, got "));
+    CHECK(failure(Tensor::full(shape, 1)) == "m: mask: expected elements of type u8, got f32");
+    for (const Shape& other : {Shape{}, Shape{1}, Shape{1, 1, 5, 5}, Shape{shape[0], 1, 5, 6}, Shape{0, 1, 5, 5}})
+        CHECK(failure(Tensor::full(other, 1, DType::u8)).find("conv1.weight") != std::string::npos);
+}
+
 TEST_CASE("another number of classes: all but the last layer is kept") {
     TemporaryFolder folder;
     const std::string path = folder / "model.safetensors";
