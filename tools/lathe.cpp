@@ -32,6 +32,15 @@ void check_command(const CLI::App& app, const std::string& word) {
     throw CLI::ValidationError("unknown command '" + word + "'" + (hint.empty() ? "" : "; " + hint));
 }
 
+// A wrong LATHE_CPU is wrong usage, and ends the command before it does anything.
+void check_cpu() {
+    try {
+        lathe::kernels::requested_isa();
+    } catch (const lathe::Error& error) {
+        throw CLI::ValidationError(error.what());
+    }
+}
+
 // What an error says, on one line. Returns the exit code.
 int say(int code, const std::string& what, const char* remedy = "") {
     std::fprintf(stderr, "lathe: %s%s\n", lathe::printable(lathe::shortened(what, 1000)).c_str(), remedy);
@@ -63,7 +72,7 @@ int main(int argc, char** argv) {
     CLI::App app{"Lathe trains small neural networks and makes them smaller and faster.", "lathe"};
     app.require_subcommand(1);
     app.footer("`lathe COMMAND --help` explains a command.  Exit codes: 0 done, 1 failed, 2 wrong usage.");
-    app.parse_complete_callback([] { lathe::kernels::requested_isa(); });  // a wrong LATHE_CPU ends the command
+    app.parse_complete_callback(check_cpu);
     add_train(app);
     add_prune(app);
     add_scan(app);
