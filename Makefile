@@ -94,6 +94,7 @@ $(BIN)/liblathe.a: $(LIB_OBJ)
 
 $(BIN)/liblathe.so: $(LIB_OBJ)
 	$(ALL_CXX) $(LDFLAGS) -shared -Wl,-soname,liblathe.so.0 -o $@ $^ $(LDLIBS)
+	ln -sf $(@F) $@.0
 
 $(BIN)/lathe-tests: $(TEST_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)

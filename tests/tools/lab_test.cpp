@@ -29,6 +29,22 @@ std::pair<int, std::string> lab1(const std::string& arguments, const std::string
 
 }  // namespace
 
+TEST_CASE("without a model the pruning lab trains its own the first time, and sets the reference beside what it finds") {
+    const TemporaryFolder folder;
+    const std::string small = " --limit 300 --scan-images 50 --train-epochs 1 --epochs 1 --out " + (folder / "lab");
+    for (const bool first : {true, false}) {
+        const auto [code, text] = lab1(small, folder / "log");
+        INFO(text);
+        REQUIRE(code == 0);
+        const auto has = [&](const char* words) { return text.find(words) != std::string::npos; };
+        CHECK(has("no --model: training vgg-cifar") == first);
+        for (const char* words : {"the reference: scans, chooses and reports on the test images", "points lost by",
+                                  "Beside the reference", "22.13%", "fewer MACs"})
+            CHECK(has(words));
+        if (first) CHECK(nn::load(folder / "lab/dense.safetensors")->parameter_count() == 145554);
+    }
+}
+
 TEST_CASE("the pruning lab goes through all questions on a small network") {
     const TemporaryFolder folder;
     seed(1);

@@ -18,6 +18,7 @@
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/random.h"
+#include "lathe/core/shape.h"
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 
@@ -131,15 +132,15 @@ void climb(const Options& o) {
          prepared(sparse::prepare(g, sparse_weight.data())), &sparse_plain},
     };
 
-    std::printf("3x3 convolution [%lld, %lld, %lld, %lld] to %lld channels, %s kernels, %d %s, sparse at %.0f%% zeros\n",
-                static_cast<long long>(o.batch), static_cast<long long>(o.size), static_cast<long long>(o.size),
-                static_cast<long long>(o.channels), static_cast<long long>(o.outputs), name_of(active_isa()), threads(),
-                threads() == 1 ? "thread" : "threads", 100 * o.sparsity);
+    std::printf("3x3 convolution %s to %s channels, %s kernels, %s, sparse at %.0f%% zeros\n",
+                Shape{g.batch, g.in_h, g.in_w, g.in_c}.str().c_str(), with_commas(g.out_c).c_str(),
+                name_of(active_isa()), threads() == 1 ? "1 thread" : format("%d threads", threads()).c_str(),
+                100 * o.sparsity);
     TextTable table({"rung", "GFLOP/s", "x above", "difference", "what changes"});
     double above = 0;
     for (const Rung& rung : rungs) {
         if (!rung.run) {
-            table.add({rung.name, "-", "-", "-", "(needs 16 channels on both sides, and maps that 4x4 tiles cover well)"});
+            table.add({rung.name, "-", "-", "-", "(for 16 channels and more, and maps that 4x4 tiles cover well)"});
             continue;
         }
         const double seconds = median_seconds([&] { rung.run(y.data()); }, o.seconds);
