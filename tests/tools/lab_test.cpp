@@ -10,6 +10,7 @@
 #include "lathe/nn/models/lenet5.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/trainer.h"
+#include "lathe/tests/data/test_files.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
@@ -29,9 +30,19 @@ std::pair<int, std::string> lab1(const std::string& arguments, const std::string
 
 }  // namespace
 
-TEST_CASE("without a model the pruning lab trains its own the first time, and sets the reference beside what it finds") {
+TEST_CASE("without a model the pruning lab trains its own the first time, and sets the reference beside its figures") {
     const TemporaryFolder folder;
-    const std::string small = " --limit 300 --scan-images 50 --train-epochs 1 --epochs 1 --out " + (folder / "lab");
+    CHECK(lab1("--help", folder / "log").second.find("--data TEXT=shapes") != std::string::npos);
+    Random random(1);
+    for (const data::Split split : {data::Split::train, data::Split::test}) {
+        const data::Dataset images = data::shapes(split);
+        for (int64_t i = 0; i < (split == data::Split::train ? 80 : 20); ++i)
+            testing::write_file(folder / "pictures/" + data::name_of(split) + "/" + images.classes()[size_t(images.label(i))] + "/" +
+                                    std::to_string(i) + ".png",
+                                testing::encode_png(images.image(i, random)));
+    }
+    const std::string small = " --data folder:" + (folder / "pictures") +
+                              " --scan-images 20 --train-epochs 1 --epochs 1 --out " + (folder / "lab");
     for (const bool first : {true, false}) {
         const auto [code, text] = lab1(small, folder / "log");
         INFO(text);

@@ -6,6 +6,7 @@
 #include "lathe/core/files/safetensors.h"
 #include "lathe/core/print.h"
 #include "lathe/data/image.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/registry.h"
@@ -110,11 +111,11 @@ struct Desk : Folder {
     explicit Desk(const std::string& readme) {
         fs::create_directories(path / "build");
         for (const auto& entry : fs::directory_iterator(fs::path(binary()).parent_path()))
-            if (entry.path().filename() != "release" && entry.path().filename() != "asan")
+            if (!entry.is_directory() || entry.path().filename() == "include")
                 fs::create_symlink(entry.path(), path / "build" / entry.path().filename());
 
         uint8_t shade = 0;
-        for (const auto& [split, count] : {std::pair{"train", 6}, std::pair{"test", 2}})
+        for (const auto& [split, count] : {std::pair{"train", 5}, std::pair{"test", 2}})
             for (int c = 0; c < 10; ++c)
                 for (int i = 0; i < count; ++i)
                     lathe::testing::write_file(
@@ -136,6 +137,10 @@ struct Desk : Folder {
         }
         lathe::write_safetensors(*this / "from_pytorch.safetensors",
                                  {.tensors = lathe::nn::make_model("resnet20")->state(), .metadata = {}});
+        auto demo = lathe::nn::make_model("resnet8");
+        for (char c = '0'; c <= '9'; ++c) demo->class_names.push_back(std::string("class") + c);
+        fs::create_directories(path / "build/demo");
+        lathe::nn::save(*demo, *this / "build/demo/best.safetensors");
         for (const Block& block : blocks_of(readme))
             if (block.language == "json") std::ofstream(path / "net.json") << block.text;
     }
