@@ -1,4 +1,5 @@
-# make            build/lathe (the command), liblathe.a and liblathe.so, build/lab1_pruning (a course lab), optimised
+# make            build/lathe (the command), liblathe.a and liblathe.so, build/conv-ladder (one convolution at
+#                 six speeds) and build/lab1_pruning (a course lab), optimised
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
@@ -60,7 +61,7 @@ $(OUT)/data/image.o: private ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attr
 
 # What runs once need not be optimised; it compiles in half the time.
 $(OUT)/tools/%.o $(OUT)/tests/%.o: private CXXFLAGS = -O1
-$(OUT)/tests/bench/%.o: private CXXFLAGS = -O3
+$(OUT)/tests/bench/%.o $(OUT)/tools/ladder/%.o: private CXXFLAGS = -O3
 
 # Files of these folders at any depth.
 LIBRARY  := $(wildcard core nn data optim compress nas)
@@ -73,17 +74,21 @@ LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 LAB_SRC  := $(wildcard tools/labs/*.cpp)
 LABS     := $(LAB_SRC:tools/labs/%.cpp=$(BIN)/%)
+LADDER   := $(BIN)/conv-ladder
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
 .PHONY: all deps demo test check-headers asan tsan thread-tests fuzz bench roofline parity check-prefix install uninstall clean help
-all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS)
+all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS) $(LADDER)
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a course lab.
-$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o task.o) $(BIN)/liblathe.a
+$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o progress.o task.o) $(BIN)/liblathe.a
+	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LADDER): $(OUT)/tools/ladder/conv_ladder.o $(OUT)/tools/checks.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BIN)/liblathe.a: $(LIB_OBJ)
@@ -91,6 +96,7 @@ $(BIN)/liblathe.a: $(LIB_OBJ)
 
 $(BIN)/liblathe.so: $(LIB_OBJ)
 	$(ALL_CXX) $(LDFLAGS) -shared -Wl,-soname,liblathe.so.0 -o $@ $^ $(LDLIBS)
+	ln -sf $(@F) $@.0
 
 $(BIN)/lathe-tests: $(TEST_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -208,7 +214,7 @@ $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
 	$(ALL_CXX) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(LAB_SRC:%.cpp=$(OUT)/%.d) $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(wildcard $(OUT)/tests/fuzz/*.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(LAB_SRC:%.cpp=$(OUT)/%.d) $(OUT)/tools/ladder/conv_ladder.d $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(wildcard $(OUT)/tests/fuzz/*.d)
 
 clean:
 	rm -rf build

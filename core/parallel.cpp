@@ -5,11 +5,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <utility>
 
 #include "lathe/core/error.h"
+#include "lathe/core/measure/cgroup.h"
 
 #ifdef __SANITIZE_THREAD__
 // The thread sanitizer sees nothing of what the OpenMP runtime does: this tells it who waits for whom.
@@ -69,8 +71,14 @@ std::atomic<bool> forked{false};
 // The threads of a team stay behind when a process forks, and the runtime would wait for them.
 const int at_fork = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
+// OMP_NUM_THREADS, else the cores: of those, OpenMP knows what the process is bound to, but not a container's share.
+int usual_threads() {
+    const int most = omp_get_max_threads();
+    return std::getenv("OMP_NUM_THREADS") ? most : std::min(most, usable_cores());
+}
+
 std::atomic<int>& thread_count() {
-    static std::atomic<int> count{omp_get_max_threads()};
+    static std::atomic<int> count{usual_threads()};
     return count;
 }
 

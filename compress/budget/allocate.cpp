@@ -57,7 +57,8 @@ std::vector<Choice> hull_of(const Sensitivity::Layer& layer, const CostModel::La
 double sparsity_for(const CostModel::Layer& layer, double wanted, double low, double high) {
     for (int i = 0; i < 60; ++i) {
         const double middle = (low + high) / 2;
-        (layer.cost(middle) <= wanted ? high : low) = middle;
+        if (layer.cost(middle) <= wanted) high = middle;
+        else low = middle;
     }
     return high;
 }

@@ -164,7 +164,8 @@ private:
         if (cost(at_ratio(low)) <= limit) return at_ratio(low);
         for (int step = 0; step < 40; ++step) {
             const double middle = (low + high) / 2;
-            (cost(at_ratio(middle)) <= limit ? high : low) = middle;
+            if (cost(at_ratio(middle)) <= limit) high = middle;
+            else low = middle;
         }
         std::vector<int64_t> kept = at_ratio(high);
         const std::vector<int64_t> more = at_ratio(low);

@@ -93,6 +93,15 @@ Tensor forward(const Variable& x, const Variable& weight, const Variable& bias, 
 //   dx = scale dz                                    in evaluation, where the statistics are constants;
 //   dx = scale (dz - mean of dz - h mean of (dz h))   in training, where they depend on x.
 // Sums and means run over the pixels of a channel. The kernels take (x - mean) for h.
+//
+// Where the last line comes from: for the n values x_i of a channel, z_i = weight h_i + bias, and with s = inv_std
+// = (v + eps)^(-1/2) and v = mean of (x_i - mean)^2 the loss L reaches x_i on three ways. Let g_i = weight dz_i, which
+// is dL/dh_i:
+//   through h_i itself                g_i s
+//   through the mean, dmean/dx = 1/n  dL/dmean = -s sum g    (by way of v nothing: x - mean adds up to 0)
+//   through v, dv/dx_i = 2 (x_i - mean) / n  and  dL/dv = sum g_i (x_i - mean) (-1/2) s^3 = -1/2 s^2 sum g h
+// and together  dx_i = s g_i - s mean of g - s h_i mean of (g h).  So dx has no part along a constant and none along h:
+// what would only shift or stretch the channel is undone by the norm, and has no gradient.
 template <class T>
 Gradients backward(const Tensor& x, Tensor dy, const Tensor& coefficients, const BatchNormOptions& o, bool needs_x,
                    bool needs_weight, bool needs_bias) {

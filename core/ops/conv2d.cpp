@@ -40,6 +40,11 @@ Shape result_shape(const Conv2dShape& g) { return {g.batch, g.out_h, g.out_w, g.
 //   dx[n,h,w,c] = sum over k and the taps r, s that carried pixel (h, w) to a result (p, q) of dy[n,p,q,k] w[k,r,s,c]
 //   dw[k,r,s,c] = sum over n, p, q of dy[n,p,q,k] x[n, stride p + dilation r - pad, stride q + dilation s - pad, c]
 //   db[k]       = sum over n, p, q of dy[n,p,q,k]
+// On a line of four pixels with three taps, y0 = x0 w0 + x1 w1 + x2 w2 and y1 = x1 w0 + x2 w1 + x3 w2, so
+//   dx = (dy0 w0, dy0 w1 + dy1 w0, dy0 w2 + dy1 w1, dy1 w2): dy, padded, meets the taps in turned order;
+//   dw = (dy0 x0 + dy1 x1, dy0 x1 + dy1 x2, dy0 x2 + dy1 x3): x meets dy as if that were the kernel.
+// So both gradients are convolutions again, and the kernels of forward serve them. A stride leaves gaps between the
+// results that a pixel reaches: dx takes every stride-th pixel by itself (kernels/conv2d/axis.h, "phase").
 struct Conv2dBackward {
     Saved x, weight;
     bool bias_needs;

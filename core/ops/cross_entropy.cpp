@@ -29,7 +29,12 @@ Variable cross_entropy(const Variable& logits, const Tensor& labels, const Cross
     check_rows(logits.shape(), labels.shape());
     check_labels(labels, logits.shape().back());
 
-    // With q = (1 - s) one_hot(label) + s / K the loss is sum q (lse - x) and its gradient softmax(x) - q.
+    // The target of a row is q = (1 - s) one_hot(label) + s / K: smoothing s takes that share from the label and
+    // spreads it over all K classes (Szegedy et al. 2016, arXiv 1512.00567, section 7). With p = softmax(x),
+    // log p_j = x_j - lse and lse = log sum exp x, the loss is
+    //   -sum q_j log p_j = lse sum q - sum q_j x_j = lse - (1 - s) x_label - s mean x,    as q adds up to 1,
+    // and its gradient, since dlse/dx_j = exp(x_j - lse) = p_j, is p - q: bounded, whatever the logits are. Without
+    // smoothing it vanishes only when the label's logit outgrows all others without end; with it, at p = q.
     const int32_t* label = labels.data<int32_t>();
     auto row = [=]<class T>(int64_t i, int64_t classes, const T* x, T* gradient) {
         const T hit = static_cast<T>(1 - smoothing), spread = static_cast<T>(smoothing / static_cast<double>(classes));

@@ -57,7 +57,8 @@ std::vector<size_t> cut_segments(const std::vector<PieceCost>& pieces) {
     for (const PieceCost& piece : pieces) high += piece.made;
     while (high - low > 1) {
         const int64_t middle = low + (high - low) / 2;
-        (cut_within(pieces, middle).empty() ? low : high) = middle;
+        if (cut_within(pieces, middle).empty()) low = middle;
+        else high = middle;
     }
     return cut_within(pieces, high);
 }

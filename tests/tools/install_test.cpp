@@ -28,7 +28,7 @@ std::string program_of(const std::string& readme) {
 
 // The first line of the text that begins with four spaces and the words.
 std::string command_of(const std::string& readme, const std::string& words) {
-    const size_t begin = readme.find("\n    " + words) + 5;
+    const size_t begin = readme.find("\n" + words) + 1;
     return readme.substr(begin, readme.find('\n', begin) - begin);
 }
 

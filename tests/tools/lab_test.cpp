@@ -10,6 +10,7 @@
 #include "lathe/nn/models/lenet5.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/trainer.h"
+#include "lathe/tests/data/test_files.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
@@ -28,6 +29,32 @@ std::pair<int, std::string> lab1(const std::string& arguments, const std::string
 }
 
 }  // namespace
+
+TEST_CASE("without a model the pruning lab trains its own the first time, and sets the reference beside its figures") {
+    const TemporaryFolder folder;
+    CHECK(lab1("--help", folder / "log").second.find("--data TEXT=shapes") != std::string::npos);
+    Random random(1);
+    for (const data::Split split : {data::Split::train, data::Split::test}) {
+        const data::Dataset images = data::shapes(split);
+        for (int64_t i = 0; i < (split == data::Split::train ? 80 : 20); ++i)
+            testing::write_file(folder / "pictures/" + data::name_of(split) + "/" + images.classes()[size_t(images.label(i))] + "/" +
+                                    std::to_string(i) + ".png",
+                                testing::encode_png(images.image(i, random)));
+    }
+    const std::string small = " --data folder:" + (folder / "pictures") +
+                              " --scan-images 20 --train-epochs 1 --epochs 1 --out " + (folder / "lab");
+    for (const bool first : {true, false}) {
+        const auto [code, text] = lab1(small, folder / "log");
+        INFO(text);
+        REQUIRE(code == 0);
+        const auto has = [&](const char* words) { return text.find(words) != std::string::npos; };
+        CHECK(has("no --model: training vgg-cifar") == first);
+        for (const char* words : {"the reference: scans, chooses and reports on the test images", "points lost by",
+                                  "Beside the reference", "22.13%", "fewer MACs"})
+            CHECK(has(words));
+        if (first) CHECK(nn::load(folder / "lab/dense.safetensors")->parameter_count() == 145554);
+    }
+}
 
 TEST_CASE("the pruning lab goes through all questions on a small network") {
     const TemporaryFolder folder;

@@ -128,7 +128,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         const auto [n, band_index] = divmod(image_band, bands);
         const int64_t first = band_index * band.rows;
         const int64_t results = std::min(band.rows, h.count - first);
-        Workspace<float> buffer(static_cast<size_t>(band.floats));
+        Workspace<float> buffer(static_cast<size_t>(band.floats));  // [rows under the band, width, C]
         copy_band(h, w, in, x + n * in.h * in.w * in.c, first, results, band, buffer.data());
         for (int64_t i = all * share / shares; i < all * (share + 1) / shares; ++i) {
             const auto [group, panel] = divmod(i, panels);
@@ -142,7 +142,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
                            channel;
                 add_columns(p, packed + i * size, c, std::min<int64_t>(out_group - column, kernels.columns),
                             kernels.lanes);
-                kernels.multiply(w.count, p);
+                kernels.multiply(w.count, p);  // [Q, R S C] x [R S C, columns]: a row of results
             }
         }
     });
@@ -233,7 +233,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
 
     Workspace<int64_t> rows(static_cast<size_t>(band.rows));
     for (int64_t i = 0; i < band.rows; ++i) rows[i] = i * g.out_w * g.out_c;
-    Workspace<float> sums(static_cast<size_t>(partials > 1 ? partials * size : 0));
+    Workspace<float> sums(static_cast<size_t>(partials > 1 ? partials * size : 0));  // [partials, K, R, S, C/G]
     parallel_tasks(partials * k_blocks, [&](int64_t task) {
         const auto [part, k_block] = divmod(task, k_blocks);
         const int64_t k_first = k_block * k_rows, m = std::min(k_rows, k_group - k_first);
@@ -269,7 +269,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
                         add_vector(p, b + j, c + j, run - j, kernels.lanes);
                         const bool last = tap + run_taps == g.kernel_h * g.kernel_w && j + kernels.lanes >= run;
                         if (p.vectors * kernels.lanes < kernels.columns && !last) continue;
-                        kernels.multiply(m, p);
+                        kernels.multiply(m, p);  // [block of K, pixels] x [pixels, columns of R S C]
                         p.vectors = 0;
                     }
                 }

@@ -32,7 +32,8 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
     const SparseTable& turn = table().sparse;
     const int64_t columns = kernels.columns, vectors = columns / kernels.lanes, units = ceil_div(batch, columns);
     const int64_t in_row = in.row() * columns, tap_row = w.taps * in.c;
-    Workspace<float> zeros(static_cast<size_t>(in.row())), turned(static_cast<size_t>(units * in.h * in_row));
+    Workspace<float> zeros(static_cast<size_t>(in.row()));
+    Workspace<float> turned(static_cast<size_t>(units * in.h * in_row));  // [units, H, W, C, columns]
     std::fill_n(zeros.data(), in.row(), 0.0f);
     parallel_for(units * in.h, ceil_div(1 << 14, in_row), [&](int64_t begin, int64_t end) {
         std::vector<const float*> rows(static_cast<size_t>(columns));
@@ -56,7 +57,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         std::vector<float*> pixels(static_cast<size_t>(columns));
         std::vector<int64_t> runs(static_cast<size_t>(h.taps));
         // Whole vectors of rows are read.
-        Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));
+        Workspace<float> sums(static_cast<size_t>((w.count * out.c + kMostLanes) * columns));  // [Q, K, columns]
         Panel p = empty_panel();
         p.a_row = h.taps * tap_row;
         p.a_step = 1;
@@ -78,7 +79,7 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
                 p.vectors = 0;
                 add_columns(p, from + (w.in_first + j * w.in_step + s.first) * in.c * columns,
                             sums.data() + j * out.c * columns, columns, kernels.lanes);
-                kernels.multiply(out.c, p);
+                kernels.multiply(out.c, p);  // [K, taps C] x [taps C, columns]: a pixel of all images of the unit
             }
             for (int64_t j = 0; j < w.count; j += together) {
                 const int64_t pixel = (h.out_first + i * h.out_step) * out.w + w.out_first + j * w.out_step;

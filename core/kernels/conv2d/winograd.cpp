@@ -142,7 +142,7 @@ void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_
 
     const auto block = [&](int64_t first) {
         const int64_t count = std::min(blocking.tiles, tiles.count - first);
-        Points inputs(count, in.c), products(count, out.c);
+        Points inputs(count, in.c), products(count, out.c);  // V [36, tiles, C] and M [36, tiles, K]
         parallel_for(count, tiles_a_task(in.c), [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
                 const float* pixels[36];
@@ -171,7 +171,7 @@ void convolve(int64_t batch, const FeatureMap& in, const FeatureMap& out, int64_
                     p.ahead = inputs.at(panels.kernels.rows, point), p.ahead_step = panels.kernels.rows + 1;
                 const int64_t width = std::min<int64_t>(columns, whole_vectors(out.c - k));
                 add_columns(p, panel, products.at(0, point) + k, width, panels.kernels.lanes);
-                panels.kernels.multiply(count, p);
+                panels.kernels.multiply(count, p);  // [tiles, C] x [C, columns] of one point
             }
         });
         parallel_for(count, tiles_a_task(out.c), [&](int64_t begin, int64_t end) {

@@ -65,9 +65,10 @@ private:
 
     // Many tiles: a task takes a batch of them, and one chunk's planes stay in a near cache.
     void by_tiles(const Tiling& tiling, int64_t batch, const float* x, const Epilogue& epilogue, float* y) const {
-        Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));
+        Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));  // [positions, lanes]: pixels
         Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
-        Workspace<float> planes(static_cast<size_t>(weights_.chunk_floats()));
+        Workspace<float> planes(static_cast<size_t>(weights_.chunk_floats()));  // [channels, positions, lanes]
+        // [segments, 16 outputs, vectors, lanes]
         Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(weights_.filter.segments())));
         const Conv2dShape& g = tiling.shape;
         const bool stream = g.groups == 1 && streams(y, g.out_c, g.batch * g.out_h * g.out_w * g.out_c);
@@ -88,6 +89,7 @@ private:
         const int64_t segments = weights_.filter.segments(),
                       parts = std::min(segments, ceil_div(kTasks, tiling.batches * groups));
         Workspace<const float*> inputs(static_cast<size_t>(tiling.batches * tiling.plane));
+        // [batches, groups, chunks, channels, positions, lanes]
         Workspace<float> planes(static_cast<size_t>(tiling.batches * chunks * chunk_floats));
         for (int64_t batch = 0; batch < tiling.batches; ++batch)
             tiling.inputs(batch, x, zeros_.data(), inputs.data() + batch * tiling.plane);
