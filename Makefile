@@ -20,8 +20,8 @@ BUILD    ?= release
 VERSION  := 0.1.0
 
 FLAGS_release :=
-FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_asan    := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS_tsan    := -O1 -g1 -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_fuzz    := $(FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
 ifeq ($(filter $(BUILD),release asan tsan fuzz),)
 $(error unknown BUILD '$(BUILD)': expected release, asan, tsan or fuzz)
@@ -39,8 +39,8 @@ BIN := $(if $(filter release,$(BUILD)),build,$(OUT))
 # allowed, and nothing reads errno after a square root, which is what keeps loops with one from being vectorised.
 ALL_CXX = $(CXX) -std=c++20 -fPIC -fopenmp -Wall -Wextra -ffp-contract=fast -fno-math-errno -Ibuild/include $(CXXFLAGS) $(FLAGS_$(BUILD)) $(ISA)
 LDLIBS  = $(BLAS_LIBS) -lz
-BLAS_CFLAGS := $(shell pkg-config --cflags openblas 2>/dev/null)
-BLAS_LIBS   := $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas)
+BLAS_CFLAGS = $(shell pkg-config --cflags openblas 2>/dev/null)
+BLAS_LIBS   = $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas)
 
 $(OUT)/core/kernels/gemm/blas.o: private ALL_CXX += $(BLAS_CFLAGS)
 
