@@ -81,7 +81,8 @@ std::string small(const std::string& script) {
     const std::pair<const char*, const char*> shorter[] = {
         {R"(--data (cifar10|shapes))", "--data folder:pictures"},
         {R"( --limit \d+)", ""},
-        {R"(--(epochs|finetune) \d+)", "--$1 2"},
+        {R"(--epochs \d+)", "--epochs 2"},
+        {R"(--finetune \d+)", "--finetune 1"},
         {R"((--target-size [0-9.]+))", "$1 --scan-images 20"},
         {R"(LATHE_DATA=DIR)", "LATHE_DATA=."},
         {R"(build/conv-ladder)", "build/conv-ladder --size 4 --batch 16 --seconds 0"},
