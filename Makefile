@@ -1,5 +1,4 @@
-# make            build/lathe (the command), liblathe.a and liblathe.so, build/conv-ladder (one convolution at
-#                 six speeds) and build/lab1_pruning (a course lab), optimised
+# make            build/lathe (the command), liblathe.a and .so, build/conv-ladder and build/lab1_pruning (to learn from)
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
@@ -88,6 +87,7 @@ $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 $(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o progress.o task.o) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# One convolution at six speeds.
 $(LADDER): $(OUT)/tools/ladder/conv_ladder.o $(OUT)/tools/checks.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

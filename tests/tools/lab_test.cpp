@@ -37,8 +37,9 @@ TEST_CASE("without a model the pruning lab trains its own the first time, and se
     for (const data::Split split : {data::Split::train, data::Split::test}) {
         const data::Dataset images = data::shapes(split);
         for (int64_t i = 0; i < (split == data::Split::train ? 80 : 20); ++i)
-            testing::write_file(folder / "pictures/" + data::name_of(split) + "/" + images.classes()[size_t(images.label(i))] + "/" +
-                                    std::to_string(i) + ".png",
+            testing::write_file(folder / "pictures/" + data::name_of(split) + "/" +
+                                    images.classes()[static_cast<size_t>(images.label(i))] + "/" + std::to_string(i) +
+                                    ".png",
                                 testing::encode_png(images.image(i, random)));
     }
     const std::string small = " --data folder:" + (folder / "pictures") +

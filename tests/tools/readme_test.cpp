@@ -81,7 +81,10 @@ std::string small(const std::string& script) {
     const std::pair<const char*, const char*> shorter[] = {
         {R"(--data (cifar10|shapes))", "--data folder:pictures"},
         {R"( --limit \d+)", ""},
-        {R"(--(epochs|finetune) \d+)", "--$1 2"},
+        {R"(--model resnet20)", "--model resnet20 --width 0.25"},
+        {R"(lathe scan)", "lathe scan --sparsities 0.5,0.9"},
+        {R"(--epochs \d+)", "--epochs 2"},
+        {R"(--finetune \d+)", "--finetune 1"},
         {R"((--target-size [0-9.]+))", "$1 --scan-images 20"},
         {R"(LATHE_DATA=DIR)", "LATHE_DATA=."},
         {R"(build/conv-ladder)", "build/conv-ladder --size 4 --batch 16 --seconds 0"},
@@ -135,8 +138,8 @@ struct Desk : Folder {
                                        std::string{0, 0, 8, 3} + big_endian(count) + big_endian(28) + big_endian(28) +
                                            std::string(static_cast<size_t>(count) * 28 * 28, 'x'));
         }
-        lathe::write_safetensors(*this / "from_pytorch.safetensors",
-                                 {.tensors = lathe::nn::make_model("resnet20")->state(), .metadata = {}});
+        const auto resnet20 = lathe::nn::make_model("resnet20", {.width = 0.25});
+        lathe::write_safetensors(*this / "from_pytorch.safetensors", {.tensors = resnet20->state(), .metadata = {}});
         auto demo = lathe::nn::make_model("resnet8");
         for (char c = '0'; c <= '9'; ++c) demo->class_names.push_back(std::string("class") + c);
         fs::create_directories(path / "build/demo");
