@@ -188,7 +188,8 @@ void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema
     json updates = json::object();
     for (const auto& [name, parameter] : module.named_parameters()) {
         check_finite(path, name, parameter->value());
-        for (const auto& [slot, tensor] : parameter->slots()) file.tensors[detail::concat(kState, name, ".", slot)] = tensor;
+        for (const auto& [slot, tensor] : parameter->slots())
+            file.tensors[detail::concat(kState, name, ".", slot)] = tensor;
         updates[name] = parameter->updates();
     }
     if (ema)

@@ -31,8 +31,8 @@ struct DataOptions {
     // As a saved network wants them, labels included (tools::labelled_for).
     data::Dataset open(data::Split split, const nn::Model& model, const std::string& augment = "none") const;
 
-    // The images of a folder that cannot be read, in order, for Dataset::without; all images are read for it. Lists them
-    // on standard error. Error: there are some, and no --skip-damaged.
+    // The images of a folder that cannot be read, in order, for Dataset::without; all images are read for it. Lists
+    // them on standard error. Error: there are some, and no --skip-damaged.
     std::vector<int64_t> damaged(const data::Dataset& images) const;
 
     // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the

@@ -112,8 +112,8 @@ void print_table(const Report& r) {
     table.add_rule();
     add(sum_of(r.profile.layers), r.size.total().packed_bytes, true);
     std::printf("%s%s: %s parameters; input %s, batch %lld, %d thread%s at %.0f GFLOP/s\n", table.str().c_str(),
-                printable(r.model.architecture()).c_str(), with_commas(r.size.total().elements).c_str(), r.input.str().c_str(),
-                static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak);
+                printable(r.model.architecture()).c_str(), with_commas(r.size.total().elements).c_str(),
+                r.input.str().c_str(), static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak);
 }
 
 void print_memory(const nn::NetworkProfile& profile) {
@@ -126,8 +126,9 @@ void print_memory(const nn::NetworkProfile& profile) {
     std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s;\n"
                 "        input %s, output %s%s%s%s%s\n",
                 human_bytes(profile.plan.total).c_str(), human_bytes(profile.plan.lower_bound).c_str(),
-                alive.empty() ? "" : ", fullest with ", printable(alive).c_str(), human_bytes(profile.input_bytes).c_str(),
-                human_bytes(profile.output_bytes).c_str(), workspace ? ", a kernel's workspace up to " : "",
+                alive.empty() ? "" : ", fullest with ", printable(alive).c_str(),
+                human_bytes(profile.input_bytes).c_str(), human_bytes(profile.output_bytes).c_str(),
+                workspace ? ", a kernel's workspace up to " : "",
                 workspace ? human_bytes(workspace).c_str() : "", workspace ? " in " : "", printable(of).c_str());
 }
 

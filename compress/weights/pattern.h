@@ -17,9 +17,9 @@ enum class Ties {
 
 // A u8 mask (1: keep) for each tensor of importances (f32), with one threshold over all of them: of n units (weights,
 // or blocks by the mean of theirs) z = round(n * sparsity) are zero, halves rounded to even; the threshold is the z-th
-// smallest importance, what is above it is kept, and Ties say what becomes of its equals. n_of_m keeps the m - round(m *
-// sparsity) most important of every group, the first of equal ones. Importance -infinity is never kept. Error: sparsity
-// outside [0, 1], a NaN, or m does not divide the columns.
+// smallest importance, what is above it is kept, and Ties say what becomes of its equals. n_of_m keeps the
+// m - round(m * sparsity) most important of every group, the first of equal ones. Importance -infinity is never kept.
+// Error: sparsity outside [0, 1], a NaN, or m does not divide the columns.
 std::vector<Tensor> make_masks(const std::vector<Tensor>& importances, double sparsity, const Pattern& pattern = {},
                                Ties ties = Ties::exact);
 Tensor make_mask(const Tensor& importance, double sparsity, const Pattern& pattern = {}, Ties ties = Ties::exact);

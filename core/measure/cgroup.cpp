@@ -47,8 +47,8 @@ void read_limits(const std::string& group, CgroupLimits& limits) {
 
 }  // namespace
 
-// A line of /proc/self/cgroup is "ID:CONTROLLERS:PATH"; version 2 has no controllers. Every group above counts, too, and
-// a container may see its own group as the root of the mount, whatever the path says.
+// A line of /proc/self/cgroup is "ID:CONTROLLERS:PATH"; version 2 has no controllers. Every group above counts, too,
+// and a container may see its own group as the root of the mount, whatever the path says.
 CgroupLimits cgroup_limits(const std::string& root) {
     CgroupLimits limits;
     std::ifstream groups(root + "/proc/self/cgroup");

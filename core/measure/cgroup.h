@@ -5,8 +5,8 @@
 
 namespace lathe {
 
-// What the control groups that this process is in leave it (Linux, version 1 or 2): a container's or a service's limits,
-// which the machine's own numbers do not show. None: no limit.
+// What the control groups that this process is in leave it (Linux, version 1 or 2): a container's or a service's
+// limits, which the machine's own numbers do not show. None: no limit.
 struct CgroupLimits {
     std::optional<int64_t> memory{};  // bytes
     std::optional<double> cores{};    // processor time a second of the clock

@@ -92,7 +92,8 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
 
 TEST_CASE("scan: 2:4 passes over the layers that it does not fit, and names them") {
     nn::Model model = small_model();
-    const Sensitivity scan = scan_sensitivity(model, stripes(30), {.sparsities = {0.5}, .pattern = parse_pattern("2:4")});
+    const Sensitivity scan =
+        scan_sensitivity(model, stripes(30), {.sparsities = {0.5}, .pattern = parse_pattern("2:4")});
     CHECK(scan.passed_over == std::vector<std::string>{"conv1.weight"});
     CHECK(!scan.layers.empty());
     CHECK(scan.str().find("\npassed over, since 4 does not divide their input channels: conv1.weight\ndense: ") !=
