@@ -227,18 +227,17 @@ void Module::load_state(const std::map<std::string, Tensor>& state) {
     for (const auto& [name, parameter] : parameters) {
         const Shape& shape = values.at(parameter).shape();
         for (const auto& transform : parameter->transforms()) {
-            const auto check_fits = [&](const std::string& suffix, const Along& along, const Tensor& tensor) {
-                const PathScope of_parameter(name), scope(suffix);
-                along.check_fits(tensor, shape);
-            };
             std::map<std::string, Tensor> kept;
             for (const StateEntry& entry : transform->state()) {
                 const Tensor stored = take(name + "." + entry.suffix);
+                const PathScope of_parameter(name), scope(entry.suffix);
                 kept[entry.suffix] = parameter->layout().beside(entry.along).from_file(stored).clone();
-                check_fits(entry.suffix, entry.along, kept[entry.suffix]);
+                entry.along.check_fits(kept[entry.suffix], shape);
             }
-            for (const OwnParameter& own : transform->parameters())
-                check_fits(own.suffix, own.along, values.at(own.parameter));
+            for (const OwnParameter& own : transform->parameters()) {
+                const PathScope of_parameter(name), scope(own.suffix);
+                own.along.check_fits(values.at(own.parameter), shape);
+            }
             transforms.emplace_back(transform.get(), std::move(kept));
         }
     }

@@ -228,6 +228,8 @@ void prune_channels(const PruneOptions& o, nn::Model& model, const TrainingData&
 void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
     compress::WeightPruneOptions options = weight_options(o, data.plain);
     if (has_target(o)) {
+        check(o.scan_images < data.plain.size(), "prune: --scan-images ", o.scan_images, " holds all ",
+              data.plain.size(), " training images out of the training; expected fewer");
         const uint64_t seed = o.training.fit.seed;
         options.layers = choose_sparsities(o, model, data.plain.sample(o.scan_images, seed), options);
         data.train = data.train.without_sample(o.scan_images, seed);
@@ -270,8 +272,6 @@ void prune(CLI::App& command, PruneOptions& o) {
     const auto classes = static_cast<int64_t>(data.train.classes().size());
     check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data,
           " has ", classes);
-    check(!has_target(o) || o.method == "channel" || o.scan_images < data.plain.size(), "prune: --scan-images ",
-          o.scan_images, " holds all ", data.plain.size(), " training images out of the training; expected fewer");
     o.out.claim(command);
     std::printf("%s", data.describe().c_str());
     if (o.method == "channel") prune_channels(o, *model, data);

@@ -275,7 +275,8 @@ TEST_CASE("trainer: a validation loss that is not finite ends the run and leaves
     optim::Trainer trainer(*net, optim::sgd());
     optim::FitOptions options{.epochs = 3, .batch = 16, .out = folder.path};
     options.loss = options.task.loss;
-    options.task.loss = [step = 0](const Variable& output, const data::Batch& batch) mutable {
+    int step = 0;
+    options.task.loss = [&](const Variable& output, const data::Batch& batch) {
         return ops::scale(ops::cross_entropy(output, batch.target()), ++step == 4 ? std::nan("") : 1.0);
     };
     const std::string last = folder / "last.safetensors";
