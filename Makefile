@@ -127,7 +127,7 @@ $(BIN)/train-stream: $(OUT)/tests/parity/train_stream.o $(BIN)/liblathe.a
 
 test: all $(BIN)/lathe-tests
 	$(if $(filter release,$(BUILD)),tests/architecture.sh $(OUT))
-	LATHE_BIN=$(BIN)/lathe $(BIN)/lathe-tests
+	tests/run.sh $(BIN)
 
 # Every public header compiles alone, and without a warning that users may ask for.
 check-headers: $(HEADERS:%=$(OUT)/%.alone)

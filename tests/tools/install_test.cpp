@@ -20,10 +20,13 @@ std::string text_of(const fs::path& path) {
     return out.str();
 }
 
-// What stands between the first ```cpp and ``` of the text.
-std::string program_of(const std::string& readme) {
-    const size_t begin = readme.find("```cpp\n") + 7;
-    return readme.substr(begin, readme.find("```", begin) - begin);
+// The first program between ```cpp and ``` in the text.
+std::string program_of(const std::string& text) {
+    for (size_t at = text.find("```cpp\n"); at != std::string::npos; at = text.find("```cpp\n", at + 1)) {
+        const std::string code = text.substr(at + 7, text.find("```", at + 7) - at - 7);
+        if (code.find("int main(") != std::string::npos) return code;
+    }
+    return "";
 }
 
 // The first line of the text that begins with four spaces and the words.
