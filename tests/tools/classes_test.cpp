@@ -102,11 +102,12 @@ TEST_CASE("--limit takes images of all classes, the same for train and prune") {
     const testing::Folder folder;
     const std::string set = write_set(folder / "set", {{"dark", 10}, {"grey", 110}, {"light", 210}});
     const std::string limit = " --validation 0 --limit 30 --seed 5 --data " + set;
-    REQUIRE(testing::lathe("train --model lenet5 --epochs 6 --lr 0.02 --batch 6 --input 28x28x1 --out " +
+    REQUIRE(testing::lathe("train --model lenet5 --epochs 20 --lr 0.02 --batch 6 --input 28x28x1 --out " +
                            (folder / "run") + limit)
                 .code == 0);
     const std::string model = folder / "run/best.safetensors";
     const Json tested = Json::parse(testing::lathe("eval --json --model " + model + " --data " + set).out);
+    INFO(tested.dump());
     for (const Json& found : tested["classes"]) CHECK(found["correct"] > 6);
     const testing::Result pruned =
         testing::lathe("prune --model " + model + " --sparsity 0.3 --out " + (folder / "pruned") + limit);
