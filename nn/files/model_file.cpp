@@ -190,9 +190,9 @@ TensorFile to_file(Model& model, Weights weights) {
     file.metadata["format"] = "pt";  // what other readers take for "names and order of PyTorch"
     file.metadata["lathe.version"] = kVersion;
     file.metadata["lathe.architecture"] = model.architecture();
-    file.metadata["lathe.options"] = to_json(model.options()).dump();
-    file.metadata["lathe.class_names"] = json(model.class_names).dump(-1, ' ', false, json::error_handler_t::replace);
-    file.metadata["lathe.scaling"] = json{{"mean", model.scaling.mean}, {"std", model.scaling.std}}.dump();
+    file.metadata["lathe.options"] = text_of(to_json(model.options()));
+    file.metadata["lathe.class_names"] = text_of(json(model.class_names));
+    file.metadata["lathe.scaling"] = text_of(json{{"mean", model.scaling.mean}, {"std", model.scaling.std}});
     file.metadata["lathe.transforms"] = json_of(model);
     const Graph graph = weights_first(trace(model, model.example(1)), model);
     file.metadata["lathe.graph"] = to_json(graph);

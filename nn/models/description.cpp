@@ -326,7 +326,7 @@ private:
                        .inputs = inputs,
                        .dtype = graph_[inputs.empty() ? 0 : inputs[0]].dtype,
                        .activation = true};
-        node.attributes = with_defaults(row, attributes_from_json(row, entry.dump(), {"name", "op", "inputs"}));
+        node.attributes = with_defaults(row, attributes_from_json(row, text_of(entry), {"name", "op", "inputs"}));
         row.check_call(node.attributes, inputs.size());
         node.shape = row.shape(node.attributes, graph_.input_shapes(node));
         check(node.shape.numel() <= kMostElements, "expected at most 2^28 values, got ", node.shape);
