@@ -65,6 +65,20 @@ int Space::depth(const Arch& arch, size_t stage) const {
     return std::min(stages[stage].base_depth + arch.d[stage], stages[stage].full_depth);
 }
 
+Arch Space::canonical(Arch arch) const {
+    size_t first = 0;
+    for (size_t s = 0; s < stages.size(); ++s) {
+        const int depth = this->depth(arch, s);
+        for (int i = depth; i < stages[s].full_depth; ++i) {
+            arch.ks[first + static_cast<size_t>(i)] = choices.ks.front();
+            arch.e[first + static_cast<size_t>(i)] = choices.e.front();
+        }
+        arch.d[s] = depth - stages[s].base_depth;
+        first += static_cast<size_t>(stages[s].full_depth);
+    }
+    return arch;
+}
+
 // A block that does not run makes no difference, nor does a depth beyond the full one.
 std::string Space::count() const {
     unsigned __int128 all = choices.wid.size() * choices.image_size.size();

@@ -55,6 +55,9 @@ struct Space {
     Arch smallest() const { return uniform(false); }      // of every choice the least
     Arch largest() const { return uniform(true); }
 
+    // The same network with what makes no difference at its least: two are the same network if these are equal.
+    Arch canonical(Arch arch) const;
+
     // Error: a list of another length, or a value that is no choice (names it).
     void check(const Arch& arch) const;
     // Error: no JSON, a key that is unknown or missing, or as check.
