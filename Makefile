@@ -86,7 +86,7 @@ $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a course lab.
-$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o plot.o progress.o task.o) $(BIN)/liblathe.a
+$(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(addprefix $(OUT)/tools/,data_options.o nas_figures.o plot.o progress.o task.o) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One convolution at six speeds.
@@ -147,7 +147,7 @@ asan:
 # Four threads on any machine. The sanitizer does not follow a fork.
 tsan:
 	$(MAKE) BUILD=tsan thread-tests
-THREAD_SRC := $(shell grep -rlE 'std::thread|set_threads|ThreadScope|workers' --include=*_test.cpp tests/core tests/nn tests/data tests/optim tests/compress)
+THREAD_SRC := $(shell grep -rlE 'std::thread|set_threads|ThreadScope|workers' --include=*_test.cpp tests/core tests/nn tests/data tests/optim tests/compress tests/nas)
 thread-tests: $(BIN)/thread-tests
 	OMP_NUM_THREADS=4 TSAN_OPTIONS=halt_on_error=1 $< -tce='*killed*'
 $(BIN)/thread-tests: $(THREAD_SRC:%.cpp=$(OUT)/%.o) $(OUT)/tests/main.o $(OUT)/tests/data/test_files.o $(BIN)/liblathe.a

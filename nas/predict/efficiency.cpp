@@ -73,6 +73,7 @@ Efficiency efficiency(const Space& space, const Arch& arch) {
 }
 
 const char* name_of(Quantity quantity) { return kNames[quantity]; }
+Quantity quantity_of(const std::string& name) { return kNames.value_of(name); }
 
 std::vector<Quantity> quantities() {
     std::vector<Quantity> all;

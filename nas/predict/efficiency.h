@@ -28,6 +28,7 @@ Efficiency efficiency(const Space& space, const Arch& arch);
 // What can be limited, by the names "macs", "lab-macs", "peak-memory", "parameters" and "flash".
 enum class Quantity { macs, lab_macs, peak_memory, parameters, flash };
 const char* name_of(Quantity quantity);
+Quantity quantity_of(const std::string& name);  // Error: unknown (names the nearest)
 std::string text_of(Quantity quantity, int64_t value);  // "59.12 M", "72 KB" (of 1024 bytes), "304,538"
 int64_t value_of(const Efficiency& efficiency, Quantity quantity);
 std::vector<Quantity> quantities();

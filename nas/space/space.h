@@ -60,7 +60,8 @@ struct Space {
 
     // Error: a list of another length, or a value that is no choice (names it).
     void check(const Arch& arch) const;
-    // Error: no JSON, a key that is unknown or missing, or as check.
+    // JSON as Arch::str gives it, or the word "smallest" or "largest". Error: none of these, a key that is unknown or
+    // missing, or as check.
     Arch parse(std::string_view text) const;
 
     // Each choice with equal probability, as the lab draws.

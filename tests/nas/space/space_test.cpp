@@ -74,6 +74,8 @@ TEST_CASE("an arch is read from its text as it is written, and what is wrong wit
     const Arch arch = example();
     const std::string good = arch.str();
     CHECK(space.parse(good) == arch);
+    CHECK(space.parse("smallest") == space.smallest());
+    CHECK(space.parse("largest") == space.largest());
     CHECK(good.starts_with("{\"wid\":0,\"ks\":[7,7,7,5,"));
     const auto says = [&](const std::string& text) { return message_of([&] { space.parse(text); }); };
     CHECK(says("{}") == "arch: 'wid' is missing");
