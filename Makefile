@@ -1,4 +1,4 @@
-# make            build/lathe (the command), liblathe.a and .so, build/conv-ladder and build/lab1_pruning (to learn from)
+# make            build/lathe (the command), liblathe.a and .so, build/conv-ladder and the labs (to learn from)
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
