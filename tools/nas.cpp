@@ -214,10 +214,11 @@ struct Search {
 
 // "60M" or "300000" of what is counted, "250KB" or "1MB" (of 1024 bytes) of memory.
 int64_t amount(const std::string& option, const std::string& text, bool bytes) {
+    using Units = std::vector<std::pair<std::string, double>>;
     double unit = 1;
     size_t end = text.size();
-    for (const auto& [suffix, factor] : bytes ? std::vector<std::pair<std::string, double>>{{"KB", 1024}, {"MB", 1 << 20}}
-                                              : std::vector<std::pair<std::string, double>>{{"K", 1e3}, {"M", 1e6}})
+    for (const auto& [suffix, factor] :
+         bytes ? Units{{"KB", 1024}, {"MB", 1024 * 1024}} : Units{{"K", 1e3}, {"M", 1e6}})
         if (text.ends_with(suffix)) unit = factor, end -= suffix.size();
     double value = 0;
     const bool number = CLI::detail::lexical_cast(text.substr(0, end), value);
@@ -342,7 +343,8 @@ void add_search(CLI::App& app) {
         ->delimiter(',')
         ->expected(1, 100);
     c.add_flag("--unseen", o->unseen,
-               "Also choices that the predictor's table never had, as the lab does: what it says of them means nothing");
+               "Also choices that the predictor's table never had, as the lab does: what it says of them means "
+               "nothing");
     c.add_option("--subnets", o->subnets, "Of random")->check(CLI::Range(1, 100000000))->capture_default_str();
     c.add_option("--population", o->evolution.population, "Of evolution and pareto")
         ->check(CLI::Range(1, 100000))

@@ -16,8 +16,9 @@ struct PredictorOptions {
     int64_t hidden = 400, layers = 3;  // features of the hidden layers, and how many of these there are
 };
 
-// Tells the accuracy of a subnet without running it: a network of linear layers and ReLUs from features() to one number,
-// to which the mean accuracy of its table is added (Cai et al. 2020, arXiv 1908.09791; the course lab's is the default).
+// Tells the accuracy of a subnet without running it: a network of linear layers and ReLUs from features() to one
+// number, to which the mean accuracy of its table is added (Cai et al. 2020, arXiv 1908.09791; the course lab's is the
+// default).
 class AccuracyPredictor {
 public:
     // One that is not trained. seen: the choices that its table has; base: its mean accuracy.

@@ -97,7 +97,8 @@ AccuracyTable read_accuracy_table(const Space& space, const std::string& path) {
     const auto ends = [&](const std::string& ending) {
         return path.ends_with(ending) || path.ends_with(ending + ".gz");
     };
-    check(ends(".csv") || ends(".json"), path, ": expected a table that ends in .csv or .json, or one of these and .gz");
+    check(ends(".csv") || ends(".json"), path,
+          ": expected a table that ends in .csv or .json, or one of these and .gz");
     const std::vector<std::byte> bytes = read_unpacked(path, kMostBytes);
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     AccuracyTable table = ends(".csv") ? from_csv(space, text, path) : from_json(space, text, path);

@@ -9,12 +9,12 @@ namespace lathe::nas {
 // What a subnet costs on one image.
 struct Efficiency {
     int64_t macs = 0;         // multiply-accumulates of convolutions and linear layers
-    // The course lab's count (thop's): macs, and four for each element of a batch norm's output. The lab says that batch
-    // norms are removed before counting; its printed figures include them.
+    // The course lab's count (thop's): macs, and four for each element of a batch norm's output. The lab says that
+    // batch norms are removed before counting; its printed figures include them.
     int64_t lab_macs = 0;
-    // Bytes of int8 activations at the fullest place, as the lab counts it: input and output of each convolution, beside
-    // a depthwise one also the input of its block if that has a shortcut. The shortcut beside the last convolution of a
-    // block and what squeeze-and-excitation keeps are left out, so a real arena can be larger.
+    // Bytes of int8 activations at the fullest place, as the lab counts it: input and output of each convolution,
+    // beside a depthwise one also the input of its block if that has a shortcut. The shortcut beside the last
+    // convolution of a block and what squeeze-and-excitation keeps are left out, so a real arena can be larger.
     int64_t peak_memory = 0;
     int64_t parameters = 0;   // trainable: weights, biases, scales and shifts of batch norms
     // Bytes of constants of the int8 network, batch norms folded: a byte for a weight; four for the bias and four for

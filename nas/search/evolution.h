@@ -3,8 +3,8 @@
 
 namespace lathe::nas {
 
-// The defaults are those of the course lab's code; its notebook sets 10, 10, 0.1, 0.1 and probabilities of 0.1, that is,
-// one parent and one mutant.
+// The defaults are those of the course lab's code; its notebook sets 10, 10, 0.1, 0.1 and probabilities of 0.1, which
+// makes one parent and one mutant.
 struct EvolutionOptions {
     int64_t population = 100, iterations = 500;
     double parents = 0.25;  // share of the population that goes on, and that children come from

@@ -108,7 +108,7 @@ TEST_CASE("lathe nas: bad input is one line") {
     REQUIRE(run("nas predictor --table " + table + " --epochs 1" + out).code == 0);
     const std::string search = "nas search --predictor " + (folder / "out/predictor.safetensors") + " ";
     check_fails(run("nas search --predictor " + table), 1, "table.json");
-    check_fails(run(search + "--peak-memory 64KB"), 1, "peak-memory of at most 64 KB cannot be met, the least is 72 KB");
+    check_fails(run(search + "--peak-memory 64KB"), 1, "of at most 64 KB cannot be met, the least is 72 KB");
     check_fails(run(search + "--peak-memory 64kg"), 1, "--peak-memory: expected an amount like 250KB, got 64kg");
     check_fails(run(search + "--macs 0"), 1, "--macs: expected an amount like 60M, got 0");
     check_fails(run(search + "--image-size 100"), 1, "--image-size: 100 is none of the sizes");

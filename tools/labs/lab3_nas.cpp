@@ -98,8 +98,8 @@ void question_2(const Rows& rows) {
 
 AccuracyPredictor question_4_and_5(const Options& o, const AccuracyTable& table) {
     heading("4, 5. A predictor of accuracy");
-    trap("prints the loss of the last mini-batch of the validation part, 16 subnets of 10,000: noise at the second digit\n"
-         "(0.0015 to 0.0020 in the copies that are right)",
+    trap("prints the loss of the last mini-batch of the validation part, 16 subnets of 10,000: noise at the second\n"
+         "digit (0.0015 to 0.0020 in the copies that are right)",
          "the mean absolute error on the whole part, and how well the order is kept. A linear model for comparison.");
     std::optional<tools::Progress> progress;
     PredictorTraining training{.epochs = o.epochs, .on_batch = [&](const optim::BatchReport& r) {
@@ -159,9 +159,9 @@ const Row* best_within(const Rows& rows, const Limits& limits) {
 
 void question_7_to_9(const Options& o, const Rows& rows, const AccuracyPredictor& predictor) {
     heading("7, 8, 9. Search within limits");
-    trap("its random search misspells the key of the limit on MACs, which then limits nothing: the 93.28% that it prints\n"
-         "\"at 50M\" stand above the best of all rows of the table that do meet 50M. It also draws width 1.0, of which\n"
-         "its predictor has never seen a row, so what that says is noise of its first weights",
+    trap("its random search misspells the key of the limit on MACs, which then limits nothing: the 93.28% that it\n"
+         "prints \"at 50M\" stand above the best of all rows of the table that do meet 50M. It also draws width 1.0, of\n"
+         "which its predictor has never seen a row, so what that says is noise of its first weights",
          "limits hold, unknown keys are errors, and only what the table has is searched. The reference's figures were\n"
          "measured on other images. \"table\" is the best row within the limits as it was measured, beside what is\n"
          "predicted for it: whoever picks the best of many measurements, or predictions, picks lucky ones.");
@@ -206,8 +206,8 @@ void question_7_to_9(const Options& o, const Rows& rows, const AccuracyPredictor
                   {"evolution", evolution.best().steps}};
         first = best.arch;
     }
-    std::printf("%s\"random\" (300), \"10x10\" (evolution as the notebook sets it) and \"evolution\" (as its code does) "
-                "are means over %d seeds\n",
+    std::printf("%s\"random\" (300), \"10x10\" (evolution as the notebook sets it) and \"evolution\" (as its code "
+                "does) are means over %d seeds\n",
                 table.str().c_str(), static_cast<int>(o.seeds));
     draw(o.out, "search", tools::search_curves(curves));
     draw_subnet(o, "found", first);

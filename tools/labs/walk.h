@@ -16,7 +16,8 @@ inline void trap(const char* reference, const char* here) {
 
 inline void draw(const std::string& folder, const char* name, const std::string& commands, int height = 540) {
     const bool drawn = plot_svg(folder + "/" + name, commands, 900, height);
-    std::printf("figure: %s/%s.%s\n", folder.c_str(), name, drawn ? "svg" : "gnuplot (install gnuplot for the picture)");
+    std::printf("figure: %s/%s.%s\n", folder.c_str(), name,
+                drawn ? "svg" : "gnuplot (install gnuplot for the picture)");
 }
 
 }  // namespace lathe::tools

@@ -42,7 +42,8 @@ Efficiency traced(const Arch& arch) {
         int64_t held = input.shape.numel() + node.shape.numel();
         if (shape.groups > 1)
             for (const GraphNode& add : graph.nodes)
-                if (add.op == "add" && node.path.starts_with(add.path + ".")) held += graph[add.inputs[0]].shape.numel();
+                if (add.op == "add" && node.path.starts_with(add.path + "."))
+                    held += graph[add.inputs[0]].shape.numel();
         found.peak_memory = std::max(found.peak_memory, held);
     }
     return found;
@@ -91,8 +92,8 @@ TEST_CASE("no subnet is smaller in anything than the smallest; what it does not 
     CHECK_NOTHROW(check_reachable(mcunetv2(), {{Quantity::peak_memory, 72 * 1024}, {Quantity::lab_macs, 8302128}}));
     CHECK(message_of([] {
               check_reachable(mcunetv2(), {{Quantity::peak_memory, 64 * 1024}, {Quantity::parameters, 300000}});
-          }) == "mcunetv2: peak-memory of at most 64 KB cannot be met, the least is 72 KB; parameters of at most 300,000 "
-                "cannot be met, the least is 304,538");
+          }) == "mcunetv2: peak-memory of at most 64 KB cannot be met, the least is 72 KB; parameters of at most "
+                "300,000 cannot be met, the least is 304,538");
     CHECK(fits(least, {{Quantity::lab_macs, 8302128}}));
     CHECK_FALSE(fits(least, {{Quantity::lab_macs, 8302127}}));
     CHECK(text_of(Quantity::lab_macs, 59123456) == "59.1235 M");
