@@ -8,6 +8,7 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/nas/elastic/elastic_slice.h"
 #include "lathe/nas/space/network.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
@@ -88,6 +89,7 @@ int main(int argc, char** argv) {
     using namespace lathe::tools;
     std::signal(SIGXFSZ, SIG_IGN);  // a file over the limit of `ulimit -f` is then an error of the write
     lathe::nas::register_spaces();
+    lathe::nas::register_elastic_slice();
     CLI::App app{"Lathe trains small neural networks and makes them smaller and faster.", "lathe"};
     app.require_subcommand(1);
     app.footer("`lathe COMMAND --help` explains a command.  Exit codes: 0 done, 1 failed, 2 wrong usage.");

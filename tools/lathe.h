@@ -146,6 +146,7 @@
 #include "lathe/compress/weights/pattern.h"
 #include "lathe/compress/weights/prune.h"
 #include "lathe/compress/weights/schedule.h"
+#include "lathe/nas/elastic/elastic_slice.h"
 #include "lathe/nas/predict/accuracy_predictor.h"
 #include "lathe/nas/predict/accuracy_table.h"
 #include "lathe/nas/predict/efficiency.h"

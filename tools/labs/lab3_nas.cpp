@@ -160,8 +160,8 @@ const Row* best_within(const Rows& rows, const Limits& limits) {
 void question_7_to_9(const Options& o, const Rows& rows, const AccuracyPredictor& predictor) {
     heading("7, 8, 9. Search within limits");
     trap("its random search misspells the key of the limit on MACs, which then limits nothing: the 93.28% that it\n"
-         "prints \"at 50M\" stand above the best of all rows of the table that do meet 50M. It also draws width 1.0, of\n"
-         "which its predictor has never seen a row, so what that says is noise of its first weights",
+         "prints \"at 50M\" stand above the best of all rows of the table that do meet 50M. It also draws width 1.0,\n"
+         "of which its predictor has never seen a row, so what that says is noise of its first weights",
          "limits hold, unknown keys are errors, and only what the table has is searched. The reference's figures were\n"
          "measured on other images. \"table\" is the best row within the limits as it was measured, beside what is\n"
          "predicted for it: whoever picks the best of many measurements, or predictions, picks lucky ones.");
