@@ -16,8 +16,8 @@ struct ActivePart {
 
 // Lets a supernet's subnets share one weight (Cai et al. 2020, "Once-for-all", arXiv 1908.09791, section 3.3): each
 // uses the first channels, and of a kernel its centre, which learned matrices transform on the way from one size to the
-// next smaller: y = M x for the taps x [25 or 9] of every pair of channels alike. The matrices begin as the identity, and
-// are parameters of the weight: "7to5_matrix", "5to3_matrix". Slices of the first axis copy nothing. A mask that
+// next smaller: y = M x for the taps x [25 or 9] of every pair of channels alike. The matrices begin as the identity,
+// and are parameters of the weight: "7to5_matrix", "5to3_matrix". Slices of the first axis copy nothing. A mask that
 // follows lies along the full weight, so a small kernel meets the centre of the mask.
 class ElasticSlice : public nn::WeightTransform {
 public:
