@@ -8,8 +8,8 @@ using namespace testing;
 namespace {
 
 // A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
-// SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN and SEARCH (of nas) stand for a good line of the command, OUT for a
-// folder that is not there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images,
+// SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN and SEARCH (of nas) stand for a good line of the command, OUT for
+// a folder that is not there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images,
 // NONE for a path where nothing is.
 struct Row {
     std::string line;
