@@ -63,6 +63,12 @@ Json json_of(const nas::Arch& arch, const nas::Efficiency& cost) {
     return out;
 }
 
+std::string csv_quoted(const std::string& text) {
+    std::string quoted = "\"";
+    for (char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+    return quoted + "\"";
+}
+
 std::string percent(double share) { return format("%.2f%%", 100 * share); }
 
 // ---- show ----
@@ -135,6 +141,7 @@ void train_predictor(Predictor& o) {
     for (const std::string& path : o.tables)
         for (nas::Measured& row : nas::read_accuracy_table(space, path)) table.push_back(std::move(row));
 
+    make_folder(o.out);
     Progress progress("predictor", o.training.epochs * 1000, !o.json);
     o.training.on_batch = [&](const optim::BatchReport& r) {
         progress.update((r.epoch - 1) * 1000 + 1000 * r.batch / std::max<int64_t>(1, r.batches), r.train.str());
@@ -157,7 +164,6 @@ void train_predictor(Predictor& o) {
             std::printf("epoch %zu: mean absolute error %.5f\n", i + 1, report.mae[i]);
         print(report);
     }
-    make_folder(o.out);
     predictor.save(o.out + "/predictor.safetensors");
     TextStream csv;
     csv << "measured,predicted\n";
@@ -173,8 +179,8 @@ void add_predictor(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("predictor", "Learn to tell a subnet's accuracy from a table of measured ones");
     c.add_option("--space", o->space, "The design space")->capture_default_str();
     c.add_option("--table", o->tables,
-                 "One or more tables: .csv (columns resolution, wid, ks, e, d, acc) or the course's .json files; .gz "
-                 "behind either")
+                 "One or more tables: CSV with the columns resolution, wid, ks, e, d, acc, or the course's JSON files; "
+                 "gzip or plain")
         ->required()
         ->expected(1, 1000);
     c.add_option("--hold-out", o->training.hold_out, "Share of the rows that it is measured on, drawn at random")
@@ -277,6 +283,8 @@ void search(const Search& o) {
     const nas::AccuracyPredictor predictor = nas::AccuracyPredictor::load(o.predictor);
     const nas::Space space = space_of(o, predictor);
     const nas::Score score = [&](std::span<const nas::Arch> archs) { return predictor(archs); };
+    nas::check_reachable(space, limits);
+    if (!o.out.empty()) make_folder(o.out);
 
     const auto begin = std::chrono::steady_clock::now();
     nas::SearchResult result;
@@ -306,13 +314,12 @@ void search(const Search& o) {
         if (!pareto) std::printf("%s\n", result.best.arch.str().c_str());
     }
     if (o.out.empty()) return;
-    make_folder(o.out);
     TextStream csv;
     csv << "predicted_accuracy," << joined(cost_names(), ",") << ",arch\n";
     for (const nas::Candidate& candidate : front) {
         csv << candidate.score;
         for (Quantity quantity : nas::quantities()) csv << "," << nas::value_of(candidate.cost, quantity);
-        csv << "," << Json(candidate.arch.str()).dump() << "\n";
+        csv << "," << csv_quoted(candidate.arch.str()) << "\n";
     }
     write_file_atomically(o.out + "/found.csv", csv.str());
     if (!pareto) {

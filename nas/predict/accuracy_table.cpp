@@ -93,17 +93,15 @@ AccuracyTable from_json(const Space& space, std::string_view text, const std::st
 
 }  // namespace
 
-AccuracyTable read_accuracy_table(const Space& space, const std::string& path) {
-    const auto ends = [&](const std::string& ending) {
-        return path.ends_with(ending) || path.ends_with(ending + ".gz");
-    };
-    check(ends(".csv") || ends(".json"), path,
-          ": expected a table that ends in .csv or .json, or one of these and .gz");
-    const std::vector<std::byte> bytes = read_unpacked(path, kMostBytes);
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    AccuracyTable table = ends(".csv") ? from_csv(space, text, path) : from_json(space, text, path);
-    check(!table.empty(), path, ": expected at least one row");
+AccuracyTable parse_accuracy_table(const Space& space, std::string_view text, const std::string& name) {
+    AccuracyTable table = text.starts_with('[') ? from_json(space, text, name) : from_csv(space, text, name);
+    check(!table.empty(), name, ": expected at least one row");
     return table;
+}
+
+AccuracyTable read_accuracy_table(const Space& space, const std::string& path) {
+    const std::vector<std::byte> bytes = read_unpacked(path, kMostBytes);
+    return parse_accuracy_table(space, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 
 }  // namespace lathe::nas

@@ -209,7 +209,7 @@ const std::vector<Row> kRows = {
     {"profile --model mcunetv2 --arch smallest --input 112x112x3", 1, "expected images of [96, 96, 3]"},
     {"profile --model mcunetv2 --width 0.5", 1, "expected no width"},
     {"PROFILE --arch smallest", 1, "lenet5: expected no arch"},
-    {"LEARN --hold-out 0", 1, "TEXT: expected a table that ends in .csv or .json"},
+    {"LEARN --hold-out 0", 1, "TEXT: expected a column 'resolution' in the first line"},
     {"LEARN --lr-schedule linear", 1, "linear"},
     {"nas predictor --table NONE.csv --out OUT", 1, "NONE.csv"},
     {"SEARCH", 1, "TEXT"},

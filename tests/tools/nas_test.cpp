@@ -93,7 +93,7 @@ TEST_CASE("lathe nas: what only a table or a predictor can tell to be wrong is o
     lathe::testing::write_file(table, json_of(made_up_table(40)));
     check_fails(run("nas predictor --table " + table + " --epochs 0" + out), 2, "--epochs");
     check_fails(run("nas predictor --table " + table + " --hold-out 1" + out), 1, "between 0 and 1, got 1");
-    CHECK_FALSE(fs::exists(folder / "out"));
+    CHECK_FALSE(fs::exists(folder / "out/predictor.safetensors"));
     REQUIRE(run("nas predictor --table " + table + " --epochs 1" + out).code == 0);
     const std::string search = "nas search --predictor " + (folder / "out/predictor.safetensors") + " ";
     check_fails(run("nas search --predictor " + table), 1, "table.json");

@@ -266,7 +266,7 @@ int main(int argc, char** argv) {
     Options o{.table = usual_table()};
     CLI::App app("The course's lab on neural architecture search: every table on standard output, every figure as SVG",
                  "lab3_nas");
-    app.add_option("--table", o.table, "The course's accuracies: .csv, .csv.gz or .json")->capture_default_str();
+    app.add_option("--table", o.table, "The course's accuracies, CSV or JSON, gzip or plain")->capture_default_str();
     app.add_option("--epochs", o.epochs, "Of the predictor")->check(tools::PositiveNumber)->capture_default_str();
     app.add_option("--iterations", o.iterations, "Of evolution")
         ->check(tools::PositiveNumber)

@@ -58,7 +58,7 @@ TEST_CASE("a table is read from CSV and from the course's JSON, and what is wron
     CHECK(same[0].arch == table[0].arch);
     CHECK(read("b.csv", "acc,d,e,ks,wid,resolution\n50,000000," + e + "," + ks + ",0,96")[0].accuracy == 0.5);
 
-    CHECK(says("a.txt", row) == "a.txt: expected a table that ends in .csv or .json, or one of these and .gz");
+    CHECK(says("a.txt", row) == "a.txt: expected a column 'resolution' in the first line");
     CHECK(says("c.csv", "resolution,wid,ks,e,acc\n") == "c.csv: expected a column 'd' in the first line");
     CHECK(says("d.csv", header) == "d.csv: expected at least one row");
     CHECK(says("e.csv", header + row + "112,0,1\n") == "e.csv, line 3: expected 7 fields, got 3");
