@@ -1,4 +1,4 @@
-# make            build/lathe (the command), liblathe.a and .so; to learn from: build/conv-ladder, build/lab1_pruning
+# make            build/lathe (the command), liblathe.a and .so; to learn from: build/conv-ladder and the labs
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
@@ -94,7 +94,7 @@ $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a course lab.
-LAB_PARTS := $(addprefix $(OUT)/tools/,data_options.o plot.o progress.o task.o)
+LAB_PARTS := $(addprefix $(OUT)/tools/,data_options.o nas_figures.o plot.o progress.o task.o)
 $(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(LAB_PARTS) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -72,7 +72,8 @@ void eval(EvalOptions& o) {
     if (o.threads > 0) set_threads(o.threads);
     std::unique_ptr<nn::Model> model;
     if (o.model.is_file()) model = o.model.make();
-    const ImageForm form = o.data.form(model ? *model : *sample_of(o.model.model), model != nullptr, o.input);
+    const ImageForm form =
+        o.data.form(model ? *model : *sample_of(o.model.model, o.model.arch), model != nullptr, o.input);
     data::Dataset dataset = o.data.open(data::split_of(o.split), form);
     if (o.data.skip_damaged) dataset = dataset.without(o.data.damaged(dataset));
     const auto classes = static_cast<int64_t>(dataset.classes().size());

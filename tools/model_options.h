@@ -11,12 +11,13 @@ namespace lathe::tools {
 // How a network is described in a .json file, for the end of a command's help.
 const char* description_help();
 // The network of a name, to learn what it takes and gives; a described one that leaves its classes open gets two.
-std::unique_ptr<nn::Model> sample_of(const std::string& name);
+std::unique_ptr<nn::Model> sample_of(const std::string& name, const std::string& arch = {});
 std::string model_help();  // of an option that names a new network
+void add_arch(CLI::App& command, std::string& arch);  // --arch
 
 struct ModelOptions {
     std::string model;    // file or name
-    std::string weights;
+    std::string weights, arch;
     double width = 1.0;
     std::vector<int64_t> widths;
     int64_t classes = 0;

@@ -360,7 +360,7 @@ Shape input_of(const json& file) {
 std::unique_ptr<Model> model_from_description(const std::string& text, const std::string& name,
                                               const ModelOptions& given) {
     const PathScope scope(name);
-    check(given.width == 1 && given.widths.empty() && given.dropout < 0,
+    check(given.width == 1 && given.widths.empty() && given.dropout < 0 && given.arch.empty(),
           "expected a described network to say its own widths and dropout, got options for them");
     const json file = json_reader::parse(text, "description");
     check(file.is_object(), "expected a JSON object with 'input' and 'layers'");
