@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
-#include <set>
 
 #include "lathe/compress/quantize/activations.h"
-#include "lathe/compress/quantize/edges.h"
 #include "lathe/compress/quantize/fake_quantize.h"
 #include "lathe/compress/quantize/fold_norms.h"
 #include "lathe/core/text_table.h"
@@ -18,49 +15,26 @@ namespace {
 
 constexpr int64_t kImagesOfAutomatic = 32;
 
-// f(x) for the inputs of each batch.
-template <class F>
-void for_each_batch(const data::Dataset& images, int64_t batch, F f) {
-    for (int64_t begin = 0; begin < images.size(); begin += batch) {
-        std::vector<int64_t> indices(static_cast<size_t>(std::min(batch, images.size() - begin)));
-        std::iota(indices.begin(), indices.end(), begin);
-        f(images.batch(indices).input());
-    }
-}
-
-std::vector<Tensor> values_of_weights(const Graph& graph, nn::Module& net) {
-    std::map<std::string, nn::Parameter*> parameters;
-    for (const auto& [name, parameter] : net.named_parameters()) parameters[name] = parameter;
-    std::vector<Tensor> values;
-    for (const GraphNode& node : graph.nodes)
-        values.push_back(node.op == "parameter" ? parameters.at(node.path)->effective().value() : node.value);
-    return values;
-}
-
 class Preparation {
 public:
     Preparation(nn::Model& model, const data::Dataset& images, const QuantizeOptions& options)
-        : model_(model), images_(images), options_(options) {
-        check(images.size() > 0, "quantization: expected calibration images, got none");
-        check(options.batch >= 1, "quantization: expected a batch of at least 1 image, got ", options.batch);
+        : model_(model), options_(options) {
         for (int bits : {options.weight_bits, options.activation_bits, options.end_bits}) integer_range(bits, true);
         for (const auto& [name, bits] : options.layers) integer_range(bits, true), model.named_parameters(name);
-        const PathScope scope(model.architecture());
-        graph_ = fold_norms(model.net(), model.example(1));
-        if (options.equalize) report_.equalized = compress::equalize(graph_);
-        edges_ = stored_edges(graph_);
-        net_ = with_masks(graph_, model.net());
-        net_->eval();
-        weights_ = values_of_weights(graph_, *net_);
+        calibration_ = calibrate(model, images, options.equalize, options.batch);
+        report_.images = images.size();
+        report_.equalized = calibration_.equalized;
     }
 
     Quantized run() {
-        observe();
-        for (int group = 0; group < group_count(edges_); ++group) choose(group);
+        for (int group = 0; group < calibration_.groups(); ++group) choose(group);
         auto net = with_masks(with_quantizers(), model_.net());
         quantize_weights(*net);
-        if (options_.correct_bias) report_.corrected = compress::correct_bias(graph_, weights_, *net, sample());
-        report_.images = images_.size();
+        const Tensor& sample = calibration_.sample;
+        if (options_.adaround)
+            report_.rounded = compress::adaround(graph_, calibration_.weights, *net, sample, *options_.adaround);
+        if (options_.correct_bias)
+            report_.corrected = compress::correct_bias(graph_, calibration_.weights, *net, sample);
         auto model = std::make_unique<nn::Model>(model_.architecture(), model_.options(), std::move(net));
         model->class_names = model_.class_names;
         model->scaling = model_.scaling;
@@ -69,40 +43,10 @@ public:
     }
 
 private:
-    void observe() {
-        observed_.resize(static_cast<size_t>(group_count(edges_)));
-        std::map<int, int> group_of;
-        for (const Edge& edge : edges_) group_of[edge.node] = edge.group;
-        for (const auto see : {&Observed::see_ends, &Observed::see_values})
-            for_each_batch(images_, options_.batch, [&](const Tensor& x) {
-                see_activations(graph_, weights_, x, [&](int node, const Tensor& value) {
-                    const auto found = group_of.find(node);
-                    const PathScope scope(graph_[node].path);
-                    if (found != group_of.end()) (observed_[static_cast<size_t>(found->second)].*see)(value);
-                    return Tensor{};
-                });
-            });
-    }
-
-    // As many images as work on single layers looks at.
-    Tensor sample() const {
-        constexpr int64_t kImages = 128;
-        Tensor x;
-        for_each_batch(images_.take(0, std::min(images_.size(), kImages)), kImages,
-                       [&](const Tensor& batch) { x = batch; });
-        return x;
-    }
-
-    bool has(int group, int node) const {
-        return std::any_of(edges_.begin(), edges_.end(),
-                           [&](const Edge& edge) { return edge.group == group && edge.node == node; });
-    }
-
     // The range and grid of a group.
     void choose(int group) {
-        const Observed& seen = observed_[static_cast<size_t>(group)];
-        const bool at_end = has(group, graph_.input()) || has(group, graph_.output);
-        const int bits = at_end ? std::max(options_.end_bits, options_.activation_bits) : options_.activation_bits;
+        const Observed& seen = calibration_.observed[static_cast<size_t>(group)];
+        const int bits = activation_bits(options_, calibration_, group);
         const Observer observer =
             options_.observer == Observer::automatic ? best_observer(group, bits) : options_.observer;
         const Range range = seen.range(observer, bits);
@@ -110,23 +54,23 @@ private:
         QuantizeReport::Activation line{.name = {}, .places = 0, .bits = bits, .range = range,
                                         .zero_point = static_cast<int64_t>(grids_.back().zero_point.item()),
                                         .observer = observer, .snr = seen.error(range, bits).snr()};
-        for (const Edge& edge : edges_)
+        for (const Edge& edge : calibration_.edges)
             if (edge.group == group && line.places++ == 0) line.name = edge.name;
         report_.activations.push_back(line);
     }
 
     // The one with which the network's output moves least, the places before being quantized as chosen.
     Observer best_observer(int group, int bits) {
-        if (!kept_)
-            for_each_batch(images_.take(0, std::min(images_.size(), kImagesOfAutomatic)), kImagesOfAutomatic,
-                           [&](const Tensor& x) {
-                               kept_ = std::make_unique<Activations>(graph_, weights_, x);
-                               float_output_ = kept_->output();
-                           });
+        if (!kept_) {
+            const Tensor& x = calibration_.sample;
+            kept_ = std::make_unique<Activations>(graph_, calibration_.weights,
+                                                  x.rows(0, std::min(x.dim(0), kImagesOfAutomatic)));
+            float_output_ = kept_->output();
+        }
         const auto with = [&](Observer observer) -> Change {
-            const Grid grid = asymmetric(observed_[static_cast<size_t>(group)].range(observer, bits), bits);
+            const Grid grid = asymmetric(calibration_.observed[static_cast<size_t>(group)].range(observer, bits), bits);
             return [this, group, grid](int node, const Tensor& value) {
-                return has(group, node) ? dequantize(quantize(value, grid), grid) : Tensor{};
+                return calibration_.in_group(group, node) ? dequantize(quantize(value, grid), grid) : Tensor{};
             };
         };
         Observer best = Observer::min_max;
@@ -141,7 +85,7 @@ private:
 
     Graph with_quantizers() const {
         std::map<int, const Edge*> edge_at;
-        for (const Edge& edge : edges_) edge_at[edge.node] = &edge;
+        for (const Edge& edge : calibration_.edges) edge_at[edge.node] = &edge;
         std::map<int, std::pair<int, int>> leaves;  // of groups: the nodes of scale and zero point
         Graph to;
         std::vector<int> raw, stored;  // where old nodes' values are, before and after their quantizers
@@ -198,44 +142,26 @@ private:
     void quantize_weights(nn::Module& net) {
         std::map<std::string, nn::Parameter*> parameters;
         for (const auto& [name, parameter] : net.named_parameters()) parameters[name] = parameter;
-        std::vector<std::string> names;  // of layers' weights, in order of execution
-        for (const GraphNode& node : graph_.nodes) {
-            if (node.op->affine && node.activation) report_.in_float.push_back(node.path);
-            if (!node.op->layer) continue;
-            const GraphNode* weight = graph_.parameter(node, 1);
-            if (!weight) report_.in_float.push_back(node.path);
-            else if (std::find(names.begin(), names.end(), weight->path) == names.end()) names.push_back(weight->path);
-        }
-        for (const std::string& name : names) {
-            nn::Parameter& parameter = *parameters.at(name);
+        for (const GraphNode& node : graph_.nodes)
+            if ((node.op->affine && node.activation) || (node.op->layer && !graph_.parameter(node, 1)))
+                report_.in_float.push_back(node.path);
+        for (int index : calibration_.layer_weights()) {
+            const std::string& name = graph_[index].path;
             const PathScope scope(name);
-            const bool at_end = name == names.front() || name == names.back();
-            const int usual = at_end ? std::max(options_.end_bits, options_.weight_bits) : options_.weight_bits;
-            const int bits = bits_of(name, usual);
+            nn::Parameter& parameter = *parameters.at(name);
+            const int bits = weight_bits(options_, calibration_, index, model_);
             const Tensor value = parameter.effective().value();
-            const int axis = options_.per_channel ? 0 : -1;
-            const Grid grid = bits == 8 ? symmetric(value, bits, axis) : symmetric_least_error(value, bits, axis);
+            const Grid grid = weight_grid(value, bits, options_.per_channel);
             set_fake_quantize(parameter, grid);
             const double noise = mean_square_difference(dequantize(quantize(value, grid), grid), value);
             report_.weights.push_back({name, bits, value.numel(), 10 * std::log10(mean_square(value) / noise)});
         }
     }
 
-    int bits_of(const std::string& name, int usual) const {
-        for (const auto& [pattern, bits] : options_.layers)
-            for (const auto& [matched, parameter] : model_.named_parameters(pattern))
-                if (matched == name) usual = bits;
-        return usual;
-    }
-
     nn::Model& model_;
-    const data::Dataset& images_;
     const QuantizeOptions& options_;
-    Graph graph_;  // folded, its weights dense
-    std::vector<Edge> edges_;
-    std::unique_ptr<nn::GraphModule> net_;  // of it
-    std::vector<Tensor> weights_;           // as its layers see them
-    std::vector<Observed> observed_;        // of groups
+    Calibration calibration_;
+    const Graph& graph_ = calibration_.graph;
     std::vector<Grid> grids_;               // of groups
     std::unique_ptr<Activations> kept_;  // of a few images, for the automatic observer
     Tensor float_output_;
@@ -245,6 +171,24 @@ private:
 std::string decibels(double snr) { return std::isfinite(snr) ? format("%.1f", snr) : "exact"; }
 
 }  // namespace
+
+int activation_bits(const QuantizeOptions& o, const Calibration& calibration, int group) {
+    return calibration.at_end(group) ? std::max(o.end_bits, o.activation_bits) : o.activation_bits;
+}
+
+int weight_bits(const QuantizeOptions& o, const Calibration& calibration, int node, nn::Module& model) {
+    const std::vector<int> all = calibration.layer_weights();
+    int bits = node == all.front() || node == all.back() ? std::max(o.end_bits, o.weight_bits) : o.weight_bits;
+    for (const auto& [pattern, own] : o.layers)
+        for (const auto& [matched, parameter] : model.named_parameters(pattern))
+            if (matched == calibration.graph[node].path) bits = own;
+    return bits;
+}
+
+Grid weight_grid(const Tensor& weight, int bits, bool per_channel) {
+    const int axis = per_channel ? 0 : -1;
+    return bits == 8 ? symmetric(weight, bits, axis) : symmetric_least_error(weight, bits, axis);
+}
 
 Quantized prepare_quantization(nn::Model& model, const data::Dataset& images, const QuantizeOptions& options) {
     return Preparation(model, images, options).run();
@@ -274,6 +218,7 @@ std::string QuantizeReport::str() const {
                        (images == 1 ? " image\n" : " images\n");
     for (const std::string& name : in_float) text += "left in floating point: " + name + "\n";
     if (equalized) text += "\n" + equalized->str();
+    if (rounded) text += "\n" + rounded->str();
     if (corrected) text += "\n" + corrected->str();
     return text;
 }

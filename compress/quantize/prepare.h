@@ -5,11 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "lathe/compress/quantize/adaround.h"
+#include "lathe/compress/quantize/calibrate.h"
 #include "lathe/compress/quantize/correct_bias.h"
-#include "lathe/compress/quantize/equalize.h"
-#include "lathe/compress/quantize/observer.h"
-#include "lathe/data/dataset.h"
-#include "lathe/nn/model.h"
 
 namespace lathe::compress {
 
@@ -22,6 +20,7 @@ struct QuantizeOptions {
     Observer observer = Observer::min_max;
     ops::ScaleRule rule = ops::ScaleRule::lsq;  // how scales of activations learn; pact behind relus
     bool equalize = false;      // equalize.h, before all else
+    std::optional<AdaRoundOptions> adaround{};  // adaround.h, when weights have their scales
     bool correct_bias = false;  // correct_bias.h, after all else
     int64_t batch = 64;         // images at a time
 };
@@ -48,6 +47,7 @@ struct QuantizeReport {
     std::vector<std::string> in_float{};  // layers whose weights are no parameters, and norms that could not be folded
     int64_t images = 0;
     std::optional<EqualizeReport> equalized{};
+    std::optional<AdaRoundReport> rounded{};
     std::optional<BiasReport> corrected{};
 
     std::string str() const;
@@ -69,6 +69,11 @@ struct Quantized {
 //     auto [quantized, report] = compress::prepare_quantization(model, train.sample(512));
 // Error: no images, bits out of range, a weight that has a quantizer or a codebook, values that are not finite.
 Quantized prepare_quantization(nn::Model& model, const data::Dataset& images, const QuantizeOptions& options = {});
+
+// What the options say of one place: a group of edges, the weight at a node of the graph. `model` knows the names.
+int activation_bits(const QuantizeOptions& options, const Calibration& calibration, int group);
+int weight_bits(const QuantizeOptions& options, const Calibration& calibration, int node, nn::Module& model);
+Grid weight_grid(const Tensor& weight, int bits, bool per_channel);
 
 // The scale and zero point that a node fake_quantize of a graph whose leaves have values (nn::trace) uses.
 Grid grid_of(const Graph& graph, const GraphNode& fake_quantize);

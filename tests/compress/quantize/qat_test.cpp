@@ -43,9 +43,9 @@ TEST_CASE("a quantized network trains with the ordinary trainer: scales learn, a
         const auto net = quantized(*model, rule);
         std::map<std::string, Tensor> before;
         for (const auto& [name, parameter] : net->named_parameters()) before[name] = parameter->value().clone();
-        const double loss = optim::evaluate(*net, stripes(48))["loss"];
+        const double loss = optim::evaluate(*net, stripes(48)).loss;
         fit(*net, options());
-        CHECK(optim::evaluate(*net, stripes(48))["loss"] < loss);
+        CHECK(optim::evaluate(*net, stripes(48)).loss < loss);
         int scales = 0;
         for (const auto& [name, parameter] : net->named_parameters()) {
             if (!name.ends_with("scale")) continue;
