@@ -108,19 +108,20 @@ Tensor value_of(const Graph& graph, const std::vector<Tensor>& weights, const Te
 
 // Finds the rounding of a layer that makes `target` of `x` best.
 Tensor learn(const GraphNode& node, const Tensor& bias, const Tensor& weight, const Grid& grid, const Tensor& x,
-             const Tensor& target, const AdaRoundOptions& o, Random& random, int64_t& changed) {
+             const Tensor& target, double nearest, const AdaRoundOptions& o, Random& random, int64_t& changed) {
     constexpr double kWarmUp = 0.2, kFirstBeta = 20, kLastBeta = 2;
     Rounding rounding(weight, grid);
     const auto adam = optim::adam({.lr = o.lr});
     const int64_t batch = std::min(o.batch, x.dim(0));
-    const auto channels = static_cast<double>(target.dim(-1));
+    // The error is told in shares of what rounding to the nearest makes of it, one for each weight: then a weight's part
+    // in it weighs as much against the regulariser in every layer.
+    const double shares = static_cast<double>(weight.numel()) / std::max(nearest, 1e-20);
     for (int64_t t = 0; t < o.iterations; ++t) {
         const int64_t begin = random.below(x.dim(0) - batch + 1);
         const std::vector<Variable> inputs{x.rows(begin, batch), rounding.weight(), bias ? Variable(bias) : Variable()};
         rounding.zero_grad();
-        // The squared error of all channels of a place, as in the paper.
         backward(ops::mse(node.op->run(node.attributes, inputs, Mode::evaluation), target.rows(begin, batch)),
-                 Tensor::full({}, channels));
+                 Tensor::full({}, shares));
         const double done = static_cast<double>(t) / static_cast<double>(o.iterations);
         if (done >= kWarmUp) {
             const double way = (done - kWarmUp) / (1 - kWarmUp);
@@ -170,7 +171,8 @@ AdaRoundReport adaround(const Graph& graph, const std::vector<Tensor>& weights, 
             return mean_square_difference(node.op->run(node.attributes, inputs, Mode::evaluation).value(), target);
         };
         AdaRoundReport::Layer layer{.name = weight->path, .before = error(), .after = 0, .weights = dense.numel()};
-        const Tensor rounded = learn(node, bias, dense, quantizer->grid(), input, target, o, random, layer.changed);
+        const Tensor rounded = learn(node, bias, dense, quantizer->grid(), input, target, layer.before, o, random,
+                                     layer.changed);
         nn::Parameter& parameter = *parameters.at(weight->path);
         const Tensor before = parameter.value().clone(), nearest = seen;
         parameter.mutable_value().copy_(rounded);

@@ -11,7 +11,7 @@ struct AdaRoundOptions {
     int64_t iterations = 500;  // for each layer
     int64_t batch = 32;        // images of an iteration
     double lr = 0.01;          // of adam
-    double regularization = 0.01;
+    double regularization = 1;  // what an undecided weight costs, in shares of the error, one for each weight
     uint64_t seed = 0;         // of which images
     std::function<bool(int64_t done, int64_t total)> go_on{};  // asked after each layer; false ends it there
 };

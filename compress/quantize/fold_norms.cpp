@@ -154,6 +154,8 @@ Graph fold_norms(nn::Module& module, const Tensor& example) {
 std::unique_ptr<nn::GraphModule> with_masks(Graph graph, nn::Module& module) {
     std::map<std::string, nn::Parameter*> parameters;
     for (const auto& [name, parameter] : module.named_parameters()) parameters[name] = parameter;
+    for (GraphNode& node : graph.nodes)  // so that training it changes nobody else's
+        if (node.value) node.value = node.value.clone();
     auto net = std::make_unique<nn::GraphModule>(std::move(graph));
     for (const auto& [name, parameter] : net->named_parameters()) {
         const auto found = parameters.find(name);

@@ -10,8 +10,8 @@ namespace lathe::compress {
 // Norms that cannot be folded stay: those whose layer others read, too.
 Graph fold_norms(nn::Module& module, const Tensor& example);
 
-// A network of that graph, or of one made from it, with the masks that the weights of the same name have in `module`.
-// Error: a weight with another transform than a mask.
+// A network of that graph, or of one made from it, with weights of its own and the masks that those of the same name
+// have in `module`. Error: a weight with another transform than a mask.
 std::unique_ptr<nn::GraphModule> with_masks(Graph graph, nn::Module& module);
 
 }  // namespace lathe::compress

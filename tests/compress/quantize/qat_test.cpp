@@ -41,11 +41,13 @@ TEST_CASE("a quantized network trains with the ordinary trainer: scales learn, a
     fit(*model, options());
     for (const auto rule : {ops::ScaleRule::lsq, ops::ScaleRule::pact}) {
         const auto net = quantized(*model, rule);
+        const double untouched = optim::evaluate(*model, stripes(48)).loss;
         std::map<std::string, Tensor> before;
         for (const auto& [name, parameter] : net->named_parameters()) before[name] = parameter->value().clone();
         const double loss = optim::evaluate(*net, stripes(48)).loss;
         fit(*net, options());
         CHECK(optim::evaluate(*net, stripes(48)).loss < loss);
+        CHECK(optim::evaluate(*model, stripes(48)).loss == untouched);
         int scales = 0;
         for (const auto& [name, parameter] : net->named_parameters()) {
             if (!name.ends_with("scale")) continue;
