@@ -1,0 +1,78 @@
+#include "lathe/tools/quantize_linear.h"
+
+#include <cstdio>
+
+#include "lathe/compress/quantize/explain.h"
+#include "lathe/core/print.h"
+#include "lathe/tools/checks.h"
+#include "lathe/tools/progress.h"
+
+namespace lathe::tools {
+
+void LinearOptions::add_to(CLI::App& c) {
+    const CLI::Range bits(2, 8);
+    c.add_option("--weight-bits", weight_bits, "Of method linear, as --bits")->check(bits);
+    c.add_option("--activation-bits", activation_bits, "Likewise of activations; what runs in integers takes 8")
+        ->check(bits)
+        ->capture_default_str();
+    c.add_option("--end-bits", end_bits, "What the first and last weights, the input and the output have at least")
+        ->check(bits)
+        ->capture_default_str();
+    c.add_option("--observer", observer,
+                 "How ranges of activations are chosen: min-max, moving-average, percentile, entropy, mse, or auto: "
+                 "for each the one that moves the output least")
+        ->check(CLI::IsMember({"min-max", "moving-average", "percentile", "entropy", "mse", "auto"}))
+        ->capture_default_str();
+    c.add_option("--calibration", images, "Training images that ranges are taken from")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+    c.add_flag("--per-tensor", per_tensor, "One scale for a weight, not one for each output channel");
+    c.add_flag("--equalize", equalize, "Make channels of neighbouring layers alike before (Nagel et al. 2019)");
+    c.add_flag("--correct-bias", correct_bias, "Let biases take up what rounding does to means (Nagel et al. 2019)");
+    c.add_option("--adaround", adaround, "Iterations a layer in which roundings are learned (Nagel et al. 2020)")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
+    c.add_option("--scale-rule", scale_rule, "How scales of activations learn with --finetune: lsq or pact")
+        ->check(CLI::IsMember({"lsq", "pact"}))
+        ->capture_default_str();
+    c.add_flag("--fixed-scales", fixed_scales, "Train with --finetune in the scales that were calibrated");
+    c.add_flag("--explain", explain,
+               "Only say what each weight and activation does to the output when it alone is quantized, and the "
+               "cheapest fix");
+}
+
+compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<std::pair<std::string, int64_t>>& layers,
+                                              uint64_t seed) const {
+    compress::QuantizeOptions options{.weight_bits = weight_bits ? weight_bits : static_cast<int>(bits),
+                                      .activation_bits = activation_bits,
+                                      .end_bits = end_bits,
+                                      .per_channel = !per_tensor,
+                                      .observer = compress::observer_of(observer),
+                                      .rule = scale_rule == "pact" ? ops::ScaleRule::pact : ops::ScaleRule::lsq,
+                                      .equalize = equalize,
+                                      .correct_bias = correct_bias};
+    for (const auto& [name, own] : layers) options.layers.emplace_back(name, static_cast<int>(own));
+    for (const auto& [name, own] : options.layers) integer_range(own, true);
+    integer_range(options.weight_bits, true);
+    if (adaround > 0) options.adaround = compress::AdaRoundOptions{.iterations = adaround, .seed = seed};
+    return options;
+}
+
+std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
+                                           const data::Dataset& train) {
+    const data::Dataset images = train.sample(o.images);
+    if (o.explain) {
+        print(compress::explain_quantization(model, images, options));
+        return nullptr;
+    }
+    Progress progress("adaround", static_cast<int64_t>(model.named_parameters().size()));
+    if (options.adaround)
+        options.adaround->go_on = [&](int64_t done, int64_t) { return progress.update(done), true; };
+    auto [quantized, report] = compress::prepare_quantization(model, images, options);
+    progress.clear();
+    print(report);
+    if (o.fixed_scales) quantized->freeze("*scale");
+    return std::move(quantized);
+}
+
+}  // namespace lathe::tools

@@ -1,0 +1,29 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lathe/compress/quantize/prepare.h"
+
+namespace lathe::tools {
+
+// What `lathe quantize --method linear` has beside the options of every method.
+struct LinearOptions {
+    int weight_bits = 0, activation_bits = 8, end_bits = 8;  // weight_bits 0: as --bits
+    std::string observer = "min-max", scale_rule = "lsq";
+    bool per_tensor = false, equalize = false, correct_bias = false, fixed_scales = false, explain = false;
+    int64_t adaround = 0, images = 512;
+
+    void add_to(CLI::App& command);
+    // `bits` of weights, and those by name. Error: a number of bits that linear quantization does not have.
+    compress::QuantizeOptions make(int64_t bits, const std::vector<std::pair<std::string, int64_t>>& layers,
+                                   uint64_t seed) const;
+};
+
+// The model quantized with so many of the training images, not augmented, and ready to be trained; says how. With
+// --explain it only says what each place does to the output: then there is none.
+std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
+                                           const data::Dataset& train);
+
+}  // namespace lathe::tools
