@@ -6,7 +6,7 @@
         OP(conv2d) OP(conv2d_fused) OP(linear) OP(linear_fused) OP(matmul) OP(embedding) OP(batch_norm) OP(layer_norm) \
             OP(dropout) OP(softmax) OP(log_softmax) OP(max_pool2d) OP(avg_pool2d) OP(global_avg_pool) OP(concat)       \
                 OP(slice) OP(pad) OP(pad_channels) OP(permute) OP(reshape) OP(flatten) OP(sum) OP(mean) OP(to_chwn)    \
-                    OP(to_nhwc) OP(cross_entropy) OP(soft_cross_entropy) OP(kl_div) OP(mse) OP(l1)
+                    OP(to_nhwc) OP(fake_quantize) OP(cross_entropy) OP(soft_cross_entropy) OP(kl_div) OP(mse) OP(l1)
 
 namespace lathe::ops {
 
