@@ -1,9 +1,12 @@
 #include "lathe/core/kernels/integer/conv2d.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/error.h"
 #include "lathe/core/parallel.h"
 
 namespace lathe::kernels::integer {
@@ -20,6 +23,27 @@ int64_t reach(int64_t out, int64_t stride, int64_t kernel, int64_t dilation) {
 
 }  // namespace
 
+void check_layer(const Layer& layer) {
+    const int64_t per_channel = layer.shape.weight_count() / std::max<int64_t>(layer.shape.out_c, 1);
+    const auto fits = [](int32_t m, int32_t shift) {
+        return (m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62;
+    };
+    for (int64_t k = 0; k < layer.shape.out_c; ++k) {
+        int64_t size = 0;
+        for (int64_t i = 0; i < per_channel; ++i) size += std::abs(layer.weight[k * per_channel + i]);
+        double sum = 255.0 * static_cast<double>(2 * size) + std::abs(static_cast<double>(layer.bias[k]));
+        bool right = fits(layer.multiplier[k], layer.shift[k]);
+        if (layer.addend_multiplier) {
+            right = right && fits(layer.addend_multiplier[k], layer.addend_shift[k]);
+            if (right) sum += std::ldexp(255.0 * layer.addend_multiplier[k], -layer.addend_shift[k]) + 1;
+        }
+        check(right, "channel ", k, ": expected multipliers of 31 bits and shifts from 1 to 62");
+        check(sum * (layer.bits == 4 ? 16 : 1) < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
+        check(std::ldexp(sum * layer.multiplier[k], -layer.shift[k]) < kMostSum, "channel ", k,
+              ": results reach beyond 32 bits");
+    }
+}
+
 PreparedLayer::PreparedLayer(const Layer& layer)
     : shape_(layer.shape),
       bits_(layer.bits),
@@ -32,8 +56,12 @@ PreparedLayer::PreparedLayer(const Layer& layer)
       addend_zero_(layer.addend_zero),
       padded_h_(reach(shape_.out_h, shape_.stride_h, shape_.kernel_h, shape_.dilation_h)),
       padded_w_(reach(shape_.out_w, shape_.stride_w, shape_.kernel_w, shape_.dilation_w)) {
-    pads_ = shape_.pad_top > 0 || shape_.pad_left > 0 || padded_h_ > shape_.in_h || padded_w_ > shape_.in_w;
+    // Whole steps that end beyond a run are read from a copy, so that x itself is read to its end at most.
+    const int64_t length = run_length(), step = bits_ == 4 ? 8 : 4;
+    pads_ = shape_.pad_top > 0 || shape_.pad_left > 0 || padded_h_ > shape_.in_h || padded_w_ > shape_.in_w ||
+            (!depthwise_ && length % step != 0);
     if (!pads_) padded_h_ = shape_.in_h, padded_w_ = shape_.in_w;
+    steps_ = ceil_div(length, step) * (step / 4);
     depthwise_ ? arrange_depthwise(layer) : arrange(layer);
 }
 
@@ -64,13 +92,15 @@ Finish PreparedLayer::finish_at(size_t numbers) const {
 }
 
 // A run is a row of the window where its pixels are neighbours in memory and belong to one group, else a tap.
+int64_t PreparedLayer::run_length() const {
+    const int64_t in = shape_.in_c / shape_.groups;
+    return shape_.groups == 1 && shape_.dilation_w == 1 ? shape_.kernel_w * in : in;
+}
+
 void PreparedLayer::arrange(const Layer& layer) {
     const Conv2dShape& s = shape_;
-    const int64_t in = s.in_c / s.groups, out = s.out_c / s.groups;
-    const bool rows = s.groups == 1 && s.dilation_w == 1;
-    const int64_t length = rows ? s.kernel_w * in : in, across = rows ? 1 : s.kernel_w;
-    steps_ = ceil_div(length, 4);
-    if (bits_ == 4) steps_ = ceil_div(steps_, 2) * 2;
+    const int64_t out = s.out_c / s.groups, length = run_length();
+    const int64_t across = s.kernel_w * s.in_c / s.groups / length;
     for (int64_t r = 0; r < s.kernel_h; ++r)
         for (int64_t q = 0; q < across; ++q)
             run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
@@ -121,6 +151,7 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
 }
 
 int64_t PreparedLayer::workspace(int64_t batch) const {
+    constexpr int64_t kReadBeyond = 8;
     return pads_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
 }
 

@@ -22,8 +22,10 @@ struct Layer {
     int32_t x_zero = 0, zero = 0, low = 0, high = 255;
 };
 
-// Bytes beyond the last element of x that may be read.
-constexpr int64_t kReadBeyond = 16;
+// What sums and results must stay below, so that a zero may be added.
+constexpr double kMostSum = 2147483647.0 - 1024;
+// Error: numbers of a channel that are not as above, for some x.
+void check_layer(const Layer& layer);
 
 // A convolution or linear layer whose weights are arranged once for the kernels, the same for every instruction set.
 class PreparedLayer {
@@ -32,7 +34,7 @@ public:
 
     // Bytes of scratch that a batch needs: x with its padding.
     int64_t workspace(int64_t batch) const;
-    // y [N, P, Q, K] u8 from x [N, H, W, C] u8; addend like y, and it may be y. kReadBeyond more bytes of x are readable.
+    // y [N, P, Q, K] u8 from x [N, H, W, C] u8; addend like y, and it may be y.
     void forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* scratch,
                  uint8_t* y) const;
     int64_t bytes() const;  // of the weights, arranged
@@ -44,6 +46,7 @@ private:
         int vectors;
         size_t weights, numbers;  // where they begin
     };
+    int64_t run_length() const;
     void arrange(const Layer& layer);
     void arrange_depthwise(const Layer& layer);
     size_t append_numbers(const Layer& layer, const std::vector<int64_t>& channels);

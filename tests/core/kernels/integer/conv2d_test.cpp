@@ -83,7 +83,7 @@ TEST_CASE("integer layers are the definition, the same bits for every instructio
                 INFO(s.batch, " x ", s.in_h, " x ", s.in_c, " -> ", s.out_c, ", groups ", s.groups, ", bits ", bits,
                      adds ? ", adds" : "");
                 const IntegerLayer layer(s, bits, adds);
-                const int64_t in = s.batch * s.in_h * s.in_w * s.in_c + kernels::integer::kReadBeyond;
+                const int64_t in = s.batch * s.in_h * s.in_w * s.in_c;
                 const auto x = random_bytes(in, 2);
                 const auto addend = random_bytes(s.batch * s.out_h * s.out_w * s.out_c, 3);
                 const auto right = expected(layer.layer, x, addend);
@@ -99,7 +99,7 @@ TEST_CASE("an integer layer gives the same bits for one and two threads") {
     const int before = threads();
     const IntegerLayer layer(shape(9, 16, 32, 100, 3, 1, 1), 8, true);
     const Conv2dShape& s = layer.layer.shape;
-    const auto x = random_bytes(s.batch * s.in_h * s.in_w * s.in_c + kernels::integer::kReadBeyond, 2);
+    const auto x = random_bytes(s.batch * s.in_h * s.in_w * s.in_c, 2);
     const auto addend = random_bytes(s.batch * s.out_h * s.out_w * s.out_c, 3);
     std::vector<uint8_t> results[2];
     for (int i : {0, 1}) {
@@ -118,7 +118,7 @@ TEST_CASE("sums at the ends of their range keep every bit") {
     of.layer.x_zero = 0, of.layer.zero = 255, of.layer.low = 0, of.layer.high = 255;
     const auto m = lathe::integer::multiplier_of(250.0 / (255.0 * 128 * 4096));
     for (size_t k = 0; k < of.multiplier.size(); ++k) of.multiplier[k] = m.m, of.shift[k] = 31 - m.s;
-    const std::vector<uint8_t> x(static_cast<size_t>(s.in_w) * 4096 + kernels::integer::kReadBeyond, 255);
+    const std::vector<uint8_t> x(static_cast<size_t>(s.in_w) * 4096, 255);
     for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
         if (supported(isa)) CHECK(run(of, isa, x, {}, static_cast<size_t>(s.out_w) * 16)[0] == 5);
 }
