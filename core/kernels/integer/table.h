@@ -69,6 +69,8 @@ struct Elementwise {
                  int32_t zero, uint8_t* y);
 };
 
+constexpr int kBurnChains = 12, kBurnRounds = 4000;
+
 struct Table {
     const char* name;
     int rows[kMaxVectors];  // of the tallest tile of 1, 2, … vectors
@@ -76,6 +78,8 @@ struct Table {
     void (*multiply4)(const Tile& tile);
     void (*depthwise)(const DepthwiseRow& row);
     Elementwise elementwise;
+    int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
+    int64_t burnt;                   // so many operations, two for each product
 };
 
 // Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else those of avx2.

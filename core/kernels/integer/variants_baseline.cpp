@@ -5,5 +5,6 @@
 namespace lathe::kernels::integer::baseline {
 extern const Table kTable;
 constexpr Table kTable = {.name = "portable", .rows = {4, 4, 4, 4}, .multiply8 = multiply<weight8>, .multiply4 = multiply<weight4>,
-                          .depthwise = depthwise, .elementwise = elementwise};
+                          .depthwise = depthwise, .elementwise = elementwise, .burn = burn,
+                          .burnt = 2ll * 1 * kBurnChains * kBurnRounds};
 }  // namespace lathe::kernels::integer::baseline

