@@ -106,9 +106,9 @@ private:
         check(scale.value && scale.value.numel() == 1, "expected one constant scale for all of a value");
         const Tensor zero = node.inputs[2] < 0 ? Tensor{} : from_[node.inputs[2]].value;
         const double z = zero ? zero.item() : 0;
-        check(bits == 8, "expected activations of 8 bits, got ", bits);
         return {.scale = std::max(static_cast<float>(scale.value.item()), kLeastScale),
-                .zero = static_cast<int>(z - static_cast<double>(range.low))};
+                .zero = static_cast<int>(z - static_cast<double>(range.low)),
+                .high = static_cast<int>(range.high - range.low)};
     }
 
     // --- making the new one
@@ -139,7 +139,7 @@ private:
     int regridded(const Value& x, const Grid8& to, const Shape& shape, const std::string& path) {
         if (x.grid == to) return x.node;
         return lookup(x.node, shape, path, [&](int q) {
-            return integer::quantize(integer::dequantize(q, x.grid.scale, x.grid.zero), to.scale, to.zero, 0, 255);
+            return integer::quantize(integer::dequantize(q, x.grid.scale, x.grid.zero), to.scale, to.zero, 0, to.high);
         });
     }
 
@@ -161,7 +161,7 @@ private:
         Attributes attributes = node.attributes;
         if (attributes.has("value"))
             attributes.set("value", static_cast<double>(integer::quantize(static_cast<float>(attributes.real("value")),
-                                                                          grid.scale, grid.zero, 0, 255)));
+                                                                          grid.scale, grid.zero, 0, grid.high)));
         return {append(node, node.op.name().c_str(), attributes, inputs), grid};
     }
 
@@ -221,7 +221,7 @@ private:
             integer::multiplier_of(static_cast<double>(a.grid.scale) * b.grid.scale / grid.scale);
         return append(from_[i], "int_mul",
                       {{"a_zero", int64_t{a.grid.zero}}, {"b_zero", int64_t{b.grid.zero}}, {"multiplier", int64_t{by.m}},
-                       {"shift", int64_t{31 - by.s}}, {"zero", int64_t{grid.zero}}},
+                       {"shift", int64_t{31 - by.s}}, {"zero", int64_t{grid.zero}}, {"high", int64_t{grid.high}}},
                       {a.node, b.node});
     }
 
@@ -231,8 +231,8 @@ private:
         const double ratio = static_cast<double>(x.grid.scale) / grid.scale;
         check(ratio < 1 << 20, "its scale is 2^20 times less than its input's");
         const auto by = [&](int64_t count) { return integer::multiplier_of(ratio / static_cast<double>(count)); };
-        const Attributes zeros{{"x_zero", int64_t{x.grid.zero}}, {"zero", int64_t{grid.zero}}};
-        Attributes attributes = zeros;
+        Attributes attributes{{"x_zero", int64_t{x.grid.zero}}, {"zero", int64_t{grid.zero}},
+                              {"high", int64_t{grid.high}}};
         if (!node.attributes.has("kernel_size")) {
             const Shape& shape = from_[node.inputs[0]].shape;
             const integer::Multiplier m = by(shape[1] * shape[2]);
@@ -264,7 +264,7 @@ private:
             all.mutable_data<float>()[q] = integer::dequantize(q, x.grid.scale, x.grid.zero);
         const Tensor y = run_op(node.op, node.attributes, std::vector<Variable>{all}).value();
         return lookup(x.node, node.shape, node.path, [&](int q) {
-            return integer::quantize(y.data<float>()[q], grid.scale, grid.zero, 0, 255);
+            return integer::quantize(y.data<float>()[q], grid.scale, grid.zero, 0, grid.high);
         });
     }
 

@@ -66,7 +66,7 @@ double limited(double ratio, double sum, int64_t k) {
 std::pair<int64_t, int64_t> ends_of(const GraphNode& node, const Grid8& y) {
     const Activation activation = activation_named(node.attributes.text("activation"));
     const int64_t low = activation == Activation::none ? 0 : y.zero;
-    const int64_t high = activation == Activation::relu6 ? integer::quantize(6, y.scale, y.zero, 0, 255) : 255;
+    const int64_t high = activation == Activation::relu6 ? integer::quantize(6, y.scale, y.zero, 0, y.high) : y.high;
     return {low, high};
 }
 

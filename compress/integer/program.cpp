@@ -21,8 +21,10 @@ decltype(auto) at(T& values, int i) {
 }
 
 void check_grid(const Grid8& grid, const char* what) {
-    check(grid.scale > 0 && grid.scale < 1e30f && grid.zero >= 0 && grid.zero <= 255, "integer program: expected the ",
-          what, "'s scale above 0 and its zero from 0 to 255, got ", grid.scale, " and ", grid.zero);
+    check(grid.scale > 0 && grid.scale < 1e30f && grid.high >= 1 && grid.high <= 255 && grid.zero >= 0 &&
+              grid.zero <= grid.high,
+          "integer program: expected the ", what, "'s scale above 0 and its zero from 0 to its greatest integer, of at "
+          "most 255, got ", grid.scale, ", ", grid.zero, " and ", grid.high);
 }
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -160,7 +162,7 @@ void IntegerRun::pass(int64_t images, const float* x, float* y) {
     uint8_t* from = at(elements_, graph.inputs[0]);
     parallel_for(images * program_.image_.numel(), kGrain, [&, in = program_.net_.input](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
-            from[i] = static_cast<uint8_t>(integer::quantize(x[i], in.scale, in.zero, 0, 255));
+            from[i] = static_cast<uint8_t>(integer::quantize(x[i], in.scale, in.zero, 0, in.high));
     });
     const IntegerFrame frame{images, elements_, scratch_.data(), kernels::integer::table()};
     for (int i = 0; i < graph.size(); ++i) {

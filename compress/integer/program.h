@@ -10,10 +10,10 @@
 
 namespace lathe::compress {
 
-// How u8 values stand for real ones:  real = scale (integer - zero).
+// How u8 values in 0..high stand for real ones:  real = scale (integer - zero).
 struct Grid8 {
     float scale = 1;
-    int zero = 0;
+    int zero = 0, high = 255;
     bool operator==(const Grid8&) const = default;
 };
 

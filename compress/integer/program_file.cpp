@@ -12,12 +12,17 @@ using nn::json_reader::member;
 
 constexpr const char* kVersion = "1";
 
-json json_of(const Grid8& grid) { return {{"scale", grid.scale}, {"zero", grid.zero}}; }
+json json_of(const Grid8& grid) { return {{"scale", grid.scale}, {"zero", grid.zero}, {"high", grid.high}}; }
 
 Grid8 grid_of(const json& grids, const char* name) {
     const json& grid = member(grids, name, "lathe.grids");
+    const auto integer = [&](const char* of) {
+        const int64_t value = nn::json_reader::integer(member(grid, of, "lathe.grids"), "lathe.grids");
+        check(value >= 0 && value <= 255, "lathe.grids: expected '", of, "' from 0 to 255, got ", value);
+        return static_cast<int>(value);
+    };
     return {.scale = static_cast<float>(nn::json_reader::real(member(grid, "scale", "lathe.grids"), "lathe.grids")),
-            .zero = static_cast<int>(nn::json_reader::integer(member(grid, "zero", "lathe.grids"), "lathe.grids"))};
+            .zero = integer("zero"), .high = integer("high")};
 }
 
 IntegerGraph read_net(const TensorFile& file) {

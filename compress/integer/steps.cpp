@@ -174,13 +174,13 @@ IntegerStep mul_step(const Reader& r) {
     const Multiplier by = r.multiplier(255.0 * 255);
     int32_t a_zero = r.zero("a_zero"), b_zero = r.zero("b_zero");
     if (on.swapped) std::swap(a_zero, b_zero);
-    return {.run = [=, zero = r.zero("zero"), y = r.index](const IntegerFrame& f) {
+    return {.run = [=, zero = r.zero("zero"), high = r.zero("high"), y = r.index](const IntegerFrame& f) {
         Shape a = on.a_shape, b = on.b_shape;
         if (a.rank() > 0) a[0] = f.images;
         if (b.rank() == a.rank() && b.rank() > 0) b[0] = f.images;
         for_each_stretch(a, b, f.at(on.a), f.at(on.b), f.at(y),
                          [&](int64_t n, const uint8_t* p, const uint8_t* q, int64_t step, uint8_t* to) {
-                             f.kernels.elementwise.mul(n, p, a_zero, q, b_zero, step, by, zero, to);
+                             f.kernels.elementwise.mul(n, p, a_zero, q, b_zero, step, by, zero, high, to);
                          });
     }};
 }
@@ -251,8 +251,8 @@ IntegerStep avg_pool_step(const Reader& r) {
     for (int64_t i = 0; i < most; ++i)
         by.push_back(Reader::checked(r.constant<int32_t>(1)[i], r.constant<int32_t>(2)[i],
                                      255.0 * static_cast<double>(i + 1)));
-    return {.run = [w, by, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"),
-                    zero = r.zero("zero")](const IntegerFrame& f) {
+    return {.run = [w, by, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"), zero = r.zero("zero"),
+                    high = r.zero("high")](const IntegerFrame& f) {
                 w.for_each_row(f.images, [&](int64_t image, int64_t p) {
                     const uint8_t* from = f.at(x) + image * w.in_h * w.in_w * w.channels;
                     const int64_t row = image * w.out_h + p;
@@ -266,7 +266,7 @@ IntegerStep avg_pool_step(const Reader& r) {
                                 f.kernels.elementwise.sum(w.channels, from + (h * w.in_w + v) * w.channels, sums);
                         const auto count = static_cast<int32_t>(box.count());
                         f.kernels.elementwise.mean(w.channels, sums, count, x_zero,
-                                                   by[static_cast<size_t>(count - 1)], zero, to);
+                                                   by[static_cast<size_t>(count - 1)], zero, high, to);
                     }
                 });
             },
@@ -277,7 +277,7 @@ IntegerStep global_avg_pool_step(const Reader& r) {
     const int64_t pixels = r.shape(0)[1] * r.shape(0)[2], channels = r.shape(0)[3];
     check(pixels <= 1 << 22, "expected maps of at most 2^22 pixels");
     const Multiplier by = r.multiplier(255.0 * static_cast<double>(pixels));
-    return {.run = [=, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"), zero = r.zero("zero")](
+    return {.run = [=, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"), zero = r.zero("zero"), high = r.zero("high")](
                        const IntegerFrame& f) {
                 const int64_t grain = std::max<int64_t>(1, kGrain / (pixels * channels));
                 parallel_for(f.images, grain, [&](int64_t begin, int64_t end) {
@@ -287,7 +287,7 @@ IntegerStep global_avg_pool_step(const Reader& r) {
                         for (int64_t p = 0; p < pixels; ++p)
                             f.kernels.elementwise.sum(channels, f.at(x) + (i * pixels + p) * channels, sums);
                         f.kernels.elementwise.mean(channels, sums, static_cast<int32_t>(pixels), x_zero, by, zero,
-                                                   f.at(y) + i * channels);
+                                                   high, f.at(y) + i * channels);
                     }
                 });
             },

@@ -71,15 +71,17 @@ static inline int32_t add(int32_t a, int32_t b, Sum sum, int32_t low, int32_t hi
     return saturate((a * sum.factor_a + b * sum.factor_b + sum.offset) >> sum.shift, low, high);
 }
 
-// A product, with the multiplier of a_scale b_scale / scale.
+// A product, with the multiplier of a_scale b_scale / scale, in 0..high.
 static inline int32_t multiply(int32_t a, int32_t a_zero, int32_t b, int32_t b_zero, int32_t m, int32_t shift,
-                               int32_t zero, int32_t low, int32_t high) {
-    return saturate(requantize((a - a_zero) * (b - b_zero), m, shift) + zero, low, high);
+                               int32_t zero, int32_t high) {
+    return saturate(requantize((a - a_zero) * (b - b_zero), m, shift) + zero, 0, high);
 }
 
-// The mean of `count` values whose integers add up to sum, with the multiplier of x_scale / (scale divisor).
-static inline int32_t mean(int32_t sum, int32_t count, int32_t x_zero, int32_t m, int32_t shift, int32_t zero) {
-    return saturate(requantize(sum - count * x_zero, m, shift) + zero, 0, 255);
+// The mean of `count` values whose integers add up to sum, with the multiplier of x_scale / (scale divisor); in
+// 0..high.
+static inline int32_t mean(int32_t sum, int32_t count, int32_t x_zero, int32_t m, int32_t shift, int32_t zero,
+                           int32_t high) {
+    return saturate(requantize(sum - count * x_zero, m, shift) + zero, 0, high);
 }
 
 #ifdef __cplusplus

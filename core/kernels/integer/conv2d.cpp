@@ -47,7 +47,7 @@ void check_layer(const Layer& layer) {
 PreparedLayer::PreparedLayer(const Layer& layer)
     : shape_(layer.shape),
       bits_(layer.bits),
-      depthwise_(layer.shape.depthwise() && layer.shape.in_c > 1 && !layer.addend_multiplier && layer.bits == 8),
+      depthwise_(layer.shape.depthwise() && layer.shape.in_c > 1 && !layer.addend_multiplier),
       adds_(layer.addend_multiplier != nullptr),
       x_zero_(layer.x_zero),
       zero_(layer.zero),
@@ -56,6 +56,7 @@ PreparedLayer::PreparedLayer(const Layer& layer)
       addend_zero_(layer.addend_zero),
       padded_h_(reach(shape_.out_h, shape_.stride_h, shape_.kernel_h, shape_.dilation_h)),
       padded_w_(reach(shape_.out_w, shape_.stride_w, shape_.kernel_w, shape_.dilation_w)) {
+    if (depthwise_) bits_ = 8;
     // Whole steps that end beyond a run are read from a copy, so that x itself is read to its end at most.
     const int64_t length = run_length(), step = bits_ == 4 ? 8 : 4;
     pads_ = shape_.pad_top > 0 || shape_.pad_left > 0 || padded_h_ > shape_.in_h || padded_w_ > shape_.in_w ||
@@ -132,20 +133,28 @@ void PreparedLayer::arrange(const Layer& layer) {
         }
 }
 
+// As many neighbouring pixels together as fill blocks of 64 channels best; a stride parts them.
 void PreparedLayer::arrange_depthwise(const Layer& layer) {
     const Conv2dShape& s = shape_;
-    const int64_t taps = s.kernel_h * s.kernel_w, groups = ceil_div(taps, 4), blocks = ceil_div(s.in_c, 64);
+    const auto filled = [&](int64_t pixels) {
+        const int64_t lanes = pixels * s.in_c;
+        return static_cast<double>(lanes) / static_cast<double>(ceil_div(lanes, 64) * 64);
+    };
+    for (int64_t pixels = 2; s.stride_w == 1 && pixels <= std::min<int64_t>(s.out_w, 8); ++pixels)
+        if (filled(pixels) > filled(together_)) together_ = pixels;
+    const int64_t lanes = together_ * s.in_c;
+    const int64_t taps = s.kernel_h * s.kernel_w, groups = ceil_div(taps, 4), blocks = ceil_div(lanes, 64);
     for (int64_t r = 0; r < s.kernel_h; ++r)
         for (int64_t q = 0; q < s.kernel_w; ++q)
             run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
     weights_.resize(static_cast<size_t>(blocks * groups * 256));
     std::vector<int64_t> channels(static_cast<size_t>(blocks * 64), -1);
-    for (int64_t c = 0; c < s.in_c; ++c) {
+    for (int64_t c = 0; c < lanes; ++c) {
         const int64_t place = depthwise_place(static_cast<int>(c % 64));
-        channels[static_cast<size_t>(c / 64 * 64 + place)] = c;
+        channels[static_cast<size_t>(c / 64 * 64 + place)] = c % s.in_c;
         for (int64_t t = 0; t < taps; ++t)
             weights_[static_cast<size_t>(((c / 64 * groups + t / 4) * 64 + place) * 4 + t % 4)] =
-                layer.weight[c * taps + t];
+                layer.weight[c % s.in_c * taps + t];
     }
     append_numbers(layer, channels);
 }
@@ -233,11 +242,18 @@ void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* 
     const int64_t work = s.out_w * s.in_c * static_cast<int64_t>(run_.size());
     parallel_for(batch * s.out_h, std::max<int64_t>(1, kTaskMacs / 4 / work), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-            const int64_t image = i / s.out_h, p = i % s.out_h;
-            table.depthwise({.pixels = s.out_w, .channels = s.in_c, .taps = static_cast<int64_t>(run_.size()),
+            const int64_t image = i / s.out_h, p = i % s.out_h, whole = s.out_w / together_, lanes = together_ * s.in_c;
+            DepthwiseRow row{.pixels = whole, .channels = lanes, .taps = static_cast<int64_t>(run_.size()),
                              .x = x + (image * padded_h_ + p * s.stride_h) * padded_w_ * s.in_c, .tap = run_.data(),
-                             .x_step = s.stride_w * s.in_c, .weights = weights_.data(),
-                             .y = y + i * s.out_w * s.out_c, .finish = finish_at(0)});
+                             .x_step = s.stride_w * lanes, .weights = weights_.data(),
+                             .y = y + i * s.out_w * s.out_c, .finish = finish_at(0)};
+            table.depthwise(row);
+            if (s.out_w == whole * together_) continue;
+            row.x += whole * row.x_step;
+            row.y += whole * lanes;
+            row.pixels = 1;
+            row.channels = (s.out_w - whole * together_) * s.in_c;
+            table.depthwise(row);
         }
     });
 }

@@ -28,6 +28,7 @@ constexpr double kMostSum = 2147483647.0 - 1024;
 void check_layer(const Layer& layer);
 
 // A convolution or linear layer whose weights are arranged once for the kernels, the same for every instruction set.
+// Those of 4 bits stay two in a byte, but for the few of a depthwise layer.
 class PreparedLayer {
 public:
     explicit PreparedLayer(const Layer& layer);  // copies what it needs
@@ -63,6 +64,7 @@ private:
     int32_t x_zero_, zero_, low_, high_, addend_zero_;
     int64_t padded_h_, padded_w_;
     int64_t steps_ = 0;
+    int64_t together_ = 1;  // depthwise: neighbouring results seen as one pixel with that many times the channels
     std::vector<int64_t> run_;  // where each begins, from a pixel's first byte; of a depthwise layer: each tap
     std::vector<Panel> panels_;
     std::vector<int8_t> weights_;

@@ -61,12 +61,12 @@ struct Elementwise {
                 uint8_t* y);
     // b holds one value for all of a with b_step 0, else one for each.
     void (*mul)(int64_t n, const uint8_t* a, int32_t a_zero, const uint8_t* b, int32_t b_zero, int64_t b_step,
-                lathe::integer::Multiplier by, int32_t zero, uint8_t* y);
+                lathe::integer::Multiplier by, int32_t zero, int32_t high, uint8_t* y);
     void (*lookup)(int64_t n, const uint8_t* x, const uint8_t* table, uint8_t* y);
     void (*max)(int64_t n, const uint8_t* x, uint8_t* y);       // y = the greater of x and y
     void (*sum)(int64_t n, const uint8_t* x, int32_t* sums);    // sums += x
     void (*mean)(int64_t n, const int32_t* sums, int32_t count, int32_t x_zero, lathe::integer::Multiplier by,
-                 int32_t zero, uint8_t* y);
+                 int32_t zero, int32_t high, uint8_t* y);
 };
 
 constexpr int kBurnChains = 12, kBurnRounds = 4000;

@@ -21,7 +21,7 @@ OpInfo int_mul() {
     return {.name = "int_mul",
             .min_inputs = 2,
             .max_inputs = 2,
-            .attributes = integer_specs({"a_zero", "b_zero", "multiplier", "shift", "zero"}),
+            .attributes = integer_specs({"a_zero", "b_zero", "multiplier", "shift", "zero", "high"}),
             .run = only_in_programs,
             .shape = [](const Attributes&, Shapes x) { return kernels::broadcast("int_mul", x[0], x[1]).shape; },
             .traits = {.elementwise = true, .per_channel = true},

@@ -6,7 +6,7 @@
 namespace lathe::ops::row {
 
 OpInfo int_avg_pool2d() {
-    std::vector<AttributeSpec> specs = integer_specs({"x_zero", "zero"});
+    std::vector<AttributeSpec> specs = integer_specs({"x_zero", "zero", "high"});
     specs.push_back({.type = AttributeSpec::integers, .name = "kernel_size", .count = 2, .required = true});
     specs.push_back(stride_spec());
     specs.push_back(padding_spec());
@@ -31,7 +31,7 @@ OpInfo int_avg_pool2d() {
 
 OpInfo int_global_avg_pool() {
     return {.name = "int_global_avg_pool",
-            .attributes = integer_specs({"x_zero", "multiplier", "shift", "zero"}),
+            .attributes = integer_specs({"x_zero", "multiplier", "shift", "zero", "high"}),
             .run = only_in_programs,
             .shape =
                 [](const Attributes&, Shapes x) {

@@ -83,7 +83,7 @@ TEST_CASE("sums of two scales and means are within half a step of the real ones"
             }
     }
     const Multiplier m = multiplier_of(0.25 / 9);
-    CHECK(mean(9 * 100, 9, 10, m.m, 31 - m.s, 7) == 30);  // 7 + 22.5, up
+    CHECK(mean(9 * 100, 9, 10, m.m, 31 - m.s, 7, 255) == 30);  // 7 + 22.5, up
     const Multiplier p = multiplier_of(0.01);
-    CHECK(multiply(20, 10, 250, 50, p.m, 31 - p.s, 100, 0, 255) == 120);
+    CHECK(multiply(20, 10, 250, 50, p.m, 31 - p.s, 100, 255) == 120);
 }

@@ -21,9 +21,9 @@ TEST_CASE("elementwise integer kernels are the shared arithmetic, for every inst
             table.add(n, a.data(), b.data(), sum, 10, 200, y.data());
             for (int64_t i = 0; i < n; ++i) CHECK(y[i] == lathe::integer::add(a[i], b[i], sum, 10, 200));
             for (const int64_t step : {0, 1}) {
-                table.mul(n, a.data(), 5, b.data(), 100, step, by, 60, y.data());
+                table.mul(n, a.data(), 5, b.data(), 100, step, by, 60, 250, y.data());
                 for (int64_t i = 0; i < n; ++i)
-                    CHECK(y[i] == lathe::integer::multiply(a[i], 5, b[i * step], 100, by.m, 31 - by.s, 60, 0, 255));
+                    CHECK(y[i] == lathe::integer::multiply(a[i], 5, b[i * step], 100, by.m, 31 - by.s, 60, 250));
             }
             table.lookup(n, a.data(), entries.data(), y.data());
             for (int64_t i = 0; i < n; ++i) CHECK(y[i] == entries[a[i]]);
@@ -32,10 +32,10 @@ TEST_CASE("elementwise integer kernels are the shared arithmetic, for every inst
             for (int64_t i = 0; i < n; ++i) CHECK(y[i] == std::max(a[i], b[i]));
             std::vector<int32_t> sums(200, 5);
             table.sum(n, a.data(), sums.data());
-            table.mean(n, sums.data(), 3, 100, by, 60, y.data());
+            table.mean(n, sums.data(), 3, 100, by, 60, 63, y.data());
             for (int64_t i = 0; i < n; ++i) {
                 CHECK(sums[i] == 5 + a[i]);
-                CHECK(y[i] == lathe::integer::mean(sums[i], 3, 100, by.m, 31 - by.s, 60));
+                CHECK(y[i] == lathe::integer::mean(sums[i], 3, 100, by.m, 31 - by.s, 60, 63));
             }
             CHECK(sums[n] == 5);
             CHECK(y[n] == b[n]);
