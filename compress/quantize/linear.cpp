@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
+
+#include "lathe/core/parallel.h"
 
 namespace lathe::compress {
 
@@ -73,6 +76,38 @@ Grid symmetric(const Tensor& weight, int bits, int axis) {
     for (int64_t k = 0; k < grid.scale.numel(); ++k)
         scale[k] = std::max(scale[k], static_cast<float>(kLeastRange)) / static_cast<float>(high);
     return grid;
+}
+
+Grid symmetric_least_error(const Tensor& weight, int bits, int axis) {
+    constexpr int kShares = 64;
+    Grid best = symmetric(weight, bits, axis);
+    const auto [low, high] = best.integers();
+    const Tensor largest = best.scale.clone();
+    const int64_t scales = largest.numel();
+    const Channels channel(weight.shape(), best);
+    const float least = static_cast<float>(low), most = static_cast<float>(high), *w = weight.data<float>();
+    std::vector<double> errors(static_cast<size_t>(scales * kShares));
+    parallel_for(kShares, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t share = begin; share < end; ++share)
+            for (int64_t i = 0; i < weight.numel(); ++i) {
+                const int64_t k = channel(i);
+                const float scale = largest.data<float>()[k] * static_cast<float>(kShares - share) / kShares;
+                const float error = scale * std::clamp(std::nearbyint(w[i] / scale), least, most) - w[i];
+                errors[static_cast<size_t>(share * scales + k)] += static_cast<double>(error) * error;
+            }
+    });
+    for (int64_t k = 0; k < scales; ++k) {
+        int64_t chosen = 0;
+        for (int64_t share = 1; share < kShares; ++share)
+            if (errors[static_cast<size_t>(share * scales + k)] < errors[static_cast<size_t>(chosen * scales + k)])
+                chosen = share;
+        best.scale.mutable_data<float>()[k] *= static_cast<float>(kShares - chosen) / kShares;
+    }
+    return best;
+}
+
+double lsq_gradient(int64_t numbers, int64_t levels) {
+    return 1 / std::sqrt(std::max(1.0, static_cast<double>(numbers) * static_cast<double>(levels)));
 }
 
 Tensor quantize(const Tensor& x, const Grid& grid) {

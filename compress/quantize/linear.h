@@ -43,6 +43,15 @@ Grid symmetric(const Tensor& weight, int bits, int axis = 0);
 
 inline constexpr double kLeastRange = 5e-7;
 
+// The same with the magnitude, for each scale, that makes the least squared error: worth it below 8 bits, where the
+// largest weight sets too coarse a grid for the others. Among 64 shares of the largest magnitude.
+Grid symmetric_least_error(const Tensor& weight, int bits, int axis = 0);
+
+// The factor of a scale's gradient in LSQ (Esser et al. 2020, arXiv 1902.08153, section 2.2), with which a scale moves
+// in proportion to the numbers that share it: 1 / sqrt(how many * levels), levels being those on the larger side of
+// zero.
+double lsq_gradient(int64_t numbers, int64_t levels);
+
 // clamp(round(x / scale) + zero_point), i8 or u8, of x's shape; and back. Error: an axis that does not fit the scale.
 Tensor quantize(const Tensor& x, const Grid& grid);
 Tensor dequantize(const Tensor& integers, const Grid& grid);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lathe/core/graph/attributes_json.h"
+#include "lathe/nn/files/bits.h"
 #include "lathe/nn/files/json.inc"
 
 namespace lathe::nn {
@@ -133,6 +134,35 @@ Shape checked_shape(const std::vector<int64_t>& dims) {
     return Shape(dims);
 }
 
+std::vector<int64_t> dims_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
+
+// The tensor of the weight's integers.
+Tensor& integers_of(Encoded& weight) {
+    const auto sparse = weight.tensors.find("values");
+    const auto found = sparse == weight.tensors.end() ? weight.tensors.find("") : sparse;
+    check(found != weight.tensors.end(), "the integers are missing");
+    return found->second;
+}
+
+void pack(Encoded& weight) {
+    if (!weight.how.has("bits")) return;
+    Tensor& integers = integers_of(weight);
+    weight.how.add("integers", std::string(name_of(integers.dtype())));
+    weight.how.add("unpacked", dims_of(integers.shape()));
+    integers = pack_bits(integers, static_cast<int>(weight.how.integer("bits")));
+}
+
+void unpack(Encoded& weight) {
+    if (!weight.how.has("bits")) return;
+    const std::string& type = weight.how.text("integers");
+    check(type == name_of(DType::i8) || type == name_of(DType::u8), "expected integers of type i8 or u8, got '", type,
+          "'");
+    Tensor& integers = integers_of(weight);
+    integers = unpack_bits(integers, static_cast<int>(std::clamp<int64_t>(weight.how.integer("bits"), 0, 9)),
+                           checked_shape(weight.how.integers("unpacked")),
+                           type == name_of(DType::i8) ? DType::i8 : DType::u8);
+}
+
 bool belongs_to(const std::string& name, const std::string& weight) {
     return name == weight || name.starts_with(weight + ".");
 }
@@ -157,7 +187,7 @@ void encode_sparse(Encoded& weight, const std::string& mask) {
     weight.tensors["values"] = gather(dense, keep);
     weight.tensors["index"] = make_index(keep, encoding);
     weight.how.add("encoding", std::string(name_of(encoding)));
-    weight.how.add("shape", std::vector<int64_t>(dense.shape().begin(), dense.shape().end()));
+    weight.how.add("shape", dims_of(dense.shape()));
 }
 
 void decode_sparse(Encoded& weight, const std::string& mask) {
@@ -176,6 +206,7 @@ Encoded encode(Parameter& parameter) {
             weight.tensors[entry.suffix] = parameter.layout().beside(entry.along).to_file(entry.tensor);
     for (auto transform = transforms.rbegin(); transform != transforms.rend(); ++transform)
         (*transform)->encode(weight);
+    pack(weight);
     return weight;
 }
 
@@ -209,6 +240,7 @@ TensorFile decoded(TensorFile file) {
             if (own) weight.tensors[at->first == name ? "" : at->first.substr(name.size() + 1)] = at->second;
             at = own ? file.tensors.erase(at) : std::next(at);
         }
+        unpack(weight);
         for (const ListedTransform& transform : transforms->second)
             if (const auto& decode = transform_kind(transform.kind).decode) decode(weight, transform.config);
         for (const auto& [suffix, tensor] : weight.tensors) file.tensors[joined(name, suffix)] = tensor;

@@ -12,7 +12,9 @@ namespace lathe::nn {
 
 // A weight with what belongs to its transforms, as a file stores it: the tensors by suffix, "" being the weight itself,
 // in the order of files. Each transform takes out tensors (the weight, its own state) and puts in what stands for them,
-// and notes what it needs to know to get them back.
+// and notes what it needs to know to get them back. One that leaves integers of the weight (i8 or u8) and notes their
+// "bits", fewer than 8, has them packed in the end (bits.h), whatever the others did with them; `how` then says their
+// type as "integers" and their shape as "unpacked".
 struct Encoded {
     std::map<std::string, Tensor> tensors{};
     Attributes how{};
