@@ -27,6 +27,32 @@ void check_grid(const Grid8& grid, const char* what) {
           "most 255, got ", grid.scale, ", ", grid.zero, " and ", grid.high);
 }
 
+SizeReport::Entry weight_size(const Graph& graph, const GraphNode& node) {
+    const Tensor& value = graph[node.inputs[1]].value;
+    const int64_t count = conv2d_shape(graph, node).weight_count();
+    SizeReport::Entry entry{.name = node.path + ".weight", .elements = count, .nonzeros = 0, .dense_bytes = 4 * count,
+                            .packed_bytes = static_cast<int64_t>(value.bytes()), .encoding = "8 bits"};
+    if (value.dtype() == DType::i8) {
+        entry.nonzeros = value.nonzeros();
+        return entry;
+    }
+    entry.encoding = "4 bits";
+    for (int64_t i = 0; i < value.numel(); ++i) {
+        const uint8_t pair = value.data<uint8_t>()[i];
+        entry.nonzeros += (pair % 16 != 0) + (pair / 16 != 0);
+    }
+    return entry;
+}
+
+SizeReport::Entry bias_size(const Graph& graph, const GraphNode& node) {
+    const Tensor& bias = graph[node.inputs[2]].value;
+    int64_t bytes = 0;
+    for (const size_t k : {2, 4, 5, 6, 7})
+        if (node.inputs[k] >= 0) bytes += static_cast<int64_t>(graph[node.inputs[k]].value.bytes());
+    return {.name = node.path + ".bias", .elements = bias.numel(), .nonzeros = bias.nonzeros(),
+            .dense_bytes = 4 * bias.numel(), .packed_bytes = bytes, .encoding = "32 bits"};
+}
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // A network of one input that runs a program.
@@ -69,12 +95,6 @@ int64_t IntegerProgram::workspace_bytes() const {
     return most;
 }
 
-int64_t IntegerProgram::weight_bytes() const {
-    size_t bytes = 0;
-    for (const GraphNode& node : net_.graph.nodes) bytes += node.value ? node.value.bytes() : 0;
-    return static_cast<int64_t>(bytes);
-}
-
 Tensor IntegerProgram::operator()(const Tensor& x) const {
     Shape expected = image_, result = result_;
     if (x && x.rank() > 0) expected[0] = result[0] = x.dim(0);
@@ -104,7 +124,6 @@ nn::NetworkProfile IntegerProgram::profile(const Tensor& x, int runs) const {
     }
     nn::NetworkProfile profile{.layers = {}, .plan = plan_};
     for (int b : plan_.alive_at(plan_.busiest)) profile.alive.push_back(graph[at(plan_.buffers, b).first].path);
-    std::vector<bool> counted(graph.nodes.size(), false);
     for (int i = 0; i < graph.size(); ++i) {
         const GraphNode& node = graph[i];
         const IntegerStep& step = at(steps_, i);
@@ -114,14 +133,9 @@ nn::NetworkProfile IntegerProgram::profile(const Tensor& x, int runs) const {
         layer.macs = layer.effective_macs = layer.done_macs = images * macs(graph, node);
         if (step.kernel) layer.kernel = step.kernel(kernels::integer::table());
         if (step.workspace) layer.workspace_bytes = step.workspace(images);
-        for (size_t k = 1; k < node.inputs.size(); ++k) {
-            const int from = node.inputs[k];
-            if (from < 0 || !graph[from].value || at(counted, from)) continue;
-            layer.params += graph[from].value.numel();
-            layer.nonzeros += graph[from].value.nonzeros();
-            layer.packed_bytes += static_cast<int64_t>(graph[from].value.bytes());
-            at(counted, from) = true;
-        }
+        if (node.op->layer)
+            for (const SizeReport::Entry& entry : {weight_size(graph, node), bias_size(graph, node)})
+                layer.params += entry.elements, layer.nonzeros += entry.nonzeros;
         layer.seconds = median(at(seconds, i));
         profile.layers.push_back(layer);
     }
@@ -176,6 +190,16 @@ void IntegerRun::pass(int64_t images, const float* x, float* y) {
     const Grid8 out = program_.net_.output;
     for (int64_t i = 0; i < images * program_.result_.numel(); ++i)
         y[i] = integer::dequantize(result[i], out.scale, out.zero);
+}
+
+SizeReport measure_size(const IntegerProgram& program) {
+    SizeReport report;
+    const Graph& graph = program.net().graph;
+    for (const GraphNode& node : graph.nodes)
+        if (node.op->layer)
+            for (const SizeReport::Entry& entry : {weight_size(graph, node), bias_size(graph, node)})
+                report.parameters.push_back(entry);
+    return report;
 }
 
 std::unique_ptr<nn::Model> as_model(std::shared_ptr<const IntegerProgram> program) {

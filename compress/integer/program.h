@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "lathe/compress/budget/size.h"
 #include "lathe/compress/integer/steps.h"
 #include "lathe/core/graph/memory_plan.h"
 #include "lathe/nn/files/description.h"
@@ -47,7 +48,6 @@ public:
     // Of one image: input and output are in it. Offsets and sizes of n images are n times as great.
     const MemoryPlan& memory_plan() const { return plan_; }
     int64_t workspace_bytes() const;         // that kernels want beside it for one image
-    int64_t weight_bytes() const;            // of all constants
     nn::NetworkProfile profile(const Tensor& x, int runs = 20) const;
 
 private:
@@ -82,6 +82,10 @@ private:
     std::vector<uint8_t*> elements_;  // of each node
     std::vector<double>* seconds_ = nullptr;
 };
+
+// What its layers' constants take, by layer: weights ("conv1.weight", two of 4 bits in a byte) and what else a channel has
+// ("conv1.bias": bias, multiplier and shift).
+SizeReport measure_size(const IntegerProgram& program);
 
 // The program as a network that the commands take: it runs, and cannot train.
 std::unique_ptr<nn::Model> as_model(std::shared_ptr<const IntegerProgram> program);

@@ -156,7 +156,7 @@ Operands operands(const Reader& r) {
 IntegerStep add_step(const Reader& r) {
     const Operands on = operands(r);
     integer::Sum sum{r.number("factor_a", 0, 1 << 21), r.number("factor_b", 0, 1 << 21),
-                     r.number("offset", -(1 << 30) - (1 << 29), (1 << 30)), r.number("shift", 1, 21)};
+                     r.number("offset", -(1 << 30) - (1 << 29), (1 << 29) + (1 << 21)), r.number("shift", 1, 21)};
     if (on.swapped) std::swap(sum.factor_a, sum.factor_b);
     const int32_t low = r.zero("low"), high = r.zero("high");
     check(on.a_shape == on.b_shape, "expected two inputs of one shape, got ", on.a_shape, " and ", on.b_shape);

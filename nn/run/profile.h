@@ -19,7 +19,6 @@ struct LayerProfile {
     int64_t backward_macs = 0;           // for the weight's gradient and, where one is wanted, the input's
     int64_t activation_bytes = 0;        // of its output
     int64_t workspace_bytes = 0;         // that its kernel had beside
-    int64_t packed_bytes = 0;            // of integer programs: of the weights as they are stored
     // The fewest bytes that must pass between memory and CPU: whatever is read or written, once.
     int64_t forward_bytes = 0, backward_bytes = 0;
     double seconds = 0;                  // of forward
