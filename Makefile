@@ -54,9 +54,10 @@ ifneq ($(findstring x86_64,$(MACHINE)),)
 ISA = -march=x86-64-v2
 $(OUT)/%_avx2.o:   private ISA = -march=x86-64-v3
 $(OUT)/%_avx512.o: private ISA = -march=x86-64-v4 -mprefer-vector-width=512
+$(OUT)/%_vnni.o:   private ISA = -march=x86-64-v4 -mprefer-vector-width=512 -mavx512vnni
 FOREIGN := %_neon.cpp
 else
-FOREIGN := %_avx2.cpp %_avx512.cpp
+FOREIGN := %_avx2.cpp %_avx512.cpp %_vnni.cpp
 endif
 
 # On damaged images stb_image counts on arithmetic that wraps around and shifts by too much, and copies zero bytes from

@@ -29,6 +29,7 @@ norm:dispatch|rows|norm
 pool:dispatch|pool
 conv2d:dispatch|gemm|conv2d
 sparse:dispatch|conv2d|sparse
+integer:dispatch|conv2d|integer
 EOF
     # Public headers cost their users no foreign header; threads and BLAS are the business of a few files.
     foreign='cblas|omp|immintrin|arm_neon|zlib|nlohmann|stb|CLI|Random123'
@@ -48,7 +49,7 @@ EOF
         $library tools tests .ci Makefile README.md |
         grep -vE '\.md:[0-9]+:\|' | sed 's/$/  (longer than 120 columns)/'
     # A function that such an object shares with others could be linked in its newer form and run on an older CPU.
-    for object in "$1"/core/kernels/dispatch/variants_*.o; do
+    for object in "$1"/core/kernels/*/variants_*.o; do
         [ -e "$object" ] || echo "$object: no such object"
         nm -C --defined-only --extern-only "$object" | grep -v '::kTable$' |
             sed "s|^|$object: |; s/$/  (symbol other than kTable)/"

@@ -71,23 +71,30 @@ bool ModelOptions::is_file() const {
     return std::find(names.begin(), names.end(), model) == names.end() && !model.ends_with(".json");
 }
 
+Saved ModelOptions::open() const {
+    const std::string hint = nearest_name(model, nn::model_names());
+    check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
+          hint.empty() ? "" : "; ", hint);
+    check(width == 1 && widths.empty() && !classes,
+          "--width, --widths and --classes are for a network by its name; ", model,
+          " holds a network that has them already");
+    Saved saved = open_saved(model);
+    check(!saved.program || weights.empty(), "--weights: ", model, " is an integer program, which has its weights");
+    if (!weights.empty()) nn::load_weights(*saved.model, weights);
+    return saved;
+}
+
 std::unique_ptr<nn::Model> ModelOptions::make(nn::ModelOptions usual) const {
-    std::unique_ptr<nn::Model> made;
     if (is_file()) {
-        const std::string hint = nearest_name(model, nn::model_names());
-        check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
-              hint.empty() ? "" : "; ", hint);
-        check(width == 1 && widths.empty() && !classes && arch.empty(),
-              "--width, --widths, --classes and --arch are for a network by its name; ", model,
-              " holds a network that has them already");
-        made = nn::load(model);
-    } else {
-        if (classes) usual.classes = classes;
-        usual.width = width;
-        usual.widths = widths;
-        usual.arch = arch;
-        made = nn::make_model(model, usual);
+        Saved saved = open();
+        check(!saved.program, model, ": expected a network, got an integer program");
+        return std::move(saved.model);
     }
+    if (classes) usual.classes = classes;
+    usual.width = width;
+    usual.widths = widths;
+    usual.arch = arch;
+    std::unique_ptr<nn::Model> made = nn::make_model(model, usual);
     if (!weights.empty()) nn::load_weights(*made, weights);
     return made;
 }

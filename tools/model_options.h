@@ -4,6 +4,7 @@
 #include <string>
 
 #include "lathe/nn/model.h"
+#include "lathe/tools/saved.h"
 
 namespace lathe::tools {
 
@@ -24,8 +25,10 @@ struct ModelOptions {
 
     void add_to(CLI::App& command);
     bool is_file() const;
+    // The file. Error: there is none, or options of a network by name beside it.
+    Saved open() const;
     // `usual` gives classes and input where the options do not. Error: neither a file nor a network's name, or a file
-    // and options of a network by name.
+    // and options of a network by name, or an integer program.
     std::unique_ptr<nn::Model> make(nn::ModelOptions usual = {}) const;
 };
 

@@ -13,6 +13,7 @@
 #include "lathe/tools/commands.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/run_folder.h"
+#include "lathe/tools/saved.h"
 #include "lathe/tools/training_data.h"
 #include "lathe/tools/training_options.h"
 
@@ -266,7 +267,7 @@ void prune(CLI::App& command, PruneOptions& o) {
     o.training.begin();
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
-    const auto model = nn::load(o.model);
+    const auto model = open_network(o.model);
     TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
     data.label_for(*model);
     const auto classes = static_cast<int64_t>(data.train.classes().size());

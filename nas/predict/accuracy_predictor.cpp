@@ -105,7 +105,7 @@ AccuracyPredictor::AccuracyPredictor(const Space& space, std::unique_ptr<nn::Mod
     check(network_->input_shape() == Shape{feature_count(space_)}, "expected a predictor of ", feature_count(space_),
           " features, got ", network_->input_shape());
     const std::string what = kSeen;
-    const json seen = nn::json_reader::parse(network_->metadata[what], what);
+    const json seen = parse_json(network_->metadata[what], what);
     const Choices all = space_.choices;
     for_each_choice(all, [&](const char* key, const std::vector<int>& choices) {
         const std::vector<int64_t> values =
@@ -140,7 +140,7 @@ void AccuracyPredictor::save(const std::string& path) const {
     json seen = json::object();
     for_each_choice(seen_, [&](const char* key, const std::vector<int>& values) { seen[key] = values; });
     network_->metadata[kSpace] = space_.name;
-    network_->metadata[kSeen] = seen.dump();
+    network_->metadata[kSeen] = text_of(seen);
     nn::save(*network_, path);
 }
 

@@ -79,14 +79,14 @@ AccuracyTable from_csv(const Space& space, std::string_view text, const std::str
 }
 
 AccuracyTable from_json(const Space& space, std::string_view text, const std::string& path) {
-    const nn::json_reader::json pairs = nn::json_reader::parse(std::string(text), path);
+    const nn::json_reader::json pairs = parse_json(std::string(text), path);
     check(pairs.is_array(), path, ": expected a list of pairs [arch, accuracy]");
     AccuracyTable table;
     for (const auto& pair : pairs) {
         const std::string where = path + ", pair " + std::to_string(table.size() + 1);
         const PathScope scope(where);
         check(pair.is_array() && pair.size() == 2, "expected a pair [arch, accuracy]");
-        table.push_back(checked(space, space.parse(pair[0].dump()), nn::json_reader::real(pair[1], "accuracy")));
+        table.push_back(checked(space, space.parse(text_of(pair[0])), nn::json_reader::real(pair[1], "accuracy")));
     }
     return table;
 }

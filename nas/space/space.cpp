@@ -112,7 +112,7 @@ void Space::check(const Arch& arch) const {
 Arch Space::parse(std::string_view text) const {
     if (text == "smallest") return smallest();
     if (text == "largest") return largest();
-    const json object = nn::json_reader::parse(std::string(text), "arch");
+    const json object = parse_json(std::string(text), "arch");
     lathe::check(object.is_object(), "arch: expected an object like ", smallest().str());
     for (const auto& [key, value] : object.items()) {
         const std::string hint = nearest_name(key, {std::begin(kKeys), std::end(kKeys)});

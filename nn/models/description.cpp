@@ -362,7 +362,7 @@ std::unique_ptr<Model> model_from_description(const std::string& text, const std
     const PathScope scope(name);
     check(given.width == 1 && given.widths.empty() && given.dropout < 0 && given.arch.empty(),
           "expected a described network to say its own widths and dropout, got options for them");
-    const json file = json_reader::parse(text, "description");
+    const json file = parse_json(text, "description");
     check(file.is_object(), "expected a JSON object with 'input' and 'layers'");
     for (const auto& [key, value] : file.items())
         if (key != "input" && key != "layers" && key != "classes") {
