@@ -425,13 +425,6 @@ TEST_CASE(
     REQUIRE(lathe("prune --resume --out " + (folder / "parts")).code == 0);
     CHECK(text_of(folder / "parts/pruned.safetensors") == text_of(folder / "whole/pruned.safetensors"));
 
-    const Result fast = lathe(prune(model, "--target-latency 0.999", folder / "fast"));
-    INFO(fast.err);
-    REQUIRE(fast.code == 0);
-    const std::string times = text_of(folder / "fast/latency.json");
-    CHECK(Json::parse(times).size() >
-          5);  // the times of such small layers say little, but lenet5 has 5 of them, and others were tried
-
     const std::string pruned = folder / "whole/pruned.safetensors";
     const Result again =
         lathe(prune(pruned, "--target-macs 0.5 --importance next-l2 --scope global --macs lab", folder / "again"));

@@ -80,7 +80,7 @@ void question_1_and_2() {
     Tensor importance = Tensor::of({5, 5}, w);
     for (float* x = importance.mutable_data<float>(); float& value : std::span(x, 25)) value = std::abs(value);
     for (double sparsity : {0.75, 0.6}) {
-        const Tensor mask = compress::make_mask(importance, sparsity);
+        const Tensor mask = compress::make_mask(importance, sparsity, {}, compress::Ties::prune_all);
         int64_t kept = 0;
         std::printf("sparsity %.2f, %lld zeros\n", sparsity, static_cast<long long>(compress::zeros_of(25, sparsity)));
         for (int64_t row = 0; row < 5; ++row) {
@@ -215,7 +215,7 @@ std::unique_ptr<nn::Model> question_5(const Lab& lab, const compress::Sensitivit
     auto model = nn::load(lab.model);
     const compress::CostModel costs = compress::size_cost(*model, scan);
     const compress::Allocation chosen = compress::allocate(scan, costs, 0.25 * costs.dense);
-    print(compress::prune_magnitude(*model, {.layers = chosen.sparsities()}));
+    print(compress::prune_magnitude(*model, {.layers = chosen.sparsities(), .ties = compress::Ties::prune_all}));
     const compress::SizeReport::Entry size = compress::measure_size(*model).total();
     found.sparse_size = static_cast<double>(size.nonzero_bytes()) / static_cast<double>(size.dense_bytes);
     found.sparse_before = accuracy(*model, lab);
