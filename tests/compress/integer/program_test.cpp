@@ -8,6 +8,7 @@
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 #include "lathe/data/shapes.h"
+#include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/compress/integer/prepared.h"
 #include "lathe/tests/nn/random_tensor.h"
