@@ -7,6 +7,7 @@ namespace lathe::tools {
 // lathe::Error; one that was stopped by a signal returns through exit_code().
 void add_train(CLI::App& app);
 void add_prune(CLI::App& app);
+void add_quantize(CLI::App& app);
 void add_scan(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_profile(CLI::App& app);

@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
     app.parse_complete_callback(check_cpu);
     add_train(app);
     add_prune(app);
+    add_quantize(app);
     add_scan(app);
     add_eval(app);
     add_profile(app);

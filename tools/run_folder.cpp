@@ -20,7 +20,8 @@ namespace {
 // Any of them is a run. The settings are set aside first and come back last, so that while they are missing it is known
 // that the others may lie on both sides.
 constexpr const char* kSettings = "config.json";
-constexpr const char* kFiles[] = {"last.safetensors", "best.safetensors", "pruned.safetensors", "log.csv"};
+constexpr const char* kFiles[] = {"last.safetensors", "best.safetensors", "pruned.safetensors", "quantized.safetensors",
+                                  "log.csv"};
 constexpr const char* kAside = ".replaced";
 
 }  // namespace
@@ -104,13 +105,15 @@ void RunFolder::claim(const CLI::App& command) {
 
 // Moves the run before out of the way.
 void RunFolder::set_aside() const {
-    std::error_code error;
-    for (const char* name : {kSettings, kFiles[0], kFiles[1], kFiles[2], kFiles[3]}) {
-        if (!has(name)) continue;
+    const auto move = [&](const char* name) {
+        std::error_code error;
+        if (!has(name)) return;
         fs::create_directory(*this / kAside, error);
         if (!error) fs::rename(*this / name, *this / kAside + "/" + name, error);
         check(!error, path, ": cannot move ", name, " of the run before: ", error.message());
-    }
+    };
+    move(kSettings);
+    for (const char* name : kFiles) move(name);
 }
 
 // Drops the run that was set aside when another one has taken its place, else brings it back.
@@ -120,10 +123,12 @@ void RunFolder::settle() const {
     const std::string aside = *this / kAside + "/";
     const bool replaced = has(kSettings) && has_results();
     if (!replaced) fs::remove(*this / kSettings, ignored);
-    for (const char* name : {kFiles[0], kFiles[1], kFiles[2], kFiles[3], kSettings}) {
+    const auto put = [&](const char* name) {
         if (replaced) fs::remove(aside + name, ignored);
         else if (fs::exists(aside + name, ignored)) fs::rename(aside + name, *this / name, ignored);
-    }
+    };
+    for (const char* name : kFiles) put(name);
+    put(kSettings);
     fs::remove(aside, ignored);
 }
 

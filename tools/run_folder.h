@@ -43,7 +43,9 @@ public:
 
 private:
     bool has(const std::string& name) const;
-    bool has_results() const { return has("last.safetensors") || has("pruned.safetensors"); }
+    bool has_results() const {
+        return has("last.safetensors") || has("pruned.safetensors") || has("quantized.safetensors");
+    }
     void check_free(const CLI::App& command) const;
     void check_inputs(const CLI::App& command) const;
     void set_aside() const;
