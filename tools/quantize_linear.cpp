@@ -41,6 +41,13 @@ void LinearOptions::add_to(CLI::App& c) {
                "cheapest fix");
 }
 
+const std::vector<std::string>& LinearOptions::names() {
+    static const std::vector<std::string> all{"--weight-bits", "--activation-bits", "--end-bits",   "--observer",
+                                              "--calibration", "--per-tensor",      "--equalize",   "--correct-bias",
+                                              "--adaround",    "--scale-rule",      "--fixed-scales", "--explain"};
+    return all;
+}
+
 compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<std::pair<std::string, int64_t>>& layers,
                                               uint64_t seed) const {
     compress::QuantizeOptions options{.weight_bits = weight_bits ? weight_bits : static_cast<int>(bits),
@@ -61,10 +68,6 @@ compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<st
 std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                            const data::Dataset& train) {
     const data::Dataset images = train.sample(o.images);
-    if (o.explain) {
-        print(compress::explain_quantization(model, images, options));
-        return nullptr;
-    }
     Progress progress("adaround", static_cast<int64_t>(model.named_parameters().size()));
     if (options.adaround)
         options.adaround->go_on = [&](int64_t done, int64_t) { return progress.update(done), true; };
@@ -73,6 +76,11 @@ std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::Qua
     print(report);
     if (o.fixed_scales) quantized->freeze("*scale");
     return std::move(quantized);
+}
+
+void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
+                    const data::Dataset& train) {
+    print(compress::explain_quantization(model, train.sample(o.images), options));
 }
 
 }  // namespace lathe::tools

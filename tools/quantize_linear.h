@@ -16,14 +16,17 @@ struct LinearOptions {
     int64_t adaround = 0, images = 512;
 
     void add_to(CLI::App& command);
+    static const std::vector<std::string>& names();  // of these options
     // `bits` of weights, and those by name. Error: a number of bits that linear quantization does not have.
     compress::QuantizeOptions make(int64_t bits, const std::vector<std::pair<std::string, int64_t>>& layers,
                                    uint64_t seed) const;
 };
 
-// The model quantized with so many of the training images, not augmented, and ready to be trained; says how. With
-// --explain it only says what each place does to the output: then there is none.
+// The model quantized with so many of the training images, not augmented, and ready to be trained; says how.
 std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                            const data::Dataset& train);
+// What each place does to the output.
+void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
+                    const data::Dataset& train);
 
 }  // namespace lathe::tools
