@@ -161,8 +161,10 @@ std::vector<TarEntry> parse_tar(Bytes bytes, const std::string& name) {
               archive.size() - at, ")");
         const std::string_view contents = archive.substr(at, size);
 
-        if (type == 'L' || type == 'K') {
-            (type == 'L' ? long_path : long_link) = field(contents, 0, size);
+        if (type == 'L') {
+            long_path = field(contents, 0, size);
+        } else if (type == 'K') {
+            long_link = field(contents, 0, size);
         } else if (type == 'x') {
             check(pax_value(contents, "size", name).empty(), name,
                   ": files of 8 GB and more in a tar are not supported");

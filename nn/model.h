@@ -21,6 +21,7 @@ struct ModelOptions {
     std::vector<int64_t> widths{};   // or the channel counts one by one, where the network takes a list
     Shape input{};                   // [H, W, C], or [features]; empty: the network's usual size
     double dropout = -1;             // probability; negative: the network's usual one
+    std::string arch{};              // of a design space (nas/space/space.h): which of its networks, as JSON
 };
 
 // A network that a file can hold whole: its layers, a name, and what a user needs to run it on images. The network may

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
-#include "lathe/core/files/json.h"
+#include "lathe/core/files/json.inc"
 #include "lathe/core/files/safetensors.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
@@ -202,7 +201,7 @@ void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema
         file.tensors[kHistory] = history_tensor(progress.epochs);
         training["metrics"] = metrics_of(progress.epochs.front());
     }
-    file.metadata[kTraining] = training.dump();
+    file.metadata[kTraining] = text_of(training);
     write_safetensors(path, file);
 }
 
@@ -212,7 +211,7 @@ Progress load_checkpoint(const std::string& path, nn::Module& module, Ema* ema, 
     const auto entry = file.metadata.find(kTraining);
     check(entry != file.metadata.end(), "expected a checkpoint, got a file without the state of a training run");
     try {
-        const json training = json::parse(checked_json(entry->second, kTraining));
+        const json training = parse_json(entry->second, kTraining);
         check_settings(training.at("settings").get<RunSettings>(), settings);
         Progress progress = read_progress(training.at("progress"));
         progress.epochs = read_history(file, training.value("metrics", json::object()));

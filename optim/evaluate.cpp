@@ -8,8 +8,8 @@ namespace lathe::optim {
 
 namespace {
 
-Evaluation evaluate(const std::function<Variable(const data::Batch&)>& forward, const data::Dataset& dataset,
-                    const EvaluateOptions& options) {
+Evaluation evaluate_batches(const std::function<Variable(const data::Batch&)>& forward, const data::Dataset& dataset,
+                            const EvaluateOptions& options) {
     const NoGrad no_grad;
     data::Loader loader(dataset, {.batch = options.batch, .workers = options.workers});
     loader.start(0);
@@ -37,7 +37,7 @@ std::vector<Evaluation::Count> Evaluation::classes() const {
 
 Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options) {
     const nn::ModeScope mode(module, false);
-    return evaluate(
+    return evaluate_batches(
         [&](const data::Batch& batch) {
             return module(std::vector<Variable>(batch.inputs.begin(), batch.inputs.end()));
         },
@@ -45,7 +45,12 @@ Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const Eval
 }
 
 Evaluation evaluate(const nn::Inference& inference, const data::Dataset& dataset, const EvaluateOptions& options) {
-    return evaluate([&](const data::Batch& batch) { return Variable(inference(batch.input())); }, dataset, options);
+    return evaluate([&](const Tensor& x) { return inference(x); }, dataset, options);
+}
+
+Evaluation evaluate(const std::function<Tensor(const Tensor&)>& run, const data::Dataset& dataset,
+                    const EvaluateOptions& options) {
+    return evaluate_batches([&](const data::Batch& batch) { return Variable(run(batch.input())); }, dataset, options);
 }
 
 }  // namespace lathe::optim

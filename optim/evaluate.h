@@ -27,9 +27,12 @@ struct EvaluateOptions {
     std::function<bool(int64_t done, int64_t total)> go_on{};
 };
 
-// Runs a network over the dataset: a module in evaluation mode, or one made ready to run, which is faster.
+// Runs a network over the dataset: a module in evaluation mode, or one made ready to run, which is faster, whatever it
+// is made of.
 // Error: its output is not what the task expects, or makes a loss that is not finite.
 Evaluation evaluate(nn::Module& module, const data::Dataset& dataset, const EvaluateOptions& options = {});
 Evaluation evaluate(const nn::Inference& inference, const data::Dataset& dataset, const EvaluateOptions& options = {});
+Evaluation evaluate(const std::function<Tensor(const Tensor& x)>& run, const data::Dataset& dataset,
+                    const EvaluateOptions& options = {});
 
 }  // namespace lathe::optim

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/run.sh FOLDER   runs FOLDER/lathe-tests in two halves at once, for much of it waits for one thread or one process.
+# tests/run.sh FOLDER   runs FOLDER/lathe-tests in two halves at once, for much of it waits for one thread or process.
 bin=$1
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT

@@ -14,6 +14,7 @@ void add_profile(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_tune(CLI::App& app);
+void add_nas(CLI::App& app);  // with subcommands of its own
 void add_info(CLI::App& app);
 
 // What the process returns when no error was thrown: 0, or 128 + the signal that stopped a training run.

@@ -9,12 +9,11 @@
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/measure/median.h"
 #include "lathe/core/text_table.h"
-#include "lathe/nn/run/inference.h"
-#include "lathe/nn/files/model_file.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
+#include "lathe/tools/saved.h"
 #include "lathe/tools/task.h"
 
 namespace lathe::tools {
@@ -30,14 +29,14 @@ struct CompareOptions {
 
 struct Row {
     std::string file;
-    std::unique_ptr<nn::Model> model;
+    Saved saved;
     std::optional<optim::Result> test;  // with --data
     compress::SizeReport::Entry size;
     int64_t file_bytes = 0, macs = 0, effective_macs = 0, peak_bytes = 0;
     std::vector<double> seconds_1, seconds_32;  // of every run
 };
 
-double seconds_of(const nn::Inference& run, const Tensor& x) {
+double seconds_of(const Runner& run, const Tensor& x) {
     const auto begin = std::chrono::steady_clock::now();
     run(x);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -46,29 +45,33 @@ double seconds_of(const nn::Inference& run, const Tensor& x) {
 Row make_row(const std::string& file) {
     Row row;
     row.file = file;
-    row.model = nn::load(file);
+    row.saved = open_saved(file);
     row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(file));
-    const compress::SizeReport size = compress::measure_size(*row.model);
-    row.size = size.total();
-    const Tensor x = row.model->example();
-    const Graph graph = nn::trace(*row.model, x);
-    row.macs = macs(graph);
-    row.effective_macs = compress::effective_macs(graph, size);
-    const nn::Inference run(*row.model, x);
-    row.peak_bytes = run.memory_plan(x).total + static_cast<int64_t>(x.bytes() + run(x).bytes());
+    const Tensor x = row.saved.model->example();
+    if (row.saved.program) {
+        row.size = compress::measure_size(*row.saved.program).total();
+        row.macs = row.effective_macs = macs(row.saved.program->net().graph);
+    } else {
+        const compress::SizeReport size = compress::measure_size(*row.saved.model);
+        const Graph graph = nn::trace(*row.saved.model, x);
+        row.size = size.total();
+        row.macs = macs(graph);
+        row.effective_macs = compress::effective_macs(graph, size);
+    }
+    row.peak_bytes = Runner(row.saved, x).peak_bytes(x);
     return row;
 }
 
-// Times the models as nn::Inference runs them, with sparse kernels where these are faster. They take turns, so that
-// what disturbs the machine disturbs all of them.
+// Times the models as they run best: networks by nn::Inference, with sparse kernels where these are faster. They take
+// turns, so that what disturbs the machine disturbs all of them.
 void time_rows(std::vector<Row>& rows, int runs) {
     for (int64_t batch : {1, 32}) {
-        std::vector<nn::Inference> ready;
+        std::vector<Runner> ready;
         std::vector<Tensor> inputs;
         ready.reserve(rows.size());
         for (Row& row : rows) {
-            inputs.push_back(row.model->example(batch));
-            ready.emplace_back(*row.model, inputs.back());
+            inputs.push_back(row.saved.model->example(batch));
+            ready.emplace_back(row.saved, inputs.back());
         }
         for (int run = -2; run < runs; ++run)  // the first two warm up
             for (size_t i = 0; i < rows.size(); ++i) {
@@ -78,7 +81,8 @@ void time_rows(std::vector<Row>& rows, int runs) {
     }
 }
 
-optim::Result measure(nn::Model& model, const CompareOptions& o) {
+optim::Result measure(const Saved& saved, const CompareOptions& o) {
+    nn::Model& model = *saved.model;
     const data::Dataset test = o.data.open(data::Split::test, model);
     return optim::evaluate(model, test, {.task = task_of(model, test), .workers = o.data.workers});
 }
@@ -96,7 +100,7 @@ void compare(CompareOptions& o) {
     if (!o.data.data.empty())
         for (Row& row : rows) {
             const PathScope scope(row.file);
-            row.test = measure(*row.model, o);
+            row.test = measure(row.saved, o);
         }
     time_rows(rows, o.runs);
 

@@ -6,6 +6,7 @@
 #include "lathe/core/text_table.h"
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
+#include "lathe/tools/saved.h"
 
 namespace lathe::tools {
 
@@ -84,7 +85,7 @@ void CompressionOptions::enter(CLI::App& c) {
 }
 
 Opened open(const CompressionOptions& o, const std::string& command) {
-    auto model = nn::load(o.model);
+    auto model = open_network(o.model);
     TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
     data.label_for(*model);
     const auto classes = static_cast<int64_t>(data.train.classes().size());

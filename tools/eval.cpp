@@ -70,9 +70,11 @@ void print_reconstruction(const optim::Evaluation& result, const data::Dataset& 
 
 void eval(EvalOptions& o) {
     if (o.threads > 0) set_threads(o.threads);
-    std::unique_ptr<nn::Model> model;
-    if (o.model.is_file()) model = o.model.make();
-    const ImageForm form = o.data.form(model ? *model : *sample_of(o.model.model), model != nullptr, o.input);
+    Saved saved;
+    if (o.model.is_file()) saved = o.model.open();
+    std::unique_ptr<nn::Model>& model = saved.model;
+    const ImageForm form =
+        o.data.form(model ? *model : *sample_of(o.model.model, o.model.arch), model != nullptr, o.input);
     data::Dataset dataset = o.data.open(data::split_of(o.split), form);
     if (o.data.skip_damaged) dataset = dataset.without(o.data.damaged(dataset));
     const auto classes = static_cast<int64_t>(dataset.classes().size());
@@ -81,9 +83,9 @@ void eval(EvalOptions& o) {
     const optim::Task task = task_of(*model, dataset);
 
     Progress progress("eval", dataset.size(), !o.json);
-    const nn::Inference inference(*model, model->example(std::min(o.batch, dataset.size())));
+    const Runner run(saved, model->example(std::min(o.batch, dataset.size())));
     const optim::Evaluation result = optim::evaluate(
-        inference, dataset,
+        [&](const Tensor& x) { return run(x); }, dataset,
         {.task = task, .batch = o.batch, .workers = o.data.workers, .go_on = [&](int64_t done, int64_t) {
              return progress.update(done), true;
          }});

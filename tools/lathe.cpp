@@ -8,6 +8,8 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/nas/elastic/elastic_slice.h"
+#include "lathe/nas/space/network.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 
@@ -22,14 +24,31 @@ int& exit_code() {
 
 namespace {
 
-// CLI11 would only say that a subcommand is required.
-void check_command(const CLI::App& app, const std::string& word) {
+std::vector<CLI::App*> commands_of(CLI::App& app) {
+    return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+// The words of the command line that name a command, and a command of that one. CLI11 would only say that a subcommand
+// is required.
+void check_command(CLI::App& app, char** words, const std::string& before = {}) {
+    const std::vector<CLI::App*> commands = commands_of(app);
+    if (!*words || commands.empty()) return;
+    const std::string word = *words;
     std::vector<std::string> names;
-    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    for (CLI::App* command : commands) {
+        if (command->get_name() == word) return check_command(*command, words + 1, before + word + " ");
         names.push_back(command->get_name());
-    if (word.starts_with("-") || std::find(names.begin(), names.end(), word) != names.end()) return;
+    }
+    if (word.starts_with("-")) return;
     const std::string hint = lathe::nearest_name(word, names);
-    throw CLI::ValidationError("unknown command '" + word + "'" + (hint.empty() ? "" : "; " + hint));
+    throw CLI::ValidationError("unknown command '" + before + word + "'" + (hint.empty() ? "" : "; " + hint));
+}
+
+void check_all_words(CLI::App& app) {
+    for (CLI::App* command : commands_of(app)) {
+        lathe::tools::check_words(*command);
+        check_all_words(*command);
+    }
 }
 
 // A wrong LATHE_CPU is wrong usage, and ends the command before it does anything.
@@ -50,7 +69,7 @@ int say(int code, const std::string& what, const char* remedy = "") {
 int run(CLI::App& app, int argc, char** argv) {
     using namespace lathe::tools;
     try {
-        if (argc > 1) check_command(app, argv[1]);
+        check_command(app, argv + 1);
         app.parse(argc, argv);
         return exit_code();
     } catch (const CLI::Success& help) {
@@ -69,6 +88,8 @@ int run(CLI::App& app, int argc, char** argv) {
 int main(int argc, char** argv) {
     using namespace lathe::tools;
     std::signal(SIGXFSZ, SIG_IGN);  // a file over the limit of `ulimit -f` is then an error of the write
+    lathe::nas::register_spaces();
+    lathe::nas::register_elastic_slice();
     CLI::App app{"Lathe trains small neural networks and makes them smaller and faster.", "lathe"};
     app.require_subcommand(1);
     app.footer("`lathe COMMAND --help` explains a command.  Exit codes: 0 done, 1 failed, 2 wrong usage.");
@@ -82,8 +103,9 @@ int main(int argc, char** argv) {
     add_compare(app);
     add_predict(app);
     add_tune(app);
+    add_nas(app);
     add_info(app);
-    for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) check_words(*command);
+    check_all_words(app);
     const int code = run(app, argc, argv);
     const bool written = std::fflush(stdout) == 0 && !std::ferror(stdout);
     return written || code != 0 ? code : say(1, std::string("the output cannot be written: ") + std::strerror(errno));

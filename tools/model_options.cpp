@@ -11,15 +11,21 @@
 
 namespace lathe::tools {
 
-std::unique_ptr<nn::Model> sample_of(const std::string& name) {
+std::unique_ptr<nn::Model> sample_of(const std::string& name, const std::string& arch) {
     const KeepGlobalRandom keep_random;  // for the network's own first weights
-    return nn::make_model(name, {.classes = name.ends_with(".json") ? 2 : 0});
+    return nn::make_model(name, {.classes = name.ends_with(".json") ? 2 : 0, .arch = arch});
 }
 
 std::string model_help() {
     std::string names;
     for (const std::string& name : nn::model_names()) names += name + ", ";
     return names + "or a network described in a .json file";
+}
+
+void add_arch(CLI::App& command, std::string& arch) {
+    command.add_option("--arch", arch,
+                       "Which network of the design space mcunetv2: JSON as `lathe nas show` and `lathe nas search` "
+                       "print it; none: the largest");
 }
 
 const char* description_help() {
@@ -57,6 +63,7 @@ void ModelOptions::add_to(CLI::App& command) {
     command.add_option("--classes", classes, "Classes of the named network; 0: the data's, or its usual number")
         ->check(NonNegativeNumber)
         ->capture_default_str();
+    add_arch(command, arch);
 }
 
 bool ModelOptions::is_file() const {
@@ -64,22 +71,30 @@ bool ModelOptions::is_file() const {
     return std::find(names.begin(), names.end(), model) == names.end() && !model.ends_with(".json");
 }
 
+Saved ModelOptions::open() const {
+    const std::string hint = nearest_name(model, nn::model_names());
+    check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
+          hint.empty() ? "" : "; ", hint);
+    check(width == 1 && widths.empty() && !classes,
+          "--width, --widths and --classes are for a network by its name; ", model,
+          " holds a network that has them already");
+    Saved saved = open_saved(model);
+    check(!saved.program || weights.empty(), "--weights: ", model, " is an integer program, which has its weights");
+    if (!weights.empty()) nn::load_weights(*saved.model, weights);
+    return saved;
+}
+
 std::unique_ptr<nn::Model> ModelOptions::make(nn::ModelOptions usual) const {
-    std::unique_ptr<nn::Model> made;
     if (is_file()) {
-        const std::string hint = nearest_name(model, nn::model_names());
-        check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
-              hint.empty() ? "" : "; ", hint);
-        check(width == 1 && widths.empty() && !classes,
-              "--width, --widths and --classes are for a network by its name; ", model,
-              " holds a network that has them already");
-        made = nn::load(model);
-    } else {
-        if (classes) usual.classes = classes;
-        usual.width = width;
-        usual.widths = widths;
-        made = nn::make_model(model, usual);
+        Saved saved = open();
+        check(!saved.program, model, ": expected a network, got an integer program");
+        return std::move(saved.model);
     }
+    if (classes) usual.classes = classes;
+    usual.width = width;
+    usual.widths = widths;
+    usual.arch = arch;
+    std::unique_ptr<nn::Model> made = nn::make_model(model, usual);
     if (!weights.empty()) nn::load_weights(*made, weights);
     return made;
 }

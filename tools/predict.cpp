@@ -8,11 +8,11 @@
 #include "lathe/core/text_table.h"
 #include "lathe/data/image.h"
 #include "lathe/data/transforms.h"
-#include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
+#include "lathe/tools/saved.h"
 
 namespace lathe::tools {
 
@@ -53,7 +53,7 @@ std::string class_name(const nn::Model& model, size_t i) {
 }
 
 void predict(const PredictOptions& o) {
-    const auto model = nn::load(o.model);
+    const auto model = open_saved(o.model).model;
     check(model->classes() > 0, o.model, ": expected a network that tells classes apart, got one that has none");
     model->eval();
     const NoGrad no_grad;

@@ -73,7 +73,8 @@ struct Report {
     Shape input;
     int64_t batch;
     bool backward;
-    double peak;  // GFLOP/s
+    const char* unit;
+    double peak;  // in that unit
     nn::NetworkProfile profile;
     compress::SizeReport size;
 };
@@ -110,9 +111,10 @@ void print_table(const Report& r) {
     for (size_t i = 0; i < r.profile.layers.size(); ++i) add(r.profile.layers[i], packed[i], false);
     table.add_rule();
     add(sum_of(r.profile.layers), r.size.total().packed_bytes, true);
-    std::printf("%s%s: %s parameters; input %s, batch %lld, %d thread%s at %.0f GFLOP/s\n", table.str().c_str(),
+    std::printf("%s%s: %s parameters; input %s, batch %lld, %d thread%s at %.0f %s\n", table.str().c_str(),
                 printable(r.model.architecture()).c_str(), with_commas(r.size.total().elements).c_str(),
-                r.input.str().c_str(), static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak);
+                r.input.str().c_str(), static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak,
+                r.unit);
 }
 
 void print_memory(const nn::NetworkProfile& profile) {
@@ -179,12 +181,22 @@ void profile(ProfileOptions& o) {
     if (o.threads > 0) set_threads(o.threads);
     nn::ModelOptions usual;
     if (o.input != "auto") usual.input = parse_input(o.input);
-    const auto model = o.model.make(usual);
+    Saved saved;
+    if (o.model.is_file()) saved = o.model.open();
+    else saved.model = o.model.make(usual);
+    const auto& [model, program] = saved;
+    check(!program || !o.backward, "--backward: ", o.model.model, " is an integer program, which does not train");
+    check(!program || o.input == "auto" || usual.input == model->input_shape(), "--input: ", o.model.model,
+          " is an integer program for inputs ", model->input_shape());
+    const auto peak = program ? peak_integer_gops : peak_gflops;
     Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch,
-             .backward = o.backward, .peak = peak_gflops(), .profile = {}, .size = compress::measure_size(*model)};
+             .backward = o.backward, .unit = program ? "GOP/s of integers" : "GFLOP/s", .peak = peak(),
+             .profile = {}, .size = program ? compress::measure_size(*program) : compress::measure_size(*model)};
     const Tensor x = nn::Model::example(o.batch, r.input);
-    r.profile = o.backward ? nn::profile_training(*model, x, o.runs) : nn::profile(*model, x, o.runs);
-    r.peak = std::max(r.peak, peak_gflops());  // other programs may have had their share of one of them
+    r.profile = o.backward ? nn::profile_training(*model, x, o.runs)
+                : program  ? program->profile(x, o.runs)
+                           : nn::profile(*model, x, o.runs);
+    r.peak = std::max(r.peak, peak());  // other programs may have had their share of one of them
     if (o.json) {
         std::printf("%s", json_line(json_of(r)).c_str());
         return;

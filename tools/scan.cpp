@@ -12,6 +12,7 @@
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/plot.h"
 #include "lathe/tools/progress.h"
+#include "lathe/tools/saved.h"
 
 namespace lathe::tools {
 
@@ -27,7 +28,7 @@ struct ScanCommand {
 
 void scan(ScanCommand& o) {
     if (o.threads > 0) set_threads(o.threads);
-    const auto model = nn::load(o.model);
+    const auto model = open_network(o.model);
     const data::Dataset images = o.data.open(data::split_of(o.split), *model);
     o.scan.pattern = compress::parse_pattern(o.pattern);
     o.scan.importance.kind = compress::weight_importance_of(o.importance);

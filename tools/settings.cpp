@@ -1,10 +1,9 @@
 #include "lathe/tools/settings.h"
 
-#include <nlohmann/json.hpp>
 
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
-#include "lathe/core/files/json.h"
+#include "lathe/core/files/json.inc"
 
 namespace lathe::tools {
 
@@ -40,7 +39,7 @@ Json given(const CLI::Option& option) {
     return words;
 }
 
-std::string word_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string word_of(const Json& value) { return value.is_string() ? value.get<std::string>() : text_of(value); }
 
 // Gives an option the value of an earlier command line.
 void restore(CLI::Option& option, const Json& before) {
@@ -66,20 +65,20 @@ std::string settings_json(const CLI::App& command) {
         else if (is_list(*option)) setting = Json::array();
         else setting = value_of(*option, option->get_default_str());
     }
-    return settings.dump(2) + "\n";
+    return text_of(settings, 2) + "\n";
 }
 
 void restore_settings(CLI::App& command, const std::string& path, const std::set<std::string>& may_differ) {
     const std::string text = read_text_file(path);
-    const Json settings = Json::parse(checked_json(text, path));
+    const Json settings = parse_ordered_json(text, path);
     check(settings.is_object(), path, ": expected a JSON object of settings");
     for (const auto& [name, before] : settings.items()) {
         CLI::Option* option = command.get_option_no_throw("--" + name);
         check(option && is_setting(*option), path, ": lathe ", command.get_name(), " has no setting '", name, "'");
         if (option->count()) {
             const Json now = given(*option);
-            check(now == before || may_differ.count(name), "--resume: --", name, " was ", before.dump(), " in ", path,
-                  ", got ", now.dump());
+            check(now == before || may_differ.count(name), "--resume: --", name, " was ", text_of(before), " in ", path,
+                  ", got ", text_of(now));
             continue;
         }
         const bool fits = is_flag(*option)   ? before.is_boolean()
@@ -94,7 +93,7 @@ void restore_settings(CLI::App& command, const std::string& path, const std::set
               is_flag(*option)   ? "true or false"
               : is_list(*option) ? "a list"
                                  : "a number or a text",
-              ", got ", before.dump());
+              ", got ", text_of(before));
     }
 }
 

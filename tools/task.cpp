@@ -1,9 +1,9 @@
 #include "lathe/tools/task.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "lathe/core/files/json.inc"
 #include "lathe/core/text_table.h"
 
 namespace lathe::tools {
@@ -15,14 +15,14 @@ constexpr const char* kNormal = "normal_classes";
 bool is_normal(const nn::Model& model, const std::string& name) {
     const auto found = model.metadata.find(kNormal);
     if (found == model.metadata.end()) return false;
-    const nlohmann::json names = nlohmann::json::parse(found->second, nullptr, false);
+    const nlohmann::json names = parse_json(found->second, kNormal);
     return names.is_array() && std::find(names.begin(), names.end(), name) != names.end();
 }
 
 }  // namespace
 
 void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names) {
-    model.metadata[kNormal] = nlohmann::json(names).dump();
+    model.metadata[kNormal] = text_of(nlohmann::json(names));
 }
 
 optim::Task task_of(const nn::Model& model, const data::Dataset& images) {

@@ -20,7 +20,7 @@ namespace lathe::tools {
 namespace {
 
 struct TrainOptions {
-    std::string model, init;
+    std::string model, init, arch;
     double width = 1.0;
     std::vector<int64_t> widths;
     std::string input = "auto";
@@ -42,8 +42,8 @@ std::unique_ptr<nn::Model> load_init(const TrainOptions& o) {
     auto model = nn::load(o.init);
     check(o.model.empty() || o.model == model->architecture(), "train: --model is ", o.model, " but ", o.init,
           " holds ", model->architecture());
-    check(o.width == 1 && o.widths.empty() && o.dropout < 0,
-          "train: --width, --widths and --dropout are for a new network; ", o.init, " has its own");
+    check(o.width == 1 && o.widths.empty() && o.dropout < 0 && o.arch.empty(),
+          "train: --width, --widths, --dropout and --arch are for a new network; ", o.init, " has its own");
     return model;
 }
 
@@ -54,7 +54,8 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
     if (init && init->input_shape() != train.input_shape()) init->set_input_shape(train.input_shape());
     auto model = init ? std::move(init)
                       : nn::make_model(o.model, {.classes = classes, .width = o.width, .widths = o.widths,
-                                                 .input = train.input_shape(), .dropout = o.dropout});
+                                                 .input = train.input_shape(), .dropout = o.dropout,
+                                                 .arch = o.arch});
     if (!reconstructs && !same_classes(*model, train.classes())) {
         check(!o.out.resumes_training(), "--resume: the run was begun with classes ", listed(model->class_names),
               ", got ", listed(train.classes()));
@@ -75,7 +76,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
-    const ImageForm form = o.data.form(init ? *init : *sample_of(o.model), init != nullptr, o.input);
+    const ImageForm form = o.data.form(init ? *init : *sample_of(o.model, o.arch), init != nullptr, o.input);
     TrainingData data = o.data.open(form, o.training.fit.seed);
     const auto model = make_network(o, std::move(init), data.train, form.reconstructs);
     data.label_for(*model);
@@ -135,6 +136,7 @@ void add_train(CLI::App& app) {
     c.add_option("--dropout", o->dropout, "Probability; -1: the network's usual one")
         ->check(ProbabilityOrUsual)
         ->capture_default_str();
+    add_arch(c, o->arch);
     c.add_option("--freeze", o->freeze, "Do not train parameters of this name or below it; * stands for anything")
         ->expected(1, 1000);
 

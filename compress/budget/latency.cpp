@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
-#include "lathe/core/files/json.h"
+#include "lathe/core/files/json.inc"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
@@ -37,7 +36,7 @@ std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, d
 
 std::map<std::string, double> read_times(const std::string& file) {
     try {
-        std::map<std::string, double> times = nlohmann::json::parse(checked_json(read_text_file(file), file));
+        std::map<std::string, double> times = parse_json(read_text_file(file), file);
         if (std::all_of(times.begin(), times.end(), [](const auto& time) { return time.second > 0; })) return times;
     } catch (const nlohmann::json::exception&) {
     }
@@ -66,7 +65,7 @@ double LatencyTable::measured(const Conv2dShape& shape, std::optional<SparsePatt
     const auto [entry, is_new] = known_.try_emplace(key_of(shape, pattern, sparsity));
     if (is_new) {
         entry->second = measure_(shape, pattern, sparsity);
-        if (!file_.empty()) write_file_atomically(file_, nlohmann::json(known_).dump(1) + "\n");
+        if (!file_.empty()) write_file_atomically(file_, text_of(nlohmann::json(known_), 1) + "\n");
     }
     return entry->second;
 }

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "lathe/core/files/file.h"
-#include "lathe/core/files/json.h"
+#include "lathe/core/files/json.inc"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/text_table.h"
 #include "lathe/data/loader.h"
@@ -181,12 +180,12 @@ std::string Sensitivity::json() const {
         for (const Point& point : layer.points) points.push_back(to_json(point));
         out["layers"].push_back({{"name", layer.name}, {"weights", layer.weights}, {"points", points}});
     }
-    return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return text_of(out, 1) + "\n";
 }
 
 Sensitivity parse_sensitivity(const std::string& json) {
     try {
-        const auto in = Json::parse(checked_json(json, "sensitivity"));
+        const auto in = parse_ordered_json(json, "sensitivity");
         Sensitivity result{.dense = read_point(in.at("dense")),
                            .layers = {},
                            .images = in.at("images").get<int64_t>(),
@@ -209,9 +208,9 @@ namespace {
 std::optional<Sensitivity> kept_scan(const std::string& path, const std::string& key) {
     if (!std::filesystem::exists(path)) return {};
     try {
-        const auto kept = Json::parse(checked_json(read_text_file(path), path));
+        const auto kept = parse_ordered_json(read_text_file(path), path);
         if (kept.is_object() && kept.contains("key") && kept["key"] == key && kept.contains("scan"))
-            return parse_sensitivity(kept["scan"].dump());
+            return parse_sensitivity(text_of(kept["scan"]));
     } catch (const Error&) {
     }
     return {};
@@ -230,7 +229,8 @@ Sensitivity scan_sensitivity(nn::Module& module, const data::Dataset& dataset, c
     const std::string key = fingerprint(module, images, o);
     if (auto kept = kept_scan(o.cache, key)) return *std::move(kept);
     const Sensitivity result = scan(module, images, o);
-    write_file_atomically(o.cache, Json{{"key", key}, {"scan", Json::parse(result.json())}}.dump(1) + "\n");
+    const Json kept{{"key", key}, {"scan", parse_ordered_json(result.json(), "scan")}};
+    write_file_atomically(o.cache, text_of(kept, 1) + "\n");
     return result;
 }
 

@@ -1,6 +1,5 @@
-#include "lathe/core/files/json.h"
+#include "lathe/core/files/json.inc"
 
-#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
@@ -53,6 +52,22 @@ std::string_view checked_json(std::string_view text, const std::string& name, in
     Checker checker(name, max_depth);
     check(json::sax_parse(text, &checker), name, ": expected JSON in UTF-8");
     return text;
+}
+
+nlohmann::json parse_json(std::string_view text, const std::string& name, int max_depth) {
+    return json::parse(checked_json(text, name, max_depth));
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& name) {
+    return nlohmann::ordered_json::parse(checked_json(text, name));
+}
+
+std::string text_of(const nlohmann::json& value, int indent) {
+    return value.dump(indent, ' ', false, json::error_handler_t::replace);
+}
+
+std::string text_of(const nlohmann::ordered_json& value, int indent) {
+    return value.dump(indent, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace lathe

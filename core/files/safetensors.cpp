@@ -4,10 +4,9 @@
 #include <bit>
 #include <cstring>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "lathe/core/error.h"
-#include "lathe/core/files/json.h"
+#include "lathe/core/files/json.inc"
 
 namespace lathe {
 
@@ -160,7 +159,7 @@ TensorFile read(uint64_t size, const std::string& name, const ReadAt& read_at) {
     TensorFile file;
     std::vector<Entry> entries;
     const uint64_t data_start = kLengthBytes + length, data_bytes = size - data_start;
-    const json parsed = json::parse(checked_json(header, name + ": header", kMaxDepth));
+    const json parsed = parse_json(header, name + ": header", kMaxDepth);
     for (const auto& [key, value] : parsed.items()) {
         if (key == kMetadata)
             file.metadata = parse_metadata(value, name);

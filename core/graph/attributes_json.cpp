@@ -1,9 +1,9 @@
 #include "lathe/core/graph/attributes_json.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "lathe/core/error.h"
+#include "lathe/core/files/json.inc"
 
 namespace lathe {
 
@@ -12,11 +12,11 @@ using nlohmann::json;
 std::string json_of(const Attributes& attributes) {
     json object = json::object();
     for (const auto& [name, value] : attributes) std::visit([&to = object[name]](const auto& v) { to = v; }, value);
-    return object.dump(-1, ' ', false, json::error_handler_t::replace);
+    return text_of(object);
 }
 
 Attributes attributes_of(const std::string& text, const std::string& what) {
-    const json object = json::parse(text, nullptr, false);
+    const json object = parse_json(text, what);
     check(object.is_object(), what, ": expected an object");
     Attributes attributes;
     for (const auto& [name, value] : object.items()) {

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/integer/table.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -39,6 +40,26 @@ float burn_baseline(float start) { return burn<Float4>(start); }
 [[gnu::target("avx512f,prefer-vector-width=512")]] float burn_avx512(float start) { return burn<Float16>(start); }
 #endif
 
+// Billions of operations a second of `run`, each call of which does so many.
+template <class Run>
+double peak_of(double operations, const Run& run) {
+    double best = 0;  // of several windows of 4 ms
+    for (int window = 0; window < 6; ++window) {
+        std::atomic<int64_t> stretches{0};
+        const double start = seconds();
+        parallel_tasks(threads(), [&](int64_t) {
+            while (seconds() - start < 0.004) {
+                run();
+                ++stretches;
+            }
+        });
+        best = std::max(best, operations * static_cast<double>(stretches) / (seconds() - start) * 1e-9);
+    }
+    return best;
+}
+
+std::atomic<float> sink{0};  // keeps the compiler from dropping the work
+
 }  // namespace
 
 double peak_gflops() {
@@ -48,21 +69,12 @@ double peak_gflops() {
     if (kernels::active_isa() == kernels::Isa::avx2) run = burn_avx2, lanes = 8;
     if (kernels::active_isa() == kernels::Isa::avx512) run = burn_avx512, lanes = 16;
 #endif
-    double best = 0;  // of several windows of 4 ms
-    std::atomic<float> sink{0};  // keeps the compiler from dropping the work
-    for (int window = 0; window < 6; ++window) {
-        std::atomic<int64_t> stretches{0};
-        const double start = seconds();
-        parallel_tasks(threads(), [&](int64_t) {
-            while (seconds() - start < 0.004) {
-                sink = run(1e-3f);
-                ++stretches;
-            }
-        });
-        const double flop = 2.0 * lanes * kChains * kRounds * static_cast<double>(stretches);
-        best = std::max(best, flop / (seconds() - start) * 1e-9);
-    }
-    return best;
+    return peak_of(2.0 * lanes * kChains * kRounds, [&] { sink = run(1e-3f); });
+}
+
+double peak_integer_gops() {
+    const kernels::integer::Table& table = kernels::integer::table();
+    return peak_of(static_cast<double>(table.burnt), [&] { sink = static_cast<float>(table.burn(3)); });
 }
 
 double peak_bandwidth() {

@@ -8,6 +8,10 @@ namespace lathe {
 // GFLOP/s of fused multiply-adds on registers, of the vector width that the kernels run with. Takes about 25 ms.
 double peak_gflops();
 
+// Billions of operations a second, two for each 8-bit multiply-accumulate, on registers, of the instructions that the
+// integer kernels run with: dot products of VNNI, else products of 16 bits (AVX2), else those of the vectors of floats.
+double peak_integer_gops();
+
 // GB/s of memory, read and written together, by adding an array much larger than the caches to another. Takes about 50
 // ms.
 double peak_bandwidth();

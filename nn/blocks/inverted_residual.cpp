@@ -9,9 +9,9 @@ namespace lathe::nn {
 
 namespace {
 
-void add_conv_bn(Sequential& to, const Conv2dOptions& conv, Activation activation) {
+void add_conv_bn(Sequential& to, const Conv2dOptions& conv, const InvertedResidualOptions& o) {
     to.add<Conv2d>("0", conv);
-    to.add<BatchNorm>("1", {.channels = conv.out, .activation = activation});
+    to.add<BatchNorm>("1", {.channels = conv.out, .eps = o.eps, .activation = o.activation});
 }
 
 }  // namespace
@@ -21,16 +21,16 @@ InvertedResidual::InvertedResidual(const Options& o) : residual_(o.stride == 1 &
     int next = 0;
     auto name = [&] { return std::to_string(next++); };
     if (o.expanded != o.in)
-        add_conv_bn(conv_.add<Sequential>(name()), {.in = o.in, .out = o.expanded, .bias = false}, o.activation);
+        add_conv_bn(conv_.add<Sequential>(name()), {.in = o.in, .out = o.expanded, .bias = false}, o);
     add_conv_bn(conv_.add<Sequential>(name()),
                 {.in = o.expanded, .out = o.expanded, .kernel = o.kernel, .stride = o.stride, .padding = o.kernel / 2,
                  .groups = o.expanded, .bias = false},
-                o.activation);
+                o);
     if (o.squeezed)
-        conv_.add<SqueezeExcite>("se",
-                                 {.channels = o.expanded, .squeezed = o.squeezed, .gate = Activation::hard_sigmoid});
+        conv_.add<SqueezeExcite>("se", {.channels = o.expanded, .squeezed = o.squeezed, .activation = o.squeeze,
+                                        .gate = Activation::hard_sigmoid});
     conv_.add<Conv2d>(name(), {.in = o.expanded, .out = o.out, .bias = false});
-    conv_.add<BatchNorm>(name(), {.channels = o.out});
+    conv_.add<BatchNorm>(name(), {.channels = o.out, .eps = o.eps});
     child("conv", conv_);
 }
 

@@ -12,6 +12,8 @@ struct InvertedResidualOptions {
     int64_t stride = 1;
     Activation activation = Activation::relu6;  // relu, relu6 or hard_swish
     int64_t squeezed = 0;                       // channels inside a SqueezeExcite behind the depthwise one; 0: none
+    Activation squeeze = Activation::relu;      // the activation in there
+    double eps = 1e-5;                          // of the batch norms
 };
 
 // The block of MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): 1x1 expansion, depthwise convolution, 1x1

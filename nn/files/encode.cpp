@@ -241,22 +241,22 @@ void encode(Module& module, TensorFile& file, Coding coding) {
         for (const auto& transform : parameter->transforms())
             for (const StateEntry& entry : transform->state()) file.tensors.erase(joined(name, entry.suffix));
         for (const auto& [suffix, tensor] : weight.tensors) file.tensors[joined(name, suffix)] = tensor;
-        encoded[name] = json::parse(lathe::json_of(weight.how));
+        encoded[name] = parse_json(lathe::json_of(weight.how), name);
     }
-    if (!encoded.empty()) file.metadata[kEncoded] = encoded.dump();
+    if (!encoded.empty()) file.metadata[kEncoded] = text_of(encoded);
 }
 
 TensorFile decoded(TensorFile file) {
     const auto entry = file.metadata.find(kEncoded);
     if (entry == file.metadata.end()) return file;
-    const json encoded = json_reader::parse(entry->second, kEncoded);
+    const json encoded = parse_json(entry->second, kEncoded);
     check(encoded.is_object(), kEncoded, ": expected an object");
     const auto listed = listed_transforms(file);
     for (const auto& [name, how] : encoded.items()) {
         const auto transforms = listed.find(name);
         check(transforms != listed.end(), kEncoded, ": '", name, "' has no transforms");
         const PathScope scope(name);
-        Encoded weight{.tensors = {}, .how = attributes_of(how.dump(), kEncoded)};
+        Encoded weight{.tensors = {}, .how = attributes_of(text_of(how), kEncoded)};
         for (auto at = file.tensors.lower_bound(name); at != file.tensors.end() && at->first.starts_with(name);) {
             const bool own = belongs_to(at->first, name);
             if (own) weight.tensors[at->first == name ? "" : at->first.substr(name.size() + 1)] = at->second;
@@ -275,25 +275,25 @@ std::string json_of(Module& module) {
     json transforms = json::object();
     for (const auto& [name, parameter] : module.named_parameters())
         for (const auto& transform : parameter->transforms()) {
-            json entry = json::parse(lathe::json_of(transform->config()));
+            json entry = parse_json(lathe::json_of(transform->config()), transform->kind());
             entry["kind"] = transform->kind();
             transforms[name].push_back(entry);
         }
-    return transforms.dump(-1, ' ', false, json::error_handler_t::replace);
+    return text_of(transforms);
 }
 
 std::map<std::string, std::vector<ListedTransform>> listed_transforms(const TensorFile& file) {
     std::map<std::string, std::vector<ListedTransform>> listed;
     const auto found = file.metadata.find(kTransforms);
     if (found == file.metadata.end()) return listed;
-    const json weights = json_reader::parse(found->second, kTransforms);
+    const json weights = parse_json(found->second, kTransforms);
     check(weights.is_object(), kTransforms, ": expected an object");
     for (const auto& [name, transforms] : weights.items()) {
         check(transforms.is_array(), kTransforms, ": expected a list");
         for (json entry : transforms) {
             const std::string kind = json_reader::text(json_reader::member(entry, "kind", kTransforms), kTransforms);
             entry.erase("kind");
-            listed[name].push_back({kind, attributes_of(entry.dump(), kTransforms)});
+            listed[name].push_back({kind, attributes_of(text_of(entry), kTransforms)});
         }
     }
     return listed;

@@ -166,13 +166,13 @@ std::string to_json(const Graph& graph) {
     ordered_json inputs = ordered_json::array();
     for (int input : graph.inputs) inputs.push_back(name_of_node(input));
     const ordered_json file{{"inputs", inputs}, {"output", name_of_node(graph.output)}, {"nodes", nodes}};
-    return file.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+    return text_of(file);
 }
 
-Graph graph_from_json(const std::string& text) { return Reader().read(json_reader::parse(text, "graph")); }
+Graph graph_from_json(const std::string& text) { return Reader().read(parse_json(text, "graph")); }
 
 Attributes attributes_from_json(const OpInfo& op, const std::string& text, const std::vector<std::string>& others) {
-    return attributes_of(op, json_reader::parse(text, op.name), others);
+    return attributes_of(op, parse_json(text, op.name), others);
 }
 
 }  // namespace lathe::nn

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lathe/nn/files/description.h"
 #include "lathe/nn/files/graph_json.h"
-#include "lathe/nn/files/json.inc"
 #include "lathe/nn/graph_module.h"
 #include "lathe/nn/files/encode.h"
 #include "lathe/nn/files/pytorch.h"
@@ -13,71 +13,7 @@ namespace lathe::nn {
 
 namespace {
 
-using json_reader::integer;
-using json_reader::json;
-using json_reader::list;
-using json_reader::member;
-using json_reader::real;
-using json_reader::text;
-using Metadata = std::map<std::string, std::string>;
-
 constexpr const char* kVersion = "2";
-
-bool is_reserved(const std::string& key) { return key == "format" || key.starts_with("lathe."); }
-
-const std::string& entry(const Metadata& metadata, const std::string& key) {
-    const auto found = metadata.find(key);
-    check(found != metadata.end(), "expected the metadata entry '", key, "'");
-    return found->second;
-}
-
-json parse(const Metadata& metadata, const std::string& key) { return json_reader::parse(entry(metadata, key), key); }
-
-json to_json(const ModelOptions& o) {
-    return {{"classes", o.classes}, {"width", o.width}, {"widths", o.widths},
-            {"input", std::vector<int64_t>(o.input.begin(), o.input.end())}, {"dropout", o.dropout}};
-}
-
-ModelOptions read_options(const Metadata& metadata) {
-    const std::string what = "lathe.options";
-    const json options = parse(metadata, what);
-    return {.classes = integer(member(options, "classes", what), what),
-            .width = real(member(options, "width", what), what),
-            .widths = list(member(options, "widths", what), what, integer),
-            .input = Shape(list(member(options, "input", what), what, integer)),
-            .dropout = real(member(options, "dropout", what), what)};
-}
-
-void check_scaling(const InputScaling& scaling, int64_t channels, const std::string& what) {
-    const auto fits = [&](const std::vector<float>& values) {
-        return (values.empty() || static_cast<int64_t>(values.size()) == channels) &&
-               std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
-    };
-    check(fits(scaling.mean) && fits(scaling.std) && scaling.mean.size() == scaling.std.size() &&
-              std::all_of(scaling.std.begin(), scaling.std.end(), [](float value) { return value > 0; }),
-          what, ": expected no means and deviations or one of each for the ", channels,
-          " channels, deviations above 0");
-}
-
-InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
-    const std::string what = "lathe.scaling";
-    const json scaling = parse(metadata, what);
-    auto read = [&](const char* name) {
-        const std::vector<double> values = list(member(scaling, name, what), what, real);
-        return std::vector<float>(values.begin(), values.end());
-    };
-    const InputScaling found{.mean = read("mean"), .std = read("std")};
-    check_scaling(found, channels, what);
-    return found;
-}
-
-std::vector<std::string> read_class_names(const Metadata& metadata, int64_t classes) {
-    const std::string what = "lathe.class_names";
-    std::vector<std::string> names = list(parse(metadata, what), what, text);
-    check(names.empty() || static_cast<int64_t>(names.size()) == classes, what, ": expected none or ", classes,
-          ", got ", names.size());
-    return names;
-}
 
 using Listed = std::map<std::string, std::vector<ListedTransform>>;
 
@@ -102,7 +38,7 @@ void make_transforms(Module& module, Listed left) {
 
 // The network's graph, with room for its values. They are set by name afterwards.
 Graph read_graph(const TensorFile& file, const ModelOptions& options) {
-    Graph graph = graph_from_json(entry(file.metadata, "lathe.graph"));
+    Graph graph = graph_from_json(metadata_entry(file.metadata, "lathe.graph"));
     Shape input{1}, output{1, options.classes};
     for (int64_t extent : options.input) input.push_back(extent);
     check(graph.inputs.size() == 1 && graph[graph.input()].shape == input, "lathe.graph: expected one input ", input,
@@ -139,18 +75,6 @@ void check_effective_shapes(Model& model) {
                   expected.at(name), ", got ", parameter->effective().shape());
 }
 
-// Runs f; its errors then begin with the file's name and stay on one line, whatever texts of the file they quote.
-template <class F>
-auto reading(const std::string& file, F f) {
-    try {
-        return f();
-    } catch (const Error& error) {
-        std::string message = error.what();
-        std::replace_if(message.begin(), message.end(), [](unsigned char c) { return c < ' '; }, '?');
-        fail(file, ": ", message);
-    }
-}
-
 // What follows from a weight that is no number is none. Buffers may be infinite: constants that mask something out are.
 void check_finite(Module& module, const TensorFile& file) {
     const auto check_each = [&](const std::string& name, const std::string& expected, auto fits) {
@@ -181,18 +105,9 @@ void set_weights(Module& module, const TensorFile& stored) {
 }  // namespace
 
 TensorFile to_file(Model& model, Weights weights) {
-    for (const auto& [key, value] : model.metadata)
-        check(!is_reserved(key), "save: the metadata name '", key, "' is reserved");
-    check_scaling(model.scaling, model.input_shape().back(), "save: the scaling");
-    check(model.class_names.empty() || static_cast<int64_t>(model.class_names.size()) == model.classes(),
-          "save: expected no class names or ", model.classes(), ", got ", model.class_names.size());
-    TensorFile file{.tensors = model.state(), .metadata = model.metadata};
-    file.metadata["format"] = "pt";  // what other readers take for "names and order of PyTorch"
+    TensorFile file{.tensors = model.state(), .metadata = {}};
+    write_description(description_of(model), file.metadata);
     file.metadata["lathe.version"] = kVersion;
-    file.metadata["lathe.architecture"] = model.architecture();
-    file.metadata["lathe.options"] = to_json(model.options()).dump();
-    file.metadata["lathe.class_names"] = json(model.class_names).dump(-1, ' ', false, json::error_handler_t::replace);
-    file.metadata["lathe.scaling"] = json{{"mean", model.scaling.mean}, {"std", model.scaling.std}}.dump();
     file.metadata["lathe.transforms"] = json_of(model);
     const Graph graph = weights_first(trace(model, model.example(1)), model);
     file.metadata["lathe.graph"] = to_json(graph);
@@ -205,29 +120,28 @@ TensorFile to_file(Model& model, Weights weights) {
 }
 
 std::unique_ptr<Model> from_file(const TensorFile& stored, const std::string& name) {
-    return reading(name, [&] {
+    std::unique_ptr<Model> model;
+    reading_file(name, [&] {
         const TensorFile file = decoded(stored);
-        const Metadata& metadata = file.metadata;
-        check(metadata.contains("lathe.version"),
+        check(file.metadata.contains("lathe.version"),
               "expected a whole model, got a file of weights without 'lathe.version'");
-        check(metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
-              metadata.at("lathe.version"), "'");
-        const ModelOptions options = read_options(metadata);
-        auto model = std::make_unique<Model>(entry(metadata, "lathe.architecture"), options,
-                                             std::make_unique<GraphModule>(read_graph(file, options)));
-        model->class_names = read_class_names(metadata, model->classes());
-        model->scaling = read_scaling(metadata, model->input_shape().back());
-        for (const auto& [key, value] : metadata)
-            if (!is_reserved(key)) model->metadata[key] = value;
+        check(file.metadata.at("lathe.version") == kVersion, "expected a model of version ", kVersion, ", got '",
+              file.metadata.at("lathe.version"), "'");
+        Description about = read_description(file.metadata);
+        model = std::make_unique<Model>(about.architecture, about.options,
+                                        std::make_unique<GraphModule>(read_graph(file, about.options)));
+        model->class_names = std::move(about.class_names);
+        model->scaling = std::move(about.scaling);
+        model->metadata = std::move(about.metadata);
         set_weights(*model, file);
         check_effective_shapes(*model);
-        return model;
     });
+    return model;
 }
 
 void load_weights(Module& module, const TensorFile& file, const std::string& name) {
     if (name.empty()) return set_weights(module, file);
-    reading(name, [&] { set_weights(module, file); });
+    reading_file(name, [&] { set_weights(module, file); });
 }
 
 void save(Model& model, const std::string& path, Weights weights) { write_safetensors(path, to_file(model, weights)); }

@@ -82,7 +82,7 @@ TensorFile from_pytorch(TensorFile file, Module& module) {
     unwrap(file.tensors, known);
     json transforms = json::object();
     for (const std::string& name : join_masks(file.tensors)) transforms[name] = json::array({json{{"kind", "mask"}}});
-    if (!transforms.empty()) file.metadata["lathe.transforms"] = transforms.dump();
+    if (!transforms.empty()) file.metadata["lathe.transforms"] = text_of(transforms);
     return file;
 }
 

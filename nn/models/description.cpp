@@ -326,7 +326,7 @@ private:
                        .inputs = inputs,
                        .dtype = graph_[inputs.empty() ? 0 : inputs[0]].dtype,
                        .activation = true};
-        node.attributes = with_defaults(row, attributes_from_json(row, entry.dump(), {"name", "op", "inputs"}));
+        node.attributes = with_defaults(row, attributes_from_json(row, text_of(entry), {"name", "op", "inputs"}));
         row.check_call(node.attributes, inputs.size());
         node.shape = row.shape(node.attributes, graph_.input_shapes(node));
         check(node.shape.numel() <= kMostElements, "expected at most 2^28 values, got ", node.shape);
@@ -360,9 +360,9 @@ Shape input_of(const json& file) {
 std::unique_ptr<Model> model_from_description(const std::string& text, const std::string& name,
                                               const ModelOptions& given) {
     const PathScope scope(name);
-    check(given.width == 1 && given.widths.empty() && given.dropout < 0,
+    check(given.width == 1 && given.widths.empty() && given.dropout < 0 && given.arch.empty(),
           "expected a described network to say its own widths and dropout, got options for them");
-    const json file = json_reader::parse(text, "description");
+    const json file = parse_json(text, "description");
     check(file.is_object(), "expected a JSON object with 'input' and 'layers'");
     for (const auto& [key, value] : file.items())
         if (key != "input" && key != "layers" && key != "classes") {

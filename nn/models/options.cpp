@@ -11,11 +11,6 @@ namespace {
 constexpr int64_t kMostChannels = 1 << 16;
 constexpr int64_t kMostPixels = 1 << 14;
 
-int64_t divisible_by_8(double channels) {
-    const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(channels + 4) / 8 * 8);
-    return static_cast<double>(rounded) < 0.9 * channels ? rounded + 8 : rounded;
-}
-
 template <class Round>
 std::vector<int64_t> scaled(const ModelOptions& o, const std::vector<int64_t>& usual, Round round) {
     std::vector<int64_t> counts = o.widths;
@@ -31,6 +26,7 @@ std::vector<int64_t> scaled(const ModelOptions& o, const std::vector<int64_t>& u
 
 ModelOptions complete(const ModelOptions& given, const ModelOptions& usual, int64_t smallest_side) {
     ModelOptions o = given;
+    check(o.arch.empty(), "expected no arch (it is one network, not a design space), got ", o.arch);
     if (o.classes == 0) o.classes = usual.classes;
     check(usual.classes != 0 || o.classes == 0, "expected no classes (it has none), got ", o.classes);
     check(o.classes >= 0 && o.classes <= kMostChannels, "expected 1 to ", kMostChannels, " classes, got ", o.classes);
@@ -50,6 +46,11 @@ ModelOptions complete(const ModelOptions& given, const ModelOptions& usual, int6
     check(usual.dropout >= 0 || o.dropout == 0, "expected no dropout (it has none), got ", o.dropout);
     check(o.dropout < 1, "expected a dropout probability below 1, got ", o.dropout);
     return o;
+}
+
+int64_t divisible_by_8(double channels) {
+    const int64_t rounded = std::max<int64_t>(8, static_cast<int64_t>(channels + 4) / 8 * 8);
+    return static_cast<double>(rounded) < 0.9 * channels ? rounded + 8 : rounded;
 }
 
 std::vector<int64_t> channels(const ModelOptions& o, const std::vector<int64_t>& usual) {

@@ -15,7 +15,10 @@ ModelOptions complete(const ModelOptions& given, const ModelOptions& usual, int6
 // Error: o.widths has another length or an entry out of range.
 std::vector<int64_t> channels(const ModelOptions& o, const std::vector<int64_t>& usual);
 
-// The same with counts rounded to multiples of 8, never down by more than 10% (Sandler et al. 2018's make_divisible).
+// A count rounded to a multiple of 8, never down by more than 10% (Sandler et al. 2018's make_divisible).
+int64_t divisible_by_8(double channels);
+
+// As channels(), with counts rounded so.
 std::vector<int64_t> channels_by_8(const ModelOptions& o, const std::vector<int64_t>& usual);
 
 // Of the batch norms of networks that come from Keras.

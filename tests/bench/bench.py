@@ -3,17 +3,19 @@
 
 make bench                                        every row: about a quarter of an hour
 make bench BENCH=resnet20 THREADS=2 BATCH=128     some rows (lists: BENCH="vgg-cifar lenet5 tape infer:resnet20")
-make bench BASE=../before/build/train-bench       another build takes turns with this one: "vs base" is its time over this one's
+make bench BASE=../before/build/train-bench       another build takes turns with this one: "vs base" is its time
+                                                  over this one's
 make bench BASE=old.json                          beside an earlier build/bench.json, measured at another time
 
 The engines keep one process a row each and take turns, A B A B, in short blocks, because the host of a virtual machine
-takes its share unseen. PyTorch runs in its faster memory layout (Debian's needs libopenblas0: with the reference libblas3 its linear
-layers are slow beyond compare); onnxruntime, for inference, where it is installed
-(npm install --ignore-scripts --prefix build onnxruntime-node). "x" is the median over the turns of the faster peer's time for a step
-over Lathe's, "best x" compares the fastest steps. "recomputed" is training that recomputes activations, beside PyTorch that keeps them.
-GFLOP/s counts three multiply-add passes a training step (one for inference) of the plain definition; "of peak" divides by what a
-probe of fused multiply-adds gave beside the same blocks. Faults are page faults a step (median), MiB the most that the whole
-process held. Then every training row layer by layer. All of it goes to build/bench.json and, as tables, to build/bench.md.
+takes its share unseen. PyTorch runs in its faster memory layout (Debian's needs libopenblas0: with the reference
+libblas3 its linear layers are slow beyond compare); onnxruntime, for inference, where it is installed
+(npm install --ignore-scripts --prefix build onnxruntime-node). "x" is the median over the turns of the faster peer's
+time for a step over Lathe's, "best x" compares the fastest steps. "recomputed" is training that recomputes activations,
+beside PyTorch that keeps them. GFLOP/s counts three multiply-add passes a training step (one for inference) of the
+plain definition; "of peak" divides by what a probe of fused multiply-adds gave beside the same blocks. Faults are page
+faults a step (median), MiB the most that the whole process held. Then every training row layer by layer. All of it goes
+to build/bench.json and, as tables, to build/bench.md.
 """
 import argparse
 import importlib.util
@@ -29,8 +31,9 @@ from tables import HEADER, columns, key, print_layers, print_row, write_markdown
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "..", "..", "build")
-ROWS = [("train", "vgg-cifar", 64), ("train", "vgg-cifar", 128), ("train", "resnet20", 128), ("train", "mobilenetv2", 128),
-        ("train", "lenet5", 64), ("train", "lenet5", 128), ("train", "mlp", 64), ("train", "tape", 1),
+ROWS = [("train", "vgg-cifar", 64), ("train", "vgg-cifar", 128), ("train", "resnet20", 128),
+        ("train", "mobilenetv2", 128), ("train", "lenet5", 64), ("train", "lenet5", 128), ("train", "mlp", 64),
+        ("train", "tape", 1),
         ("recomputed", "vgg-cifar", 128), ("recomputed", "resnet20", 128), ("recomputed", "mobilenetv2", 128),
         ("infer", "vgg-cifar", 1), ("infer", "vgg-cifar", 32), ("infer", "resnet20", 1), ("infer", "resnet20", 32),
         ("infer", "mobilenetv2", 1), ("infer", "mobilenetv2", 32)]
@@ -42,7 +45,8 @@ class Worker:
     def __init__(self, name, command, threads):
         self.name = name
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
-        self.process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command, env=environment, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.hello = self.answer()
         self.blocks = []
 
@@ -70,14 +74,16 @@ class Worker:
 
     def summary(self, batch):
         steps = [s for block in self.blocks for s in block["seconds"]]
-        return {"seconds": median(steps), "best_seconds": min(steps), "img_s": batch / median(steps), "best_img_s": batch / min(steps),
+        return {"seconds": median(steps), "best_seconds": min(steps),
+                "img_s": batch / median(steps), "best_img_s": batch / min(steps),
                 "faults": median(f for block in self.blocks for f in block["faults"]),
                 "peak_mib": self.blocks[-1]["peak_bytes"] / 2**20}
 
 
 def torch_workers(mode, net, batch, threads):
     layouts = ["nchw"] if net in ("tape", "mlp") else ["nchw", "nhwc"]
-    script = [sys.executable, f"{HERE}/torch_worker.py", "infer" if mode == "infer" else "train", net, str(batch), str(threads)]
+    passes = "infer" if mode == "infer" else "train"
+    script = [sys.executable, f"{HERE}/torch_worker.py", passes, net, str(batch), str(threads)]
     return [Worker(f"torch {layout}", [*script, layout], threads) for layout in layouts]
 
 
@@ -85,7 +91,8 @@ def onnxruntime_worker(net, batch, threads):
     path = f"{BUILD}/onnx/{net}-{batch}.onnx"
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        subprocess.run([sys.executable, f"{HERE}/export_onnx.py", net, str(batch), path], check=True, stdout=subprocess.DEVNULL)
+        script = [sys.executable, f"{HERE}/export_onnx.py", net, str(batch), path]
+        subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
     from torch_nets import input_shape
     shape = "x".join(map(str, input_shape(net, batch)))
     return Worker("onnxruntime", ["node", f"{HERE}/ort_worker.mjs", path, str(threads), shape], threads)
@@ -102,7 +109,8 @@ def fastest(workers, seconds):
 
 
 def measure(mode, net, batch, threads, options):
-    lathe = Worker("lathe", [options.worker, mode, net, str(batch), str(threads)], threads)
+    arguments = [mode, net, str(batch), str(threads)]
+    lathe = Worker("lathe", [options.worker, *arguments], threads)
     peers = []
     if options.torch:
         peers = [fastest(torch_workers(mode, net, batch, threads), options.seconds / 2)]
@@ -110,10 +118,11 @@ def measure(mode, net, batch, threads, options):
             sys.exit(f"bench: {net}: {lathe.hello['params']} parameters here, {peers[0].hello['params']} in PyTorch")
     if options.onnxruntime and mode == "infer":
         peers.append(onnxruntime_worker(net, batch, threads))
-    before = [Worker("base", [options.base, mode, net, str(batch), str(threads)], threads)] if options.base_takes_turns else []
+    before = [Worker("base", [options.base, *arguments], threads)] if options.base_takes_turns else []
     turns = [[worker.run(options.seconds) for worker in [lathe, *peers, *before]] for _ in range(options.turns)]
 
-    row = {"mode": mode, "net": net, "batch": batch, "threads": threads, "isa": lathe.hello["isa"], "lathe": lathe.summary(batch)}
+    row = {"mode": mode, "net": net, "batch": batch, "threads": threads, "isa": lathe.hello["isa"]}
+    row["lathe"] = lathe.summary(batch)
     passes = 1 if mode == "infer" else 3
     row["gflops"] = 2 * passes * lathe.hello["macs"] * row["lathe"]["img_s"] * 1e-9
     row["fma_peak"] = max(block["peak_gflops"] for block in lathe.blocks)
@@ -160,7 +169,9 @@ def main():
     if batches:
         rows = list(dict.fromkeys((mode, net, 1 if net == "tape" else b) for mode, net, _ in rows for b in batches))
     options.base_takes_turns = bool(options.base) and not options.base.endswith(".json")
-    base = {key(row): row for row in json.load(open(options.base))["rows"]} if options.base and not options.base_takes_turns else {}
+    base = {}
+    if options.base and not options.base_takes_turns:
+        base = {key(row): row for row in json.load(open(options.base))["rows"]}
     options.torch, options.onnxruntime = importlib.util.find_spec("torch") is not None, has_onnxruntime()
     if not options.torch:
         print("this Python has no PyTorch: Lathe's columns only (Debian: python3-torch; or make bench PYTHON=…)")

@@ -1,4 +1,4 @@
-"""Writes one network of torch_nets.py as ONNX, batch norm folded into the convolutions:  export_onnx.py NET BATCH FILE"""
+"""Writes a network of torch_nets.py as ONNX, batch norm folded into the convolutions:  export_onnx.py NET BATCH FILE"""
 import sys
 import warnings
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Draws the layers of build/bench.json under the roofline of the machine that ran them (Williams, Waterman and Patterson 2009).
+"""Draws the layers of build/bench.json under the roofline of their machine (Williams, Waterman and Patterson 2009).
 
 make roofline                         build/roofline-NET.svg for the greatest number of threads
 roofline.py [BENCH.json [FOLDER]]
 
-A point is a layer's forward or backward pass: up, the GFLOP/s of its plain definition; to the right, its arithmetic intensity, flop
-over the bytes of its inputs and outputs, each moved once. No layer that multiplies as the definition says can lie above
-min(peak, intensity * bandwidth), both from probes run beside it; Winograd multiplies less and may.
+A point is a layer's forward or backward pass: up, the GFLOP/s of its plain definition; to the right, its arithmetic
+intensity, flop over the bytes of its inputs and outputs, each moved once. No layer that multiplies as the definition
+says can lie above min(peak, intensity * bandwidth), both from probes run beside it; Winograd multiplies less and may.
 """
 import json
 import os
@@ -19,19 +19,23 @@ def points(profile, one_pass, kernel):
     for layer in profile["layers"]:
         cost = layer[one_pass]
         if cost["flop"] and cost["seconds"] > 0 and layer["kernel"] == kernel:
-            lines.append(f"{cost['flop'] / cost['bytes']:.4g} {cost['flop'] / cost['seconds'] * 1e-9:.4g} {layer['name']}")
+            intensity, gflops = cost["flop"] / cost["bytes"], cost["flop"] / cost["seconds"] * 1e-9
+            lines.append(f"{intensity:.4g} {gflops:.4g} {layer['name']}")
     return "\n".join(lines) + "\n" if lines else ""
 
 
 def script(profile, path):
     kernels = sorted({layer["kernel"] for layer in profile["layers"] if layer["forward"]["flop"]})
-    series = [(one_pass, kernel, points(profile, one_pass, kernel)) for one_pass in ("forward", "backward") for kernel in kernels]
+    series = [(one_pass, kernel, points(profile, one_pass, kernel))
+              for one_pass in ("forward", "backward") for kernel in kernels]
     blocks = "".join(f"$S{i} << EOD\n{data}EOD\n" for i, (_, _, data) in enumerate(series))
-    plots = [f"roof(x) with lines lw 2 lc rgb 'black' title '{profile['peak_gflops']:.0f} GFLOP/s, {profile['bandwidth']:.1f} GB/s'"]
+    roof = f"{profile['peak_gflops']:.0f} GFLOP/s, {profile['bandwidth']:.1f} GB/s"
+    plots = [f"roof(x) with lines lw 2 lc rgb 'black' title '{roof}'"]
     for i, (one_pass, kernel, data) in enumerate(series):
         point = 7 if one_pass == "forward" else 6
         if data:
-            plots.append(f"$S{i} using 1:2 with points pt {point} ps 0.7 lc {1 + kernels.index(kernel)} title '{kernel}, {one_pass}'")
+            color = 1 + kernels.index(kernel)
+            plots.append(f"$S{i} using 1:2 with points pt {point} ps 0.7 lc {color} title '{kernel}, {one_pass}'")
     plural = "s" if profile["threads"] > 1 else ""
     return f"""{blocks}
 set terminal svg size 800,560 font 'sans,12' background rgb 'white'
@@ -52,10 +56,10 @@ plot {", ".join(plots)}
 def main():
     source = sys.argv[1] if len(sys.argv) > 1 else "build/bench.json"
     folder = sys.argv[2] if len(sys.argv) > 2 else os.path.dirname(source)
-    newest = {profile["net"]: profile for profile in sorted(json.load(open(source))["layers"], key=lambda p: (p["threads"], p["batch"]))}
-    if not newest:
+    profiles = sorted(json.load(open(source))["layers"], key=lambda p: (p["threads"], p["batch"]))
+    if not profiles:
         sys.exit(f"{source}: no layers measured; run make bench")
-    for net, profile in newest.items():
+    for net, profile in {profile["net"]: profile for profile in profiles}.items():  # the last of each network
         path = os.path.join(folder, f"roofline-{net}.svg")
         subprocess.run(["gnuplot"], input=script(profile, path), text=True, check=True)
         print(path)

@@ -1,9 +1,10 @@
 """The tables of bench.py, on the screen and as Markdown."""
 
-HEADER = ["mode", "net", "batch", "thr", "img/s", "best", "torch", "onnxrt", "x", "best x", "GFLOP/s", "of peak", "faults",
-          "MiB", "torch", "ratio"]
+HEADER = ["mode", "net", "batch", "thr", "img/s", "best", "torch", "onnxrt", "x", "best x", "GFLOP/s", "of peak",
+          "faults", "MiB", "torch", "ratio"]
 WIDTHS = [12, 11, 5, 3, 9, 9, 9, 9, 5, 6, 7, 7, 6, 5, 5, 5, 7]
-LAYER_HEADER = ["layer", "op", "output", "kernel", "forward ms", "GFLOP/s", "of peak", "backward ms", "GFLOP/s", "of peak"]
+LAYER_HEADER = ["layer", "op", "output", "kernel",
+                "forward ms", "GFLOP/s", "of peak", "backward ms", "GFLOP/s", "of peak"]
 
 
 def key(row):
@@ -33,24 +34,36 @@ def columns(row, base):
     return cells
 
 
+def print_aligned(cells, widths, words):
+    """A row of the screen: the first so many cells are words, to the left; numbers stand to the right."""
+    aligned = [cell.ljust(w) if i < words else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths))]
+    print("  ".join(aligned).rstrip(), flush=True)
+
+
 def print_row(cells):
-    print("  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, WIDTHS))), flush=True)
+    print_aligned(cells, WIDTHS, words=2)
 
 
 def layer_title(profile):
-    return (f"{profile['net']}, batch {profile['batch']}, {profile['threads']} thread{'s' * (profile['threads'] > 1)}, {profile['isa']}: "
+    threads = f"{profile['threads']} thread{'s' * (profile['threads'] > 1)}"
+    return (f"{profile['net']}, batch {profile['batch']}, {threads}, {profile['isa']}: "
             f"peak {profile['peak_gflops']:.0f} GFLOP/s, memory {profile['bandwidth']:.1f} GB/s")
 
 
 def layer_rows(profile):
     def one_pass(cost):
         speed = cost["flop"] / cost["seconds"] * 1e-9 if cost["seconds"] > 0 else 0
-        return [f"{1e3 * cost['seconds']:.3f}"] + ([f"{speed:.1f}", f"{100 * speed / profile['peak_gflops']:.0f}%"] if speed else ["", ""])
+        of_peak = 100 * speed / profile["peak_gflops"]
+        return [f"{1e3 * cost['seconds']:.3f}"] + ([f"{speed:.1f}", f"{of_peak:.0f}%"] if speed else ["", ""])
 
-    rows = [[layer["name"], layer["op"], layer["output"], layer["kernel"], *one_pass(layer["forward"]), *one_pass(layer["backward"])]
-            for layer in profile["layers"]]
-    total = {p: {c: sum(layer[p][c] for layer in profile["layers"]) for c in ("seconds", "flop")} for p in ("forward", "backward")}
-    return rows + [["total", "", "", "", *one_pass(total["forward"]), *one_pass(total["backward"])]]
+    def passes(layer):
+        return one_pass(layer["forward"]) + one_pass(layer["backward"])
+
+    layers = profile["layers"]
+    rows = [[layer["name"], layer["op"], layer["output"], layer["kernel"], *passes(layer)] for layer in layers]
+    total = {direction: {cost: sum(layer[direction][cost] for layer in layers) for cost in ("seconds", "flop")}
+             for direction in ("forward", "backward")}
+    return rows + [["total", "", "", "", *passes(total)]]
 
 
 def print_layers(profile):
@@ -58,7 +71,7 @@ def print_layers(profile):
     widths = [max(len(row[i]) for row in rows) for i in range(len(LAYER_HEADER))]
     print("\n" + layer_title(profile))
     for row in rows:
-        print("  ".join(cell.ljust(w) if i < 4 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip(), flush=True)
+        print_aligned(row, widths, words=4)
 
 
 def markdown(header, rows):

@@ -1,4 +1,4 @@
-"""The networks of Lathe's zoo that are measured and compared, in PyTorch, under the names that Lathe gives their weights."""
+"""The networks of Lathe's zoo that are measured and compared, in PyTorch; their weights have Lathe's names."""
 import torch.nn as nn
 import torch.nn.functional as F
 

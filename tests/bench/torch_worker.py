@@ -1,7 +1,8 @@
 """Measures one network in PyTorch for bench.py:  torch_worker.py train|infer NET BATCH THREADS nchw|nhwc
 
 Prints {"params": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that long (at
-least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …}. train_bench.cpp and ort_worker.mjs speak the same.
+least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …}. train_bench.cpp and
+ort_worker.mjs speak the same.
 """
 import json
 import resource

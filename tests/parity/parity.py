@@ -4,12 +4,12 @@
 make parity                          three epochs: five to ten minutes on two cores
 make parity EPOCHS=60 FIRST=5        the first five epochs of a run of sixty
 
-1. The curves. Lathe trains (train_stream.cpp) and hands every augmented batch, its learning rate and the weights before the
-   first step to PyTorch, which takes the same steps. Rounding differs, so the two part slowly, as any two runs do: a
-   second Lathe run from another seed shows how far runs differ by chance. Writes OUT/curve.csv (an epoch a line),
+1. The curves. Lathe trains (train_stream.cpp) and hands every augmented batch, its learning rate and the weights before
+   the first step to PyTorch, which takes the same steps. Rounding differs, so the two part slowly, as any two runs do:
+   a second Lathe run from another seed shows how far runs differ by chance. Writes OUT/curve.csv (an epoch a line),
    OUT/steps.csv (a step a line) and, with gnuplot, OUT/curve.png.
-2. The checkpoint. What PyTorch has trained is written in its own names and order; `lathe eval` must count the same correct
-   test images, give or take 2 of 10,000.
+2. The checkpoint. What PyTorch has trained is written in its own names and order; `lathe eval` must count the same
+   correct test images, give or take 2 of 10,000.
 """
 import argparse
 import csv
@@ -62,9 +62,13 @@ def steps_of(stream):
         yield x, read(np.int32, count).long(), float(read(np.float32, 1)), float(read(np.float32, 1))
 
 
+def stream_command(options, out, seed):
+    return [options.stream, options.data, out, str(options.epochs), str(options.first), str(seed)]
+
+
 def train_along(options, out):
-    """Runs Lathe and PyTorch side by side; returns PyTorch's model, its epochs, the steps of both and the test images."""
-    command = [options.stream, options.data, out, str(options.epochs), str(options.first), str(options.seed)]
+    """Runs Lathe beside PyTorch; returns PyTorch's model, its epochs, the steps of both and the test images."""
+    command = stream_command(options, out, options.seed)
     lathe = subprocess.Popen(command, stdout=subprocess.PIPE)
     line = lathe.stdout.readline()
     if not line:
@@ -90,9 +94,10 @@ def train_along(options, out):
         seen["correct"] += int((logits.argmax(1) == y).sum())
         if seen["images"] == header["images"]:
             correct, test_loss = evaluate(model, *test)
-            epochs.append(dict(train_loss=seen["loss"] / seen["images"], train_accuracy=100 * seen["correct"] / seen["images"],
-                               validation_loss=test_loss, validation_accuracy=100 * correct / len(test[1])))
-            print(f"epoch {len(epochs)}: PyTorch's loss {epochs[-1]['train_loss']:.4f}, test {epochs[-1]['validation_accuracy']:.2f}%", flush=True)
+            train_loss, test_accuracy = seen["loss"] / seen["images"], 100 * correct / len(test[1])
+            epochs.append(dict(train_loss=train_loss, train_accuracy=100 * seen["correct"] / seen["images"],
+                               validation_loss=test_loss, validation_accuracy=test_accuracy))
+            print(f"epoch {len(epochs)}: PyTorch's loss {train_loss:.4f}, test {test_accuracy:.2f}%", flush=True)
             seen = dict(images=0, loss=0.0, correct=0)
     if lathe.wait() != 0:
         sys.exit(f"parity: {' '.join(command)} failed")
@@ -111,12 +116,15 @@ def write_csv(path, names, rows):
 
 def compare_curves(options, torch_epochs, steps):
     names, rows = ["train_loss", "train_accuracy", "validation_loss", "validation_accuracy"], []
-    print("\nepoch " + "".join(f"{name:>30}" for name in names) + "\n      " + f"{'Lathe':>14}{'PyTorch':>8}{'seed':>8}" * 4)
-    for epoch, (ours, other, theirs) in enumerate(zip(log_of(options.out), log_of(f"{options.out}/seed"), torch_epochs), 1):
+    print("\nepoch " + "".join(f"{name:>30}" for name in names))
+    print("      " + f"{'Lathe':>14}{'PyTorch':>8}{'seed':>8}" * len(names))
+    epochs = zip(log_of(options.out), log_of(f"{options.out}/seed"), torch_epochs)
+    for epoch, (ours, other, theirs) in enumerate(epochs, 1):
         values = [float(value) for name in names for value in (ours[name], theirs[name], other[name])]
         rows.append([epoch, *values])
         print(f"{epoch:5} " + "".join(f"{'':6}{a:8.4g}{b:8.4g}{c:8.4g}" for a, b, c in zip(*[iter(values)] * 3)))
-    write_csv(f"{options.out}/curve.csv", ["epoch"] + [f"{who}_{name}" for name in names for who in ("lathe", "torch", "seed")], rows)
+    header = ["epoch"] + [f"{who}_{name}" for name in names for who in ("lathe", "torch", "seed")]
+    write_csv(f"{options.out}/curve.csv", header, rows)
     write_csv(f"{options.out}/steps.csv", ["step", "lathe_loss", "torch_loss"], steps)
     apart = [abs(ours - theirs) for _, ours, theirs in steps]
     print(f"loss of single steps: apart by at most {max(apart[:10]):.1e} in the first 10, {max(apart[:50]):.1e} in 50, "
@@ -134,7 +142,8 @@ def compare_checkpoint(options, model, test):
     path = f"{options.out}/torch-resnet20.safetensors"
     safetensors.save(path, model.state_dict())
     correct, loss = evaluate(model, *test)
-    command = [options.lathe, "eval", "--model", "resnet20", "--weights", path, "--data", "cifar10", "--data-root", options.data, "--json"]
+    command = [options.lathe, "eval", "--model", "resnet20", "--weights", path, "--data", "cifar10",
+               "--data-root", options.data, "--json"]
     ours = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(f"PyTorch's weights on {len(test[1])} test images: {correct} correct in PyTorch (loss {loss:.5f}), "
           f"{ours['correct']} in Lathe (loss {ours['loss']:.5f})")
@@ -157,8 +166,8 @@ def main():
         sys.exit("parity: skipped: no cifar-10-batches-bin under $LATHE_DATA")
 
     model, epochs, steps, test = train_along(options, options.out)
-    command = [options.stream, options.data, f"{options.out}/seed", str(options.epochs), str(options.first), str(options.seed + 1)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    other = stream_command(options, f"{options.out}/seed", options.seed + 1)
+    subprocess.run(other, check=True, stdout=subprocess.DEVNULL)
     compare_curves(options, epochs, steps)
     draw(options.out)
     compare_checkpoint(options, model, test)

@@ -17,7 +17,8 @@ def load(path):
     tensors = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        tensors[name] = torch.from_numpy(np.frombuffer(data[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"]).copy())
+        array = np.frombuffer(data[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"])
+        tensors[name] = torch.from_numpy(array.copy())
     return tensors
 
 
@@ -25,7 +26,8 @@ def save(path, tensors):
     header, chunks, at = {}, [], 0
     for name, tensor in tensors.items():
         array = np.ascontiguousarray(tensor.detach().numpy()).reshape(tuple(tensor.shape))
-        header[name] = {"dtype": NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        offsets = [at, at + array.nbytes]
+        header[name] = {"dtype": NAMES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
         chunks.append(array.tobytes())
         at += array.nbytes
     text = json.dumps(header).encode()

@@ -8,9 +8,9 @@ using namespace testing;
 namespace {
 
 // A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
-// SCAN, EVAL, PROFILE, COMPARE, PREDICT and TUNE stand for a good line of the command, OUT for a folder that is not
-// there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images, NONE for a path
-// where nothing is.
+// SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN and SEARCH (of nas) stand for a good line of the command, OUT for
+// a folder that is not there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images,
+// NONE for a path where nothing is.
 struct Row {
     std::string line;
     int code;
@@ -216,6 +216,25 @@ const std::vector<Row> kRows = {
     // tune
     {"TUNE --seconds 0", 2, "--seconds"},
     {"TUNE --threads -1", 2, "--threads"},
+    // nas
+    {"nas", 2, "A subcommand is required"},
+    {"nas serch", 2, "unknown command 'nas serch'; did you mean 'search'?"},
+    {"nas show", 2, "--arch is required"},
+    {"nas show --arch '{\"width\":1}'", 1, "arch: unknown key 'width'"},
+    {"nas show --arch small", 1, "arch: expected JSON"},
+    {"nas show --arch smallest --space mcunet", 1, "did you mean 'mcunetv2'?"},
+    {"profile --model mcunetv2 --arch smallest --input 112x112x3", 1, "expected images of [96, 96, 3]"},
+    {"profile --model mcunetv2 --width 0.5", 1, "expected no width"},
+    {"PROFILE --arch smallest", 1, "lenet5: expected no arch"},
+    {"LEARN --hold-out 0", 1, "TEXT: expected a column 'resolution' in the first line"},
+    {"LEARN --lr-schedule linear", 1, "linear"},
+    {"nas predictor --table NONE.csv --out OUT", 1, "NONE.csv"},
+    {"SEARCH", 1, "TEXT"},
+    {"SEARCH --peak-memory 64kg", 1, "--peak-memory: expected an amount like 250KB, got 64kg"},
+    {"SEARCH --macs 0", 1, "--macs: expected an amount like 60M, got 0"},
+    {"SEARCH --method climb", 2, "climb"},
+    {"SEARCH --method pareto --least latency", 1, "unknown quantity 'latency'"},
+    {"nas search --predictor MODEL", 1, "expected an accuracy predictor, got a model of lenet5"},
 };
 
 // One set of files for all rows.
@@ -244,6 +263,8 @@ struct Files {
         words["COMPARE"] = "compare " + words["MODEL"] + " ";
         words["PREDICT"] = "predict" + model + words["IMAGE"] + " ";
         words["TUNE"] = "tune --out " + words["OUT"] + "/table ";
+        words["LEARN"] = "nas predictor --table " + words["TEXT"] + " " + out;
+        words["SEARCH"] = "nas search --predictor " + words["TEXT"] + " ";
     }
 
     // The text with what its words in capitals stand for.
@@ -271,9 +292,10 @@ TEST_CASE("bad numbers: every number of every command") {
     const Files files;
     const std::regex option(R"(\n  (?:-\w,)?(--[\w-]+)[^\n]* (INT|UINT|FLOAT)\b)");
     int tried = 0;
-    for (const char* name : {"TRAIN", "PRUNE", "QUANTIZE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE"}) {
+    for (const char* name : {"TRAIN", "PRUNE", "QUANTIZE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE",
+                             "LEARN", "SEARCH"}) {
         const std::string command = files.words.at(name),
-                          help = lathe(command.substr(0, command.find(' ')) + " --help").out;
+                          help = lathe(command.substr(0, command.find(" --")) + " --help").out;
         for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at)
             for (const char* word : {"''", "nan", "3x", "1e400"}) {
                 const std::string line = command + (*at)[1].str() + " " + word;

@@ -11,21 +11,25 @@
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tests/data/test_files.h"
+#include "lathe/tests/nas/made_up_table.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
 
 namespace {
 
-// What `lab1_pruning ARGUMENTS…`, beside the command under test, prints and returns.
-std::pair<int, std::string> lab1(const std::string& arguments, const std::string& log) {
+// What a lab's program, beside the command under test, prints and returns.
+std::pair<int, std::string> lab(const char* name, const std::string& arguments, const std::string& log) {
     const char* binary = std::getenv("LATHE_BIN");
-    const std::string program =
-        std::filesystem::path(binary ? binary : "build/lathe").replace_filename("lab1_pruning").string();
+    const std::string program = std::filesystem::path(binary ? binary : "build/lathe").replace_filename(name).string();
     const int status = std::system((program + " " + arguments + " >" + log + " 2>&1").c_str());
     std::ostringstream text;
     text << std::ifstream(log).rdbuf();
     return {WEXITSTATUS(status), text.str()};
+}
+
+std::pair<int, std::string> lab1(const std::string& arguments, const std::string& log) {
+    return lab("lab1_pruning", arguments, log);
 }
 
 }  // namespace
@@ -82,4 +86,25 @@ TEST_CASE("the pruning lab goes through all questions on a small network") {
 
     CHECK(lab1("--model " + (folder / "none.safetensors") + " --data shapes --out " + (folder / "lab"), folder / "log")
               .first == 1);
+}
+
+TEST_CASE("the architecture search lab goes through all questions on a made-up table") {
+    const TemporaryFolder folder;
+    testing::write_file(folder / "table.json", testing::json_of(testing::made_up_table(300)));
+    const auto [code, text] =
+        lab("lab3_nas", "--table " + (folder / "table.json") +
+                            " --epochs 2 --iterations 5 --generations 5 --seeds 2 --out " + (folder / "lab"),
+            folder / "log");
+    INFO(text);
+    REQUIRE(code == 0);
+    for (const char* words : {"8,302,128  8,302,128", "79,416,432  79,416,432", "misspells the key", "Kendall tau",
+                              "60 M & 250 KB", "15 M & 256 KB: can be met", "cannot be met, the least is 72 KB",
+                              "networks, from"})
+        CHECK(text.find(words) != std::string::npos);
+    for (const char* name : {"predictor.safetensors", "predictor.gnuplot", "search.gnuplot", "front.gnuplot",
+                             "smallest.svg", "found.svg"})
+        CHECK(std::filesystem::exists(folder / "lab" + "/" + name));
+    const auto [failed, message] = lab("lab3_nas", "--table " + (folder / "none.csv"), folder / "log");
+    CHECK(failed == 1);
+    CHECK(message.find("none.csv") != std::string::npos);
 }

@@ -15,11 +15,13 @@
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/data_options.h"
+#include "lathe/tools/labs/walk.h"
 #include "lathe/tools/lathe.h"
 #include "lathe/tools/plot.h"
 #include "lathe/tools/progress.h"
 
 using namespace lathe;
+using tools::draw, tools::heading, tools::trap;
 
 namespace {
 
@@ -43,19 +45,6 @@ struct Found {
 };
 
 double accuracy(nn::Module& model, const Lab& lab) { return optim::evaluate(model, lab.test)["accuracy"]; }
-
-void draw(const Lab& lab, const char* name, const std::string& commands, int height = 540) {
-    const bool drawn = tools::plot_svg(lab.out + "/" + name, commands, 900, height);
-    std::printf("figure: %s/%s.%s\n", lab.out.c_str(), name,
-                drawn ? "svg" : "gnuplot (install gnuplot for the picture)");
-}
-
-void heading(const char* text) { std::printf("\n=== %s\n\n", text); }
-
-// What the reference notebook does at this step, and what is done here.
-void trap(const char* reference, const char* here) {
-    std::printf("the reference: %s\nhere: %s\n\n", reference, here);
-}
 
 // Trains with a bar for the epoch under way and a line for each that is over.
 optim::History train(nn::Model& model, double lr, optim::Schedule schedule, int64_t epochs, int64_t batch,
@@ -91,7 +80,7 @@ void question_1_and_2() {
     Tensor importance = Tensor::of({5, 5}, w);
     for (float* x = importance.mutable_data<float>(); float& value : std::span(x, 25)) value = std::abs(value);
     for (double sparsity : {0.75, 0.6}) {
-        const Tensor mask = compress::make_mask(importance, sparsity);
+        const Tensor mask = compress::make_mask(importance, sparsity, {}, compress::Ties::prune_all);
         int64_t kept = 0;
         std::printf("sparsity %.2f, %lld zeros\n", sparsity, static_cast<long long>(compress::zeros_of(25, sparsity)));
         for (int64_t row = 0; row < 5; ++row) {
@@ -130,7 +119,7 @@ void histograms(const Lab& lab, nn::Module& model, const char* name) {
             "set title " + tools::plot_quoted(layer) + format("\nplot $h%d using 1:2 with boxes notitle\n", count++);
     }
     const int rows = (count + 2) / 3;
-    draw(lab, name,
+    draw(lab.out, name,
          data +
              format("set style fill solid\nset xtics font ',8'\nset ytics font ',8'\nset title font ',10'\nset "
                     "multiplot layout %d,3\n",
@@ -192,7 +181,7 @@ compress::Sensitivity question_3(const Lab& lab, nn::Module& model) {
     std::printf("most sensitive: %s\n", worst->name.c_str());
 
     beside_the_reference(scan);
-    draw(lab, "sensitivity", tools::sensitivity_curves(scan));
+    draw(lab.out, "sensitivity", tools::sensitivity_curves(scan));
     return scan;
 }
 
@@ -204,7 +193,7 @@ void question_4(const Lab& lab, nn::Module& model) {
     for (const auto& [name, parameter] : model.named_parameters())
         if (parameter->value().rank() > 1)
             data += tools::plot_quoted(name) + format(" %lld\n", static_cast<long long>(parameter->value().numel()));
-    draw(lab, "parameters",
+    draw(lab.out, "parameters",
          data +
              "end\nset style fill solid\nset boxwidth 0.8\nset xtics rotate by -60 font ',9'\nset bmargin 10\n"
              "set ylabel 'parameters'\nplot $p using 0:2:xtic(1) with boxes notitle\n");
@@ -226,7 +215,7 @@ std::unique_ptr<nn::Model> question_5(const Lab& lab, const compress::Sensitivit
     auto model = nn::load(lab.model);
     const compress::CostModel costs = compress::size_cost(*model, scan);
     const compress::Allocation chosen = compress::allocate(scan, costs, 0.25 * costs.dense);
-    print(compress::prune_magnitude(*model, {.layers = chosen.sparsities()}));
+    print(compress::prune_magnitude(*model, {.layers = chosen.sparsities(), .ties = compress::Ties::prune_all}));
     const compress::SizeReport::Entry size = compress::measure_size(*model).total();
     found.sparse_size = static_cast<double>(size.nonzero_bytes()) / static_cast<double>(size.dense_bytes);
     found.sparse_before = accuracy(*model, lab);

@@ -1,0 +1,35 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lathe/core/graph/graph.h"
+
+namespace lathe::kernels::integer { struct Table; }
+
+namespace lathe::compress {
+
+// Where the values of a run are.
+struct IntegerFrame {
+    int64_t images;
+    const std::vector<uint8_t*>& elements;  // of each node; null for constants
+    uint8_t* scratch;
+    const kernels::integer::Table& kernels;
+
+    uint8_t* at(int node) const { return elements[static_cast<size_t>(node)]; }
+};
+
+// An op of an integer program made ready to run. `run` is empty for views and what is there already.
+struct IntegerStep {
+    std::function<void(const IntegerFrame&)> run{};
+    std::function<int64_t(int64_t images)> workspace{};  // bytes of scratch; empty: none
+    std::function<std::string(const kernels::integer::Table&)> kernel{};  // of a layer: what it runs on
+    bool arranged = false;                               // a layer that has its own copy of its constants
+};
+
+// Constants are read from the graph's values, which must outlive the step unless it is arranged. Error: an op that
+// integer programs do not have, constants of another type, numbers out of their ranges.
+IntegerStep make_integer_step(const Graph& graph, int node);
+
+}  // namespace lathe::compress

@@ -1,0 +1,261 @@
+#include "lathe/core/kernels/integer/conv2d.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "lathe/core/ceil_div.h"
+#include "lathe/core/error.h"
+#include "lathe/core/parallel.h"
+
+namespace lathe::kernels::integer {
+
+namespace {
+
+constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weights in the near cache serve so many
+constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
+
+// The rows and columns that windows reach over.
+int64_t reach(int64_t out, int64_t stride, int64_t kernel, int64_t dilation) {
+    return (out - 1) * stride + (kernel - 1) * dilation + 1;
+}
+
+}  // namespace
+
+void check_layer(const Layer& layer) {
+    const int64_t per_channel = layer.shape.weight_count() / std::max<int64_t>(layer.shape.out_c, 1);
+    const auto fits = [](int32_t m, int32_t shift) {
+        return (m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62;
+    };
+    for (int64_t k = 0; k < layer.shape.out_c; ++k) {
+        int64_t size = 0;
+        for (int64_t i = 0; i < per_channel; ++i) size += std::abs(layer.weight[k * per_channel + i]);
+        double sum = 255.0 * static_cast<double>(2 * size) + std::abs(static_cast<double>(layer.bias[k]));
+        bool right = fits(layer.multiplier[k], layer.shift[k]);
+        if (layer.addend_multiplier) {
+            right = right && fits(layer.addend_multiplier[k], layer.addend_shift[k]);
+            if (right) sum += std::ldexp(255.0 * layer.addend_multiplier[k], -layer.addend_shift[k]) + 1;
+        }
+        check(right, "channel ", k, ": expected multipliers of 31 bits and shifts from 1 to 62");
+        check(sum * (layer.bits == 4 ? 16 : 1) < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
+        check(std::ldexp(sum * layer.multiplier[k], -layer.shift[k]) < kMostSum, "channel ", k,
+              ": results reach beyond 32 bits");
+    }
+}
+
+PreparedLayer::PreparedLayer(const Layer& layer)
+    : shape_(layer.shape),
+      bits_(layer.bits),
+      depthwise_(layer.shape.depthwise() && layer.shape.in_c > 1 && !layer.addend_multiplier),
+      adds_(layer.addend_multiplier != nullptr),
+      x_zero_(layer.x_zero),
+      zero_(layer.zero),
+      low_(layer.low),
+      high_(layer.high),
+      addend_zero_(layer.addend_zero),
+      padded_h_(reach(shape_.out_h, shape_.stride_h, shape_.kernel_h, shape_.dilation_h)),
+      padded_w_(reach(shape_.out_w, shape_.stride_w, shape_.kernel_w, shape_.dilation_w)) {
+    if (depthwise_) bits_ = 8;
+    // Whole steps that end beyond a run are read from a copy, so that x itself is read to its end at most.
+    const int64_t length = run_length(), step = bits_ == 4 ? 8 : 4;
+    pads_ = shape_.pad_top > 0 || shape_.pad_left > 0 || padded_h_ > shape_.in_h || padded_w_ > shape_.in_w ||
+            (!depthwise_ && length % step != 0);
+    if (!pads_) padded_h_ = shape_.in_h, padded_w_ = shape_.in_w;
+    steps_ = ceil_div(length, step) * (step / 4);
+    depthwise_ ? arrange_depthwise(layer) : arrange(layer);
+}
+
+// The numbers of channels, in the order of sums; -1: none stands there.
+size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64_t>& channels) {
+    const size_t begin = bias_.size();
+    const int left = bits_ == 4 ? 4 : 0;  // sums are 16 times as great
+    const int64_t per_channel = shape_.weight_count() / shape_.out_c;
+    for (const int64_t k : channels) {
+        int64_t sum = 0;
+        for (int64_t i = 0; k >= 0 && i < per_channel; ++i) sum += layer.weight[k * per_channel + i];
+        const int64_t bias = k < 0 ? 0 : layer.bias[k] - x_zero_ * sum;
+        bias_.push_back(static_cast<int32_t>(bias * (1 << left)));
+        multiplier_.push_back(k < 0 ? 0 : layer.multiplier[k]);
+        shift_.push_back(k < 0 ? 1 : std::min(62, layer.shift[k] + left));
+        if (!adds_) continue;
+        addend_multiplier_.push_back(k < 0 ? 0 : layer.addend_multiplier[k]);
+        addend_shift_.push_back(k < 0 ? 1 : layer.addend_shift[k]);
+    }
+    return begin;
+}
+
+Finish PreparedLayer::finish_at(size_t numbers) const {
+    return {.bias = bias_.data() + numbers, .multiplier = multiplier_.data() + numbers, .shift = shift_.data() + numbers,
+            .addend_multiplier = adds_ ? addend_multiplier_.data() + numbers : nullptr,
+            .addend_shift = adds_ ? addend_shift_.data() + numbers : nullptr, .addend_zero = addend_zero_,
+            .addend_left = bits_ == 4 ? 4 : 0, .zero = zero_, .low = low_, .high = high_};
+}
+
+// A run is a row of the window where its pixels are neighbours in memory and belong to one group, else a tap.
+int64_t PreparedLayer::run_length() const {
+    const int64_t in = shape_.in_c / shape_.groups;
+    return shape_.groups == 1 && shape_.dilation_w == 1 ? shape_.kernel_w * in : in;
+}
+
+void PreparedLayer::arrange(const Layer& layer) {
+    const Conv2dShape& s = shape_;
+    const int64_t out = s.out_c / s.groups, length = run_length();
+    const int64_t across = s.kernel_w * s.in_c / s.groups / length;
+    for (int64_t r = 0; r < s.kernel_h; ++r)
+        for (int64_t q = 0; q < across; ++q)
+            run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
+    const auto runs = static_cast<int64_t>(run_.size());
+    const int64_t vectors = ceil_div(out, kLanes), count = ceil_div(vectors, kMaxVectors);
+    for (int64_t g = 0; g < s.groups; ++g)
+        for (int64_t p = 0; p < count; ++p) {
+            const int64_t first = vectors * p / count * kLanes, last = vectors * (p + 1) / count * kLanes;
+            const int64_t lanes = last - first;
+            Panel panel{.channel = g * out + first, .channels = std::min(out, last) - first, .group = g,
+                        .vectors = static_cast<int>(lanes / kLanes), .weights = weights_.size(), .numbers = 0};
+            weights_.resize(weights_.size() + static_cast<size_t>(runs * steps_ * lanes * bits_ / 2));
+            int8_t* to = weights_.data() + panel.weights;
+            for (int64_t c = 0; c < panel.channels; ++c)
+                for (int64_t i = 0; i < runs * length; ++i) {
+                    const int8_t w = layer.weight[(panel.channel + c) * runs * length + i];
+                    const int64_t run = i / length, step = i % length / 4, byte = i % length % 4;
+                    if (bits_ == 8) {
+                        to[((run * steps_ + step) * lanes + c) * 4 + byte] = w;
+                    } else {
+                        int8_t& pair = to[((run * steps_ / 2 + step / 2) * lanes + c) * 4 + byte];
+                        pair = static_cast<int8_t>(pair | (step % 2 ? w * 16 : w & 0x0f));
+                    }
+                }
+            std::vector<int64_t> channels(static_cast<size_t>(lanes), -1);
+            for (int64_t c = 0; c < panel.channels; ++c) channels[static_cast<size_t>(c)] = panel.channel + c;
+            panel.numbers = append_numbers(layer, channels);
+            panels_.push_back(panel);
+        }
+}
+
+// As many neighbouring pixels together as fill blocks of 64 channels best; a stride parts them.
+void PreparedLayer::arrange_depthwise(const Layer& layer) {
+    const Conv2dShape& s = shape_;
+    const auto filled = [&](int64_t pixels) {
+        const int64_t lanes = pixels * s.in_c;
+        return static_cast<double>(lanes) / static_cast<double>(ceil_div(lanes, 64) * 64);
+    };
+    for (int64_t pixels = 2; s.stride_w == 1 && pixels <= std::min<int64_t>(s.out_w, 8); ++pixels)
+        if (filled(pixels) > filled(together_)) together_ = pixels;
+    const int64_t lanes = together_ * s.in_c;
+    const int64_t taps = s.kernel_h * s.kernel_w, groups = ceil_div(taps, 4), blocks = ceil_div(lanes, 64);
+    for (int64_t r = 0; r < s.kernel_h; ++r)
+        for (int64_t q = 0; q < s.kernel_w; ++q)
+            run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
+    weights_.resize(static_cast<size_t>(blocks * groups * 256));
+    std::vector<int64_t> channels(static_cast<size_t>(blocks * 64), -1);
+    for (int64_t c = 0; c < lanes; ++c) {
+        const int64_t place = depthwise_place(static_cast<int>(c % 64));
+        channels[static_cast<size_t>(c / 64 * 64 + place)] = c % s.in_c;
+        for (int64_t t = 0; t < taps; ++t)
+            weights_[static_cast<size_t>(((c / 64 * groups + t / 4) * 64 + place) * 4 + t % 4)] =
+                layer.weight[c % s.in_c * taps + t];
+    }
+    append_numbers(layer, channels);
+}
+
+int64_t PreparedLayer::workspace(int64_t batch) const {
+    constexpr int64_t kReadBeyond = 8;
+    return pads_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
+}
+
+int64_t PreparedLayer::bytes() const { return static_cast<int64_t>(weights_.size()); }
+
+std::string PreparedLayer::name(const Table& table) const {
+    return std::string(table.name) + (depthwise_ ? " depthwise" : bits_ == 4 ? " 4 bits" : "");
+}
+
+// x with the zero around it, whole images.
+const uint8_t* PreparedLayer::padded(int64_t batch, const uint8_t* x, uint8_t* scratch) const {
+    if (!pads_) return x;
+    const Conv2dShape& s = shape_;
+    const int64_t row = padded_w_ * s.in_c, left = std::min(s.pad_left, padded_w_) * s.in_c;
+    const int64_t inside = std::max<int64_t>(0, std::min(s.in_w, padded_w_ - s.pad_left)) * s.in_c;
+    parallel_for(batch * padded_h_, std::max<int64_t>(1, (1 << 17) / row), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            const int64_t image = i / padded_h_, h = i % padded_h_ - s.pad_top;
+            uint8_t* to = scratch + i * row;
+            if (h < 0 || h >= s.in_h) {
+                std::memset(to, x_zero_, static_cast<size_t>(row));
+                continue;
+            }
+            std::memset(to, x_zero_, static_cast<size_t>(left));
+            std::memcpy(to + left, x + (image * s.in_h + h) * s.in_w * s.in_c, static_cast<size_t>(inside));
+            std::memset(to + left + inside, x_zero_, static_cast<size_t>(row - left - inside));
+        }
+    });
+    return scratch;
+}
+
+void PreparedLayer::forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend,
+                            uint8_t* scratch, uint8_t* y) const {
+    x = padded(batch, x, scratch);
+    depthwise_ ? correlate(table, batch, x, y) : multiply(table, batch, x, addend, y);
+}
+
+void PreparedLayer::multiply(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend,
+                             uint8_t* y) const {
+    const int64_t pixels = batch * shape_.out_h * shape_.out_w, panels = static_cast<int64_t>(panels_.size());
+    const int64_t depth = static_cast<int64_t>(run_.size()) * steps_ * 4, width = panels_[0].vectors * kLanes;
+    const int64_t block = std::min(pixels, kTaskPixels), blocks = ceil_div(pixels, kTaskPixels);
+    const int64_t grain = std::max<int64_t>(1, kTaskMacs / std::max<int64_t>(1, block * depth * width));
+    parallel_for(blocks * panels, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+            const int64_t first = task % blocks * kTaskPixels;
+            multiply_panel(table, panels_[static_cast<size_t>(task / blocks)], first,
+                           std::min(pixels, first + kTaskPixels), x, addend, y);
+        }
+    });
+}
+
+void PreparedLayer::multiply_panel(const Table& table, const Panel& panel, int64_t begin, int64_t end,
+                                   const uint8_t* x, const uint8_t* addend, uint8_t* y) const {
+    const Conv2dShape& s = shape_;
+    Tile tile{.rows = 0, .vectors = panel.vectors, .channels = panel.channels,
+              .runs = static_cast<int64_t>(run_.size()), .steps = steps_, .x = {}, .run = run_.data(),
+              .weights = weights_.data() + panel.weights, .y = {}, .addend = {}, .finish = finish_at(panel.numbers)};
+    const auto run = bits_ == 4 ? table.multiply4 : table.multiply8;
+    const int64_t map = s.out_h * s.out_w, tallest = table.rows[panel.vectors - 1];
+    const uint8_t* from = x + panel.group * (s.in_c / s.groups);
+    int64_t image = begin / map, p = begin % map / s.out_w, q = begin % s.out_w;
+    for (int64_t pixel = begin; pixel < end;) {
+        tile.rows = static_cast<int>(std::min(tallest, end - pixel));
+        for (int i = 0; i < tile.rows; ++i, ++pixel) {
+            tile.x[i] = from + ((image * padded_h_ + p * s.stride_h) * padded_w_ + q * s.stride_w) * s.in_c;
+            tile.y[i] = y + pixel * s.out_c + panel.channel;
+            if (adds_) tile.addend[i] = addend + pixel * s.out_c + panel.channel;
+            if (++q < s.out_w) continue;
+            q = 0;
+            if (++p == s.out_h) p = 0, ++image;
+        }
+        run(tile);
+    }
+}
+
+void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const {
+    const Conv2dShape& s = shape_;
+    const int64_t work = s.out_w * s.in_c * static_cast<int64_t>(run_.size());
+    parallel_for(batch * s.out_h, std::max<int64_t>(1, kTaskMacs / 4 / work), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            const int64_t image = i / s.out_h, p = i % s.out_h, whole = s.out_w / together_, lanes = together_ * s.in_c;
+            DepthwiseRow row{.pixels = whole, .channels = lanes, .taps = static_cast<int64_t>(run_.size()),
+                             .x = x + (image * padded_h_ + p * s.stride_h) * padded_w_ * s.in_c, .tap = run_.data(),
+                             .x_step = s.stride_w * lanes, .weights = weights_.data(),
+                             .y = y + i * s.out_w * s.out_c, .finish = finish_at(0)};
+            table.depthwise(row);
+            if (s.out_w == whole * together_) continue;
+            row.x += whole * row.x_step;
+            row.y += whole * lanes;
+            row.pixels = 1;
+            row.channels = (s.out_w - whole * together_) * s.in_c;
+            table.depthwise(row);
+        }
+    });
+}
+
+}  // namespace lathe::kernels::integer

@@ -1,0 +1,74 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lathe/core/kernels/conv2d/shape.h"
+#include "lathe/core/kernels/integer/table.h"
+
+namespace lathe::kernels::integer {
+
+// What a layer computes, channel by channel, beside its geometry:
+//   sum = sum of (x - x_zero) weight + bias + requantize(addend - addend_zero)
+//   y   = saturate(requantize(sum) + zero, low, high)
+// Every result of `requantize`, and every sum whatever x, fits into 32 bits.
+struct Layer {
+    Conv2dShape shape;
+    const int8_t* weight;       // [K, R, S, C/G]; with 4 bits in -8..7
+    int bits = 8;               // that a weight takes, packed: 8 or 4
+    const int32_t* bias;        // [K]; without the zeros' part
+    const int32_t *multiplier, *shift;  // [K], shift as requantize takes it
+    const int32_t *addend_multiplier = nullptr, *addend_shift = nullptr;  // [K]; null: no addend
+    int32_t addend_zero = 0;
+    int32_t x_zero = 0, zero = 0, low = 0, high = 255;
+};
+
+// What sums and results must stay below, so that a zero may be added.
+constexpr double kMostSum = 2147483647.0 - 1024;
+// Error: numbers of a channel that are not as above, for some x.
+void check_layer(const Layer& layer);
+
+// A convolution or linear layer whose weights are arranged once for the kernels, the same for every instruction set.
+// Those of 4 bits stay two in a byte, but for the few of a depthwise layer.
+class PreparedLayer {
+public:
+    explicit PreparedLayer(const Layer& layer);  // copies what it needs
+
+    // Bytes of scratch that a batch needs: x with its padding.
+    int64_t workspace(int64_t batch) const;
+    // y [N, P, Q, K] u8 from x [N, H, W, C] u8; addend like y, and it may be y.
+    void forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* scratch,
+                 uint8_t* y) const;
+    int64_t bytes() const;  // of the weights, arranged
+    std::string name(const Table& table) const;
+
+private:
+    struct Panel {
+        int64_t channel, channels, group;
+        int vectors;
+        size_t weights, numbers;  // where they begin
+    };
+    int64_t run_length() const;
+    void arrange(const Layer& layer);
+    void arrange_depthwise(const Layer& layer);
+    size_t append_numbers(const Layer& layer, const std::vector<int64_t>& channels);
+    Finish finish_at(size_t numbers) const;
+    const uint8_t* padded(int64_t batch, const uint8_t* x, uint8_t* scratch) const;
+    void multiply(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* y) const;
+    void correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const;
+    void multiply_panel(const Table& table, const Panel& panel, int64_t begin, int64_t end, const uint8_t* x,
+                        const uint8_t* addend, uint8_t* y) const;
+
+    Conv2dShape shape_;
+    int bits_;
+    bool depthwise_, adds_, pads_;
+    int32_t x_zero_, zero_, low_, high_, addend_zero_;
+    int64_t padded_h_, padded_w_;
+    int64_t steps_ = 0;
+    int64_t together_ = 1;  // depthwise: neighbouring results seen as one pixel with that many times the channels
+    std::vector<int64_t> run_;  // where each begins, from a pixel's first byte; of a depthwise layer: each tap
+    std::vector<Panel> panels_;
+    std::vector<int8_t> weights_;
+    std::vector<int32_t> bias_, multiplier_, shift_, addend_multiplier_, addend_shift_;
+};
+
+}  // namespace lathe::kernels::integer

@@ -1,0 +1,24 @@
+#include "lathe/core/kernels/integer/table.h"
+
+#include "lathe/core/error.h"
+
+namespace lathe::kernels::integer {
+
+namespace baseline { extern const Table kTable; }
+#if defined(__x86_64__)
+namespace avx2 { extern const Table kTable; }
+namespace vnni { extern const Table kTable; }
+#endif
+
+const Table& table(Isa isa) {
+    check(supported(isa), "kernels: this machine cannot run '", name_of(isa), "'");
+#if defined(__x86_64__)
+    if (isa == Isa::avx2) return avx2::kTable;
+    if (isa == Isa::avx512) return __builtin_cpu_supports("avx512vnni") ? vnni::kTable : avx2::kTable;
+#endif
+    return baseline::kTable;
+}
+
+const Table& table() { return integer::table(active_isa()); }
+
+}  // namespace lathe::kernels::integer

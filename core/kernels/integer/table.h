@@ -1,0 +1,90 @@
+#pragma once
+#include <cstdint>
+
+#include "lathe/core/integer/arithmetic.h"
+#include "lathe/core/kernels/dispatch/dispatch.h"
+
+// Kernels on 8-bit integers. Activations are u8 in NHWC, weights i8; sums are i32 and never overflow, which is for
+// callers to see to. All variants give the same bits: sums are exact, and what follows is core/integer/arithmetic.h.
+namespace lathe::kernels::integer {
+
+constexpr int kLanes = 16;       // channels of a vector of sums
+constexpr int kMaxVectors = 4;   // the widest panel
+constexpr int kMaxRows = 8;      // the tallest tile
+
+// What becomes of sums of `channels`: y = saturate(requantize(sum + bias + addend) + zero, low, high) for each, where
+// the addend, of another scale, is brought to that of the sums: requantize(addend - addend_zero) 2^addend_left.
+// Arrays reach to the end of the last vector.
+struct Finish {
+    const int32_t *bias, *multiplier, *shift;
+    const int32_t *addend_multiplier, *addend_shift;  // null: no addend
+    int32_t addend_zero, addend_left;
+    int32_t zero, low, high;
+};
+
+// A tile of a matrix product: `rows` pixels by `vectors` x 16 channels. The products of pixel i come in `runs`
+// stretches of 4 `steps` neighbouring bytes, from x[i] + run[r] on, of which weights that are zero meet what is read
+// beyond the pixel's own.
+//   8 bits: weights [runs, steps, vectors x 16, 4]
+//   4 bits: weights [runs, steps / 2, vectors x 16, 4], a byte those of step 2j (low) and 2j + 1; sums are 16 times as
+//           great, see Finish
+struct Tile {
+    int rows, vectors;
+    int64_t channels;  // of results that there are
+    int64_t runs, steps;
+    const uint8_t* x[kMaxRows];
+    const int64_t* run;
+    const int8_t* weights;
+    uint8_t* y[kMaxRows];
+    const uint8_t* addend[kMaxRows];
+    Finish finish;
+};
+
+// Neighbouring results of a depthwise correlation: pixel i of y is the sum over taps t of x[t][i x_step + c] times the
+// weight of tap t. Weights are [blocks of 64 channels, taps / 4, 256], in the order of kernels (depthwise_place).
+struct DepthwiseRow {
+    int64_t pixels, channels, taps;
+    const uint8_t* x;
+    const int64_t* tap;  // where it reads, from x on
+    int64_t x_step;
+    const int8_t* weights;
+    uint8_t* y;
+    Finish finish;  // in the order of kernels
+};
+
+// Where channel c of 64 stands in blocks of sums: the order in which interleaving bytes of vectors leaves them.
+constexpr int depthwise_place(int c) { return c / 4 % 4 * 16 + c / 16 * 4 + c % 4; }
+
+// Over n contiguous values.
+struct Elementwise {
+    void (*add)(int64_t n, const uint8_t* a, const uint8_t* b, lathe::integer::Sum sum, int32_t low, int32_t high,
+                uint8_t* y);
+    // b holds one value for all of a with b_step 0, else one for each.
+    void (*mul)(int64_t n, const uint8_t* a, int32_t a_zero, const uint8_t* b, int32_t b_zero, int64_t b_step,
+                lathe::integer::Multiplier by, int32_t zero, int32_t high, uint8_t* y);
+    void (*lookup)(int64_t n, const uint8_t* x, const uint8_t* table, uint8_t* y);
+    void (*max)(int64_t n, const uint8_t* x, uint8_t* y);       // y = the greater of x and y
+    void (*sum)(int64_t n, const uint8_t* x, int32_t* sums);    // sums += x
+    void (*mean)(int64_t n, const int32_t* sums, int32_t count, int32_t x_zero, lathe::integer::Multiplier by,
+                 int32_t zero, int32_t high, uint8_t* y);
+};
+
+constexpr int kBurnChains = 12, kBurnRounds = 4000;
+
+struct Table {
+    const char* name;
+    int rows[kMaxVectors];  // of the tallest tile of 1, 2, … vectors
+    void (*multiply8)(const Tile& tile);
+    void (*multiply4)(const Tile& tile);
+    void (*depthwise)(const DepthwiseRow& row);
+    Elementwise elementwise;
+    int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
+    int64_t burnt;                   // so many operations, two for each product
+};
+
+// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else those of avx2.
+// Error: not supported here.
+const Table& table(Isa isa);
+const Table& table();  // what runs (dispatch.h)
+
+}  // namespace lathe::kernels::integer

@@ -1,0 +1,122 @@
+#include "lathe/nas/predict/efficiency.h"
+
+#include <algorithm>
+
+#include "lathe/core/ceil_div.h"
+#include "lathe/core/enum_names.h"
+#include "lathe/core/text_table.h"
+#include "lathe/nas/space/layers.h"
+
+namespace lathe::nas {
+
+namespace {
+
+constexpr EnumNames<Quantity, 5> kNames{"quantity",
+                                        {{Quantity::macs, "macs"},
+                                         {Quantity::lab_macs, "lab-macs"},
+                                         {Quantity::peak_memory, "peak-memory"},
+                                         {Quantity::parameters, "parameters"},
+                                         {Quantity::flash, "flash"}}};
+
+// Adds up layers.
+struct Count {
+    Efficiency sum;
+
+    // `weights` of each of `out` channels, which are multiplied once for every one of `pixels`.
+    void layer(int64_t weights, int64_t out, int64_t pixels) {
+        sum.macs += weights * out * pixels;
+        sum.parameters += weights * out;
+        sum.flash += weights * out + 8 * out;
+    }
+    void layer_with_bias(int64_t weights, int64_t out) {
+        layer(weights, out, 1);
+        sum.parameters += out;
+    }
+    void layer_with_norm(int64_t weights, int64_t out, int64_t pixels) {
+        layer(weights, out, pixels);
+        sum.parameters += 2 * out;
+        sum.lab_macs += 4 * out * pixels;  // of the norms alone, until all is counted
+    }
+    void held(int64_t elements) { sum.peak_memory = std::max(sum.peak_memory, elements); }
+};
+
+}  // namespace
+
+Efficiency efficiency(const Space& space, const Arch& arch) {
+    const Layers layers = layers_of(space, arch);
+    Count count;
+    int64_t side = ceil_div(layers.image_size, int64_t{2}), pixels = side * side;
+    count.layer_with_norm(3 * 3 * 3, layers.first, pixels);
+    count.held(3 * layers.image_size * layers.image_size + layers.first * pixels);
+    count.layer_with_norm(layers.first, layers.second, pixels);
+    count.held((layers.first + layers.second) * pixels);
+    for (const Block& block : layers.blocks) {
+        const int64_t before = pixels;
+        side = ceil_div(side, block.stride), pixels = side * side;
+        count.layer_with_norm(block.in, block.expanded, before);
+        count.held((block.in + block.expanded) * before);
+        count.layer_with_norm(block.kernel * block.kernel, block.expanded, pixels);
+        count.held(block.expanded * (before + pixels) + (block.residual() ? block.in * before : 0));
+        if (block.squeezed) {
+            count.layer_with_bias(block.expanded, block.squeezed);
+            count.layer_with_bias(block.squeezed, block.expanded);
+        }
+        count.layer_with_norm(block.expanded, block.out, pixels);
+        count.held((block.expanded + block.out) * pixels);
+    }
+    count.layer_with_norm(layers.blocks.back().out, layers.last, pixels);
+    count.held((layers.blocks.back().out + layers.last) * pixels);
+    count.layer_with_bias(layers.last, layers.classes);
+    count.held(layers.last + layers.classes);
+    count.sum.lab_macs += count.sum.macs;
+    return count.sum;
+}
+
+const char* name_of(Quantity quantity) { return kNames[quantity]; }
+Quantity quantity_of(const std::string& name) { return kNames.value_of(name); }
+
+std::vector<Quantity> quantities() {
+    std::vector<Quantity> all;
+    for (const auto& [quantity, name] : kNames.table) all.push_back(quantity);
+    return all;
+}
+
+std::string text_of(Quantity quantity, int64_t value) {
+    switch (quantity) {
+        case Quantity::macs:
+        case Quantity::lab_macs: return format("%.6g M", static_cast<double>(value) * 1e-6);
+        case Quantity::peak_memory:
+        case Quantity::flash: return format("%.6g KB", static_cast<double>(value) / 1024);
+        case Quantity::parameters: break;
+    }
+    return with_commas(value);
+}
+
+int64_t value_of(const Efficiency& efficiency, Quantity quantity) {
+    switch (quantity) {
+        case Quantity::macs: return efficiency.macs;
+        case Quantity::lab_macs: return efficiency.lab_macs;
+        case Quantity::peak_memory: return efficiency.peak_memory;
+        case Quantity::parameters: return efficiency.parameters;
+        case Quantity::flash: break;
+    }
+    return efficiency.flash;
+}
+
+bool fits(const Efficiency& efficiency, const Limits& limits) {
+    return std::all_of(limits.begin(), limits.end(),
+                       [&](const Limit& limit) { return value_of(efficiency, limit.quantity) <= limit.most; });
+}
+
+void check_reachable(const Space& space, const Limits& limits) {
+    const Efficiency least = efficiency(space, space.smallest());
+    std::string unreachable;
+    for (const auto& [quantity, most] : limits)
+        if (value_of(least, quantity) > most)
+            unreachable += (unreachable.empty() ? "" : "; ") + std::string(name_of(quantity)) + " of at most " +
+                           text_of(quantity, most) + " cannot be met, the least is " +
+                           text_of(quantity, value_of(least, quantity));
+    check(unreachable.empty(), space.name, ": ", unreachable);
+}
+
+}  // namespace lathe::nas

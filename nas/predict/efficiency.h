@@ -1,0 +1,47 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lathe/nas/space/space.h"
+
+namespace lathe::nas {
+
+// What a subnet costs on one image.
+struct Efficiency {
+    int64_t macs = 0;         // multiply-accumulates of convolutions and linear layers
+    // The course lab's count (thop's): macs, and four for each element of a batch norm's output. The lab says that
+    // batch norms are removed before counting; its printed figures include them.
+    int64_t lab_macs = 0;
+    // Bytes of int8 activations at the fullest place, as the lab counts it: input and output of each convolution,
+    // beside a depthwise one also the input of its block if that has a shortcut. The shortcut beside the last
+    // convolution of a block and what squeeze-and-excitation keeps are left out, so a real arena can be larger.
+    int64_t peak_memory = 0;
+    int64_t parameters = 0;   // trainable: weights, biases, scales and shifts of batch norms
+    // Bytes of constants of the int8 network, batch norms folded: a byte for a weight; four for the bias and four for
+    // the scale of each channel that a layer makes.
+    int64_t flash = 0;
+};
+
+// In closed form from the layers' channels: no network is built. Error: the arch is none of the space.
+Efficiency efficiency(const Space& space, const Arch& arch);
+
+// What can be limited, by the names "macs", "lab-macs", "peak-memory", "parameters" and "flash".
+enum class Quantity { macs, lab_macs, peak_memory, parameters, flash };
+const char* name_of(Quantity quantity);
+Quantity quantity_of(const std::string& name);  // Error: unknown (names the nearest)
+std::string text_of(Quantity quantity, int64_t value);  // "59.12 M", "72 KB" (of 1024 bytes), "304,538"
+int64_t value_of(const Efficiency& efficiency, Quantity quantity);
+std::vector<Quantity> quantities();
+
+struct Limit {
+    Quantity quantity;
+    int64_t most;
+};
+using Limits = std::vector<Limit>;
+
+bool fits(const Efficiency& efficiency, const Limits& limits);
+// No choice of a space makes a network smaller than its least does, in any quantity; so what its smallest network does
+// not meet, none can. Error: such limits (says the nearest that can be met).
+void check_reachable(const Space& space, const Limits& limits);
+
+}  // namespace lathe::nas

@@ -1,0 +1,87 @@
+#include "lathe/nas/space/network.h"
+
+#include <algorithm>
+
+#include "lathe/nas/space/layers.h"
+#include "lathe/nn/blocks/inverted_residual.h"
+#include "lathe/nn/init.h"
+#include "lathe/nn/layers/batch_norm.h"
+#include "lathe/nn/layers/conv2d.h"
+#include "lathe/nn/layers/linear.h"
+#include "lathe/nn/layers/pool2d.h"
+#include "lathe/nn/models/options.h"
+#include "lathe/nn/models/registry.h"
+
+namespace lathe::nas {
+
+namespace {
+
+constexpr const char* kArch = "arch";  // of Model::metadata
+
+void add_conv_bn(nn::Sequential& to, const std::string& name, const nn::Conv2dOptions& conv, Activation activation) {
+    nn::Sequential& group = to.add<nn::Sequential>(name);
+    group.add<nn::Conv2d>("0", conv);
+    group.add<nn::BatchNorm>(
+        "1", {.channels = conv.out, .eps = nn::models::kKerasBatchNormEps, .activation = activation});
+}
+
+// The network's input follows from the arch, its channels from both.
+std::unique_ptr<nn::Model> from_options(const Space& space, const nn::ModelOptions& o) {
+    const PathScope scope(space.name);
+    check(o.width == 1 && o.widths.empty() && o.dropout <= 0,
+          "expected no width, widths or dropout (its arch says what it is)");
+    const Arch arch = o.arch.empty() ? space.largest() : space.parse(o.arch);
+    const Shape input{arch.image_size, arch.image_size, 3};
+    check(o.input.rank() == 0 || o.input == input, "expected images of ", input, ", the arch's, got ", o.input);
+    return network(space, arch, o.classes);
+}
+
+}  // namespace
+
+std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t classes) {
+    const PathScope scope(space.name);
+    const Layers layers = layers_of(space, arch);
+    const nn::ModelOptions options = nn::models::complete(
+        {.classes = classes}, {.classes = layers.classes, .input = {layers.image_size, layers.image_size, 3}});
+
+    auto net = std::make_unique<nn::Sequential>();
+    nn::Sequential& features = net->add<nn::Sequential>("features");
+    int next = 0;
+    const auto name = [&] { return std::to_string(next++); };
+    add_conv_bn(features, name(),
+                {.in = 3, .out = layers.first, .kernel = 3, .stride = 2, .padding = 1, .bias = false},
+                Activation::relu6);
+    add_conv_bn(features, name(), {.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
+    for (const Block& block : layers.blocks)
+        features.add<nn::InvertedResidual>(name(), {.in = block.in,
+                                                    .out = block.out,
+                                                    .expanded = block.expanded,
+                                                    .kernel = block.kernel,
+                                                    .stride = block.stride,
+                                                    .squeezed = block.squeezed,
+                                                    .squeeze = Activation::relu6,
+                                                    .eps = nn::models::kKerasBatchNormEps});
+    add_conv_bn(features, name(), {.in = layers.blocks.back().out, .out = layers.last, .bias = false},
+                Activation::relu6);
+    net->add<nn::GlobalAvgPool>("pool");
+    net->add<nn::Linear>("classifier", {.in = layers.last, .out = options.classes});
+    nn::init::he_normal(features, nn::init::Fan::out);
+
+    auto model = std::make_unique<nn::Model>(space.name, options, std::move(net));
+    model->metadata[kArch] = arch.str();
+    return model;
+}
+
+std::string arch_of(const nn::Model& model) {
+    const auto found = model.metadata.find(kArch);
+    return found == model.metadata.end() ? "" : found->second;
+}
+
+void register_spaces() {
+    const std::vector<std::string> known = nn::model_names();
+    for (const std::string& name : space_names())
+        if (std::find(known.begin(), known.end(), name) == known.end())
+            nn::register_model(name, [name](const nn::ModelOptions& o) { return from_options(space_named(name), o); });
+}
+
+}  // namespace lathe::nas

@@ -1,0 +1,19 @@
+#pragma once
+#include "lathe/nas/space/space.h"
+#include "lathe/nn/model.h"
+
+namespace lathe::nas {
+
+// The network that an Arch stands for, with fresh weights: an ordinary model, which knows its arch (arch_of) and is
+// trained, pruned, saved and run like any other. classes of 0: as many as usual.
+// Error: the arch is none of the space.
+std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t classes = 0);
+
+// The text of the arch that a model was made from, also after it was saved and loaded; "" of one that was not.
+std::string arch_of(const nn::Model& model);
+
+// Adds the design spaces to the networks that nn::make_model knows by name; ModelOptions::arch says which subnet, the
+// largest unless it does. Doing it again changes nothing.
+void register_spaces();
+
+}  // namespace lathe::nas

@@ -1,0 +1,124 @@
+#include "lathe/core/kernels/integer/conv2d.h"
+
+#include <doctest/doctest.h>
+
+#include "lathe/core/parallel.h"
+#include "lathe/tests/core/kernels/integer/integer_cases.h"
+
+using namespace lathe;
+using namespace lathe::kernels;
+using kernels::integer::Layer;
+using kernels::integer::PreparedLayer;
+using lathe::testing::IntegerLayer;
+using lathe::testing::random_bytes;
+
+namespace {
+
+constexpr uint8_t kGuard = 77;
+
+// By the definition, with 64-bit sums.
+std::vector<uint8_t> expected(const Layer& l, const std::vector<uint8_t>& x, const std::vector<uint8_t>& addend) {
+    const Conv2dShape& s = l.shape;
+    const int64_t in = s.in_c / s.groups, out = s.out_c / s.groups;
+    std::vector<uint8_t> y;
+    for (int64_t n = 0; n < s.batch; ++n)
+        for (int64_t p = 0; p < s.out_h; ++p)
+            for (int64_t q = 0; q < s.out_w; ++q)
+                for (int64_t k = 0; k < s.out_c; ++k) {
+                    int64_t sum = l.bias[k];
+                    for (int64_t r = 0; r < s.kernel_h; ++r)
+                        for (int64_t t = 0; t < s.kernel_w; ++t)
+                            for (int64_t c = 0; c < in; ++c) {
+                                const int64_t h = p * s.stride_h - s.pad_top + r * s.dilation_h;
+                                const int64_t w = q * s.stride_w - s.pad_left + t * s.dilation_w;
+                                if (h < 0 || h >= s.in_h || w < 0 || w >= s.in_w) continue;
+                                sum += (x[((n * s.in_h + h) * s.in_w + w) * s.in_c + k / out * in + c] - l.x_zero) *
+                                       l.weight[((k * s.kernel_h + r) * s.kernel_w + t) * in + c];
+                            }
+                    if (l.addend_multiplier)
+                        sum += lathe::integer::requantize(addend[y.size()] - l.addend_zero, l.addend_multiplier[k],
+                                                   l.addend_shift[k]);
+                    const int32_t result =
+                        lathe::integer::requantize(static_cast<int32_t>(sum), l.multiplier[k], l.shift[k]) + l.zero;
+                    y.push_back(static_cast<uint8_t>(lathe::integer::saturate(result, l.low, l.high)));
+                }
+    return y;
+}
+
+std::vector<uint8_t> run(const IntegerLayer& of, Isa isa, const std::vector<uint8_t>& x,
+                         const std::vector<uint8_t>& addend, size_t results) {
+    const PreparedLayer layer(of.layer);
+    const int64_t batch = of.layer.shape.batch;
+    std::vector<uint8_t> y(results + 1, kGuard), scratch(static_cast<size_t>(layer.workspace(batch)));
+    layer.forward(kernels::integer::table(isa), batch, x.data(), addend.data(), scratch.data(), y.data());
+    CHECK(y.back() == kGuard);
+    y.pop_back();
+    return y;
+}
+
+Conv2dShape shape(int64_t batch, int64_t size, int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
+                  int64_t pad = 0, int64_t groups = 1, int64_t dilation = 1) {
+    const int64_t result = (size + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
+    return {.batch = batch, .in_h = size, .in_w = size + 2, .in_c = in, .out_h = result,
+            .out_w = (size + 2 + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1, .out_c = out, .kernel_h = kernel,
+            .kernel_w = kernel, .stride_h = stride, .stride_w = stride, .pad_top = pad, .pad_left = pad,
+            .dilation_h = dilation, .dilation_w = dilation, .groups = groups};
+}
+
+const Conv2dShape kShapes[] = {
+    shape(2, 7, 3, 16, 3, 1, 1),          shape(1, 5, 5, 17, 3, 2, 1),     shape(3, 4, 16, 70, 1),
+    shape(1, 9, 7, 33, 5, 2, 2),          shape(1, 1, 130, 200, 1),        shape(1, 8, 12, 8, 3, 1, 1, 2),
+    shape(1, 8, 6, 9, 3, 1, 1, 3, 2),     shape(2, 6, 3, 5, 3, 1, 0, 1, 2), shape(2, 7, 65, 65, 3, 1, 1, 65),
+    shape(1, 6, 40, 40, 3, 2, 1, 40),     shape(1, 9, 8, 8, 5, 1, 2, 8),   shape(1, 8, 4, 8, 3, 1, 1, 4),
+    shape(1, 6, 16, 48, 2, 2),            shape(0, 6, 16, 48, 3, 1, 1),    shape(1, 6, 100, 100, 3, 1, 1, 100),
+    shape(1, 9, 1, 8, 3, 1, 1),
+};
+
+}  // namespace
+
+TEST_CASE("integer layers are the definition, the same bits for every instruction set") {
+    for (const Conv2dShape& s : kShapes)
+        for (const int bits : {8, 4})
+            for (const bool adds : {false, true}) {
+                INFO(s.batch, " x ", s.in_h, " x ", s.in_c, " -> ", s.out_c, ", groups ", s.groups, ", bits ", bits,
+                     adds ? ", adds" : "");
+                const IntegerLayer layer(s, bits, adds);
+                const int64_t in = s.batch * s.in_h * s.in_w * s.in_c;
+                const auto x = random_bytes(in, 2);
+                const auto addend = random_bytes(s.batch * s.out_h * s.out_w * s.out_c, 3);
+                const auto right = expected(layer.layer, x, addend);
+                for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+                    if (supported(isa)) {
+                        INFO(name_of(isa));
+                        CHECK(run(layer, isa, x, addend, addend.size()) == right);
+                    }
+            }
+}
+
+TEST_CASE("an integer layer gives the same bits for one and two threads") {
+    const int before = threads();
+    const IntegerLayer layer(shape(9, 16, 32, 100, 3, 1, 1), 8, true);
+    const Conv2dShape& s = layer.layer.shape;
+    const auto x = random_bytes(s.batch * s.in_h * s.in_w * s.in_c, 2);
+    const auto addend = random_bytes(s.batch * s.out_h * s.out_w * s.out_c, 3);
+    std::vector<uint8_t> results[2];
+    for (int i : {0, 1}) {
+        set_threads(i + 1);
+        results[i] = run(layer, active_isa(), x, addend, addend.size());
+    }
+    CHECK(results[0] == results[1]);
+    set_threads(before);
+}
+
+TEST_CASE("sums at the ends of their range keep every bit") {
+    const Conv2dShape s = shape(1, 1, 4096, 16, 1);
+    IntegerLayer of(s, 8, false);
+    std::fill(of.weight.begin(), of.weight.end(), int8_t{-128});
+    for (int32_t& b : of.bias) b = 0;
+    of.layer.x_zero = 0, of.layer.zero = 255, of.layer.low = 0, of.layer.high = 255;
+    const auto m = lathe::integer::multiplier_of(250.0 / (255.0 * 128 * 4096));
+    for (size_t k = 0; k < of.multiplier.size(); ++k) of.multiplier[k] = m.m, of.shift[k] = 31 - m.s;
+    const std::vector<uint8_t> x(static_cast<size_t>(s.in_w) * 4096, 255);
+    for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+        if (supported(isa)) CHECK(run(of, isa, x, {}, static_cast<size_t>(s.out_w) * 16)[0] == 5);
+}

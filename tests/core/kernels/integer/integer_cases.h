@@ -1,0 +1,43 @@
+#pragma once
+#include <vector>
+
+#include "lathe/core/kernels/integer/conv2d.h"
+#include "lathe/core/random.h"
+
+namespace lathe::testing {
+
+// A layer of random integers that fit its geometry.
+struct IntegerLayer {
+    std::vector<int8_t> weight;
+    std::vector<int32_t> bias, multiplier, shift, addend_multiplier, addend_shift;
+    kernels::integer::Layer layer;
+
+    IntegerLayer(const kernels::Conv2dShape& shape, int bits, bool adds, uint64_t seed = 1) {
+        Random random(seed);
+        const int64_t low = bits == 4 ? -8 : -127, high = bits == 4 ? 7 : 127;
+        for (int64_t i = 0; i < shape.weight_count(); ++i)
+            weight.push_back(static_cast<int8_t>(low + static_cast<int64_t>(random.below(high - low + 1))));
+        for (int64_t k = 0; k < shape.out_c; ++k) {
+            bias.push_back(static_cast<int32_t>(random.below(4001)) - 2000);
+            const auto m = integer::multiplier_of((bits == 4 ? 4e-2 : 2e-3) * (0.5 + random.uniform()));
+            multiplier.push_back(m.m), shift.push_back(31 - m.s);
+            const auto a = integer::multiplier_of(37 * (0.5 + random.uniform()));
+            addend_multiplier.push_back(a.m), addend_shift.push_back(31 - a.s);
+        }
+        layer = {.shape = shape, .weight = weight.data(), .bits = bits, .bias = bias.data(),
+                 .multiplier = multiplier.data(), .shift = shift.data(),
+                 .addend_multiplier = adds ? addend_multiplier.data() : nullptr,
+                 .addend_shift = adds ? addend_shift.data() : nullptr, .addend_zero = 9, .x_zero = 131, .zero = 100,
+                 .low = 100, .high = 240};
+    }
+    IntegerLayer(const IntegerLayer&) = delete;
+};
+
+inline std::vector<uint8_t> random_bytes(int64_t count, uint64_t seed) {
+    Random random(seed);
+    std::vector<uint8_t> bytes(static_cast<size_t>(count));
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.below(256));
+    return bytes;
+}
+
+}  // namespace lathe::testing

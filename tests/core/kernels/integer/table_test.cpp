@@ -1,0 +1,43 @@
+#include "lathe/core/kernels/integer/table.h"
+
+#include <doctest/doctest.h>
+
+#include "lathe/tests/core/kernels/integer/integer_cases.h"
+
+using namespace lathe;
+using namespace lathe::kernels;
+using lathe::testing::random_bytes;
+
+TEST_CASE("elementwise integer kernels are the shared arithmetic, for every instruction set and odd lengths") {
+    const auto a = random_bytes(200, 1), b = random_bytes(200, 2), entries = random_bytes(256, 3);
+    const lathe::integer::Sum sum = lathe::integer::sum_of(0.8, 3, 1.7, 140, 20);
+    const lathe::integer::Multiplier by = lathe::integer::multiplier_of(0.013);
+    for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+        for (const int64_t n : {0, 1, 7, 64, 131}) {
+            if (!supported(isa)) continue;
+            INFO(name_of(isa), " ", n);
+            const kernels::integer::Elementwise& table = kernels::integer::table(isa).elementwise;
+            std::vector<uint8_t> y(200, 7);
+            table.add(n, a.data(), b.data(), sum, 10, 200, y.data());
+            for (int64_t i = 0; i < n; ++i) CHECK(y[i] == lathe::integer::add(a[i], b[i], sum, 10, 200));
+            for (const int64_t step : {0, 1}) {
+                table.mul(n, a.data(), 5, b.data(), 100, step, by, 60, 250, y.data());
+                for (int64_t i = 0; i < n; ++i)
+                    CHECK(y[i] == lathe::integer::multiply(a[i], 5, b[i * step], 100, by.m, 31 - by.s, 60, 250));
+            }
+            table.lookup(n, a.data(), entries.data(), y.data());
+            for (int64_t i = 0; i < n; ++i) CHECK(y[i] == entries[a[i]]);
+            y = b;
+            table.max(n, a.data(), y.data());
+            for (int64_t i = 0; i < n; ++i) CHECK(y[i] == std::max(a[i], b[i]));
+            std::vector<int32_t> sums(200, 5);
+            table.sum(n, a.data(), sums.data());
+            table.mean(n, sums.data(), 3, 100, by, 60, 63, y.data());
+            for (int64_t i = 0; i < n; ++i) {
+                CHECK(sums[i] == 5 + a[i]);
+                CHECK(y[i] == lathe::integer::mean(sums[i], 3, 100, by.m, 31 - by.s, 60, 63));
+            }
+            CHECK(sums[n] == 5);
+            CHECK(y[n] == b[n]);
+        }
+}

@@ -1,0 +1,113 @@
+#include "lathe/nas/predict/efficiency.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "lathe/core/graph/cost.h"
+#include "lathe/core/text_table.h"
+#include "lathe/nas/space/network.h"
+#include "lathe/nn/init.h"
+#include "lathe/tests/nn/random_tensor.h"
+
+using namespace lathe;
+using namespace lathe::nas;
+using lathe::testing::message_of;
+
+namespace {
+
+// The "largest" subnet that the lab prints: its sampling never draws width index 2.
+Arch largest_of_the_lab() {
+    Arch arch = mcunetv2().largest();
+    arch.wid = 1, arch.image_size = 96;
+    return arch;
+}
+
+// The same figures from the traced graph of the network itself.
+Efficiency traced(const Arch& arch) {
+    const nn::init::Skip without_weights;
+    const auto model = network(mcunetv2(), arch);
+    const Graph graph = nn::trace(*model, model->example());
+    Efficiency found{.macs = macs(graph), .parameters = model->parameter_count()};
+    found.lab_macs = found.macs;
+    for (const GraphNode& node : graph.nodes) {
+        if (node.op == "batch_norm") found.lab_macs += 4 * node.shape.numel();
+        if (!node.op->layer) continue;
+        const GraphNode& input = graph[node.inputs[0]];
+        const kernels::Conv2dShape shape = conv2d_shape(graph, node);
+        found.flash += graph[node.inputs[1]].shape.numel() + 8 * shape.out_c;
+        if (node.path.find(".se.") != std::string::npos) continue;
+        int64_t held = input.shape.numel() + node.shape.numel();
+        if (shape.groups > 1)
+            for (const GraphNode& add : graph.nodes)
+                if (add.op == "add" && node.path.starts_with(add.path + "."))
+                    held += graph[add.inputs[0]].shape.numel();
+        found.peak_memory = std::max(found.peak_memory, held);
+    }
+    return found;
+}
+
+void check_same(const Arch& arch) {
+    CAPTURE(arch.str());
+    const Efficiency closed = efficiency(mcunetv2(), arch), from_graph = traced(arch);
+    for (Quantity quantity : quantities()) {
+        CAPTURE(name_of(quantity));
+        CHECK(value_of(closed, quantity) == value_of(from_graph, quantity));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("the smallest and the lab's largest subnet cost what the lab prints") {
+    const Efficiency small = efficiency(mcunetv2(), mcunetv2().smallest());
+    CHECK(small.macs == 7237104);
+    CHECK(small.lab_macs == 8302128);
+    CHECK(small.peak_memory == 72 * 1024);
+    CHECK(small.parameters == 304538);
+    const Efficiency large = efficiency(mcunetv2(), largest_of_the_lab());
+    CHECK(large.macs == 73894896);
+    CHECK(large.lab_macs == 79416432);
+    CHECK(large.peak_memory == 270 * 1024);
+    CHECK(large.parameters == 2478862);
+}
+
+TEST_CASE("closed-form costs are those of the traced network") {
+    check_same(mcunetv2().smallest());
+    check_same(mcunetv2().largest());
+    check_same(largest_of_the_lab());
+    Random random(1);
+    const int count = std::getenv("LATHE_SLOW") ? 1000 : 12;  // 1,000 take 15 s
+    for (int i = 0; i < count; ++i) check_same(mcunetv2().sample(random));
+}
+
+TEST_CASE("no subnet is smaller in anything than the smallest; what it does not meet is named with the nearest value") {
+    const Efficiency least = efficiency(mcunetv2(), mcunetv2().smallest());
+    Random random(2);
+    for (int i = 0; i < 300; ++i) {
+        const Efficiency any = efficiency(mcunetv2(), mcunetv2().sample(random));
+        for (Quantity quantity : quantities()) CHECK(value_of(any, quantity) >= value_of(least, quantity));
+    }
+    CHECK_NOTHROW(check_reachable(mcunetv2(), {{Quantity::peak_memory, 72 * 1024}, {Quantity::lab_macs, 8302128}}));
+    CHECK(message_of([] {
+              check_reachable(mcunetv2(), {{Quantity::peak_memory, 64 * 1024}, {Quantity::parameters, 300000}});
+          }) == "mcunetv2: peak-memory of at most 64 KB cannot be met, the least is 72 KB; parameters of at most "
+                "300,000 cannot be met, the least is 304,538");
+    CHECK(fits(least, {{Quantity::lab_macs, 8302128}}));
+    CHECK_FALSE(fits(least, {{Quantity::lab_macs, 8302127}}));
+    CHECK(text_of(Quantity::lab_macs, 59123456) == "59.1235 M");
+}
+
+TEST_CASE("no network is built to count one: 20,000 subnets a second") {
+    Random random(3);
+    std::vector<Arch> archs;
+    for (int i = 0; i < 2000; ++i) archs.push_back(mcunetv2().sample(random));
+    const auto begin = std::chrono::steady_clock::now();
+    int64_t sum = 0;
+    for (const Arch& arch : archs) sum += efficiency(mcunetv2(), arch).macs;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    CHECK(sum > 0);
+    MESSAGE(with_commas(static_cast<int64_t>(2000 / seconds)), " subnets a second");
+    CHECK(seconds < 10 * 2000 / 20000.0);  // room for sanitizers and busy machines
+}

@@ -1,0 +1,104 @@
+#include <doctest/doctest.h>
+
+#include "lathe/tests/data/test_files.h"
+#include "lathe/tests/nas/made_up_table.h"
+#include "lathe/tests/tools/command.h"
+
+using namespace testing;
+using ::lathe::testing::json_of, ::lathe::testing::made_up_table;
+
+namespace {
+
+Result run(const std::string& arguments) { return testing::lathe(arguments); }
+
+}  // namespace
+
+TEST_CASE("lathe nas show and lathe profile agree on a subnet, without any weights") {
+    const Folder folder;
+    const Result shown = run("nas show --arch smallest --json --out " + (folder / "arch.svg"));
+    REQUIRE(shown.code == 0);
+    const Json cost = Json::parse(shown.out);
+    CHECK(cost["lab-macs"] == 8302128);
+    CHECK(cost["peak-memory"] == 72 * 1024);
+    CHECK(text_of(folder / "arch.svg").find("MB3 3x3 SE") != std::string::npos);
+    CHECK(text_of(folder / "arch.svg").ends_with("</svg>\n"));
+    const std::string arch = "--arch '" + cost["arch"].dump() + "' ";
+    const Result profile = run("profile --model mcunetv2 " + arch + "--input 96x96x3 --json --runs 1");
+    REQUIRE(profile.code == 0);
+    const Json traced = Json::parse(profile.out);
+    CHECK(traced["macs"] == cost["macs"]);
+    CHECK(traced["params"] == cost["parameters"]);
+    CHECK(run("info").out.find("mcunetv2") != std::string::npos);
+    CHECK(run("nas show --arch largest").out.find("6-144-") == std::string::npos);
+}
+
+TEST_CASE("a subnet is trained like any network, and its file knows its arch") {
+    const Folder folder;
+    for (const std::string path : {"train/a", "train/b", "val/a", "val/b"}) {
+        fs::create_directories(folder / ("set/" + path));
+        for (int i = 0; i < 3; ++i) write_bmp(folder / ("set/" + path + "/" + std::to_string(i) + ".bmp"));
+    }
+    const std::string on = " --data folder:" + (folder / "set") + " --epochs 1 --batch 4 --out " + (folder / "run");
+    const Result trained = run("train --model mcunetv2 --arch smallest" + on);
+    REQUIRE_MESSAGE(trained.code == 0, trained.err);
+    CHECK(text_of(folder / "run/best.safetensors").find("\\\"image_size\\\":96") != std::string::npos);
+    check_fails(run("train --init " + (folder / "run/best.safetensors") + " --arch smallest --force" + on), 1,
+                "--arch are for a new network");
+}
+
+TEST_CASE("lathe nas: from a table to a predictor to a network within limits") {
+    const Folder folder;
+    const std::string table = folder / "table.json", out = folder / "predictor", found = folder / "found";
+    lathe::testing::write_file(table, json_of(made_up_table(400)));
+    const Result trained = run("nas predictor --table " + table + " " + table + " --epochs 3 --batch 32 --out " + out);
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    CHECK(trained.out.find("trained on 640 rows for 3 epochs") != std::string::npos);
+    CHECK(trained.out.find("Kendall tau") != std::string::npos);
+    for (const char* name : {"predictor.safetensors", "predictor.csv", "predictor.gnuplot"})
+        CHECK(fs::exists(fs::path(out) / name));
+    CHECK(text_of(out + "/predictor.csv").starts_with("measured,predicted\n0.8"));
+
+    const std::string search =
+        "nas search --predictor " + out + "/predictor.safetensors --lab-macs 30M --peak-memory 200KB --iterations 5 ";
+    const Result text = run(search + "--out " + found);
+    INFO(text.err);
+    REQUIRE(text.code == 0);
+    CHECK(text.out.find("evolution: 600 subnets scored") != std::string::npos);
+    for (const char* name : {"found.csv", "found.json", "found.svg", "search.gnuplot"})
+        CHECK(fs::exists(fs::path(found) / name));
+    const auto json = [&](const std::string& more) {
+        const Result result = run(search + more + " --json");
+        INFO(result.err);
+        REQUIRE(result.code == 0);
+        return Json::parse(result.out);
+    };
+    const Json one = json("--threads 1"), two = json("--threads 2");
+    CHECK(one["found"] == two["found"]);
+    CHECK(one["found"][0]["arch"] == Json::parse(text_of(found + "/found.json")));
+    CHECK(one["found"][0]["lab-macs"] <= 30000000);
+    CHECK(one["found"][0]["arch"]["wid"] < 2);
+    CHECK(json("--method random --image-size 112")["found"][0]["arch"]["image_size"] == 112);
+    const Json front = json("--method pareto --population 20 --generations 3 --out " + found);
+    CHECK(front["found"].size() > 2);
+    CHECK(fs::exists(found + "/front.gnuplot"));
+    const Result shown = run("nas show --arch \"$(cat " + found + "/found.json)\" --predictor " + out +
+                                          "/predictor.safetensors");
+    CHECK(shown.out.find("predicted accuracy ") != std::string::npos);
+}
+
+TEST_CASE("lathe nas: what only a table or a predictor can tell to be wrong is one line, too") {
+    const Folder folder;
+    const std::string out = " --out " + (folder / "out"), table = folder / "table.json";
+    lathe::testing::write_file(table, json_of(made_up_table(40)));
+    check_fails(run("nas predictor --table " + table + " --epochs 0" + out), 2, "--epochs");
+    check_fails(run("nas predictor --table " + table + " --hold-out 1" + out), 1, "between 0 and 1, got 1");
+    CHECK_FALSE(fs::exists(folder / "out/predictor.safetensors"));
+    REQUIRE(run("nas predictor --table " + table + " --epochs 1" + out).code == 0);
+    const std::string search = "nas search --predictor " + (folder / "out/predictor.safetensors") + " ";
+    check_fails(run("nas search --predictor " + table), 1, "table.json");
+    check_fails(run(search + "--peak-memory 64KB"), 1, "of at most 64 KB cannot be met, the least is 72 KB");
+    check_fails(run(search + "--image-size 100"), 1, "--image-size: 100 is none of the sizes");
+    check_fails(run(search + "--parents 0"), 1, "at least one of 100, got 0");
+    check_fails(run(search + "--population x"), 2, "--population");
+}
