@@ -67,8 +67,9 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     if (linear) model = quantize_linear(o.linear, grids, *model, data.plain);
     else print(compress::quantize_kmeans(*model, codebooks));
     before.now = accuracy(*model, data.validation, o);
-    if (finish(o, *model, data, before, huffman ? nn::Weights::huffman : nn::Weights::encoded) && (huffman || !linear))
-        print(compress::measure_coding(*model));
+    if (!finish(o, *model, data, before, huffman ? nn::Weights::huffman : nn::Weights::encoded)) return;
+    if (huffman || !linear) print(compress::measure_coding(*model));
+    if (linear) write_program(o, *model, data);
 }
 
 }  // namespace

@@ -1,9 +1,13 @@
 #include "lathe/tools/quantize_linear.h"
 
 #include <cstdio>
+#include <filesystem>
 
+#include "lathe/compress/integer/lower.h"
+#include "lathe/compress/integer/program_file.h"
 #include "lathe/compress/quantize/explain.h"
 #include "lathe/core/print.h"
+#include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/progress.h"
 
@@ -81,6 +85,24 @@ std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::Qua
 void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
                     const data::Dataset& train) {
     print(compress::explain_quantization(model, train.sample(o.images), options));
+}
+
+void write_program(const CompressionOptions& o, nn::Model& quantized, const TrainingData& data) {
+    std::shared_ptr<const compress::IntegerProgram> program;
+    try {
+        program = std::make_shared<const compress::IntegerProgram>(compress::lower_to_integer(quantized));
+    } catch (const Error& error) {
+        std::printf("no integer program: %s\n", error.what());
+        return;
+    }
+    const std::string file = o.out / "quantized-int8.safetensors";
+    compress::save(*program, file);
+    const auto model = compress::as_model(program);
+    std::printf("as integers: validation %.2f%%", accuracy(*model, data.validation, o));
+    if (data.test) std::printf(", test %.2f%%", accuracy(*model, *data.test, o));
+    std::printf(", %s bytes of activations for an image, %s bytes in %s\n",
+                with_commas(program->memory_plan().total).c_str(),
+                with_commas(static_cast<int64_t>(std::filesystem::file_size(file))).c_str(), file.c_str());
 }
 
 }  // namespace lathe::tools

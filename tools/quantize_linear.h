@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lathe/compress/quantize/prepare.h"
+#include "lathe/tools/compression.h"
 
 namespace lathe::tools {
 
@@ -28,5 +29,9 @@ std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::Qua
 // What each place does to the output.
 void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
                     const data::Dataset& train);
+
+// Writes the integer program of the quantized model to OUT/quantized-int8.safetensors and says how it does, or why
+// there is none.
+void write_program(const CompressionOptions& o, nn::Model& quantized, const TrainingData& data);
 
 }  // namespace lathe::tools
