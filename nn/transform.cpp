@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "lathe/core/graph/attributes_json.h"
+#include "lathe/nn/codebook.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/parameter.h"
 
@@ -11,7 +12,10 @@ namespace lathe::nn {
 namespace {
 
 std::map<std::string, TransformKind>& kinds() {
-    static std::map<std::string, TransformKind> known{{"mask", {.make = Mask::make, .decode = Mask::decode}}};
+    static std::map<std::string, TransformKind> known{
+        {"mask", {.make = Mask::make, .decode = Mask::decode}},
+        {"codebook", {.make = Codebook::make, .decode = Codebook::decode}},
+    };
     return known;
 }
 

@@ -108,7 +108,7 @@ struct TransformKind {
     // Undoes encode; none where that does nothing. Error: damaged tensors.
     std::function<void(Encoded& weight, const Attributes& config)> decode{};
 };
-// Kinds beyond Mask are added with register_transform. Error: an unknown kind.
+// Kinds beyond Mask and Codebook are added with register_transform. Error: an unknown kind.
 void register_transform(const std::string& kind, TransformKind how);
 const TransformKind& transform_kind(const std::string& kind);
 

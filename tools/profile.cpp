@@ -34,15 +34,14 @@ std::string percent(double share) { return share > 0 ? format("%.0f%%", share) :
 std::string count(int64_t number) { return number ? with_commas(number) : ""; }
 std::string milliseconds(double seconds) { return format("%.3f ms", 1e3 * seconds); }
 
-// Bytes of the layers' parameters as files hold them packed, each parameter once.
+// Bytes of the layers' parameters and of their codebooks, as files hold them packed, each once.
 std::vector<int64_t> packed_bytes(const compress::SizeReport& size, const std::vector<nn::LayerProfile>& layers) {
     std::vector<int64_t> found;
     std::set<std::string> counted;
     for (const nn::LayerProfile& layer : layers) {
         int64_t& bytes = found.emplace_back(0);
         for (const auto& entry : size.parameters)
-            if (layer.params && entry.name.substr(0, entry.name.rfind('.')) == layer.name &&
-                counted.insert(entry.name).second)
+            if (layer.params && entry.name.starts_with(layer.name + ".") && counted.insert(entry.name).second)
                 bytes += entry.packed_bytes;
     }
     return found;

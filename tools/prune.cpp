@@ -1,30 +1,19 @@
 #include <cstdio>
-#include <filesystem>
 
 #include "lathe/compress/budget/latency.h"
 #include "lathe/compress/channels/prune.h"
 #include "lathe/compress/weights/schedule.h"
-#include "lathe/compress/budget/size.h"
 #include "lathe/core/print.h"
-#include "lathe/core/text_table.h"
-#include "lathe/nn/files/model_file.h"
-#include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/compression.h"
 #include "lathe/tools/progress.h"
-#include "lathe/tools/run_folder.h"
-#include "lathe/tools/saved.h"
-#include "lathe/tools/training_data.h"
-#include "lathe/tools/training_options.h"
 
 namespace lathe::tools {
 
 namespace {
 
-struct PruneOptions {
-    std::string model;
-    TrainingDataOptions data;
-
+struct PruneOptions : CompressionOptions {
     std::string method = "magnitude", pattern = "auto", importance = "auto", scope = "uniform", macs = "pure";
     double sparsity = 0, target_size = 0, target_macs = 0, target_latency = 0, max_ratio = 1;
     int64_t round_to = 1;
@@ -34,25 +23,18 @@ struct PruneOptions {
 
     std::string schedule = "oneshot", rewind;
     compress::PruneSchedule when;
-    int64_t finetune = 0;
-    double distill = 0, temperature = 4;
-    TrainingOptions training;
-
-    RunFolder out;
 };
 
 constexpr const char* kLatencyFile = "latency.json";  // in the run's folder, for --resume
 
 bool has_target(const PruneOptions& o) { return o.target_size > 0 || o.target_macs > 0 || o.target_latency > 0; }
 
-// "conv1=0.5" -> {"conv1", 0.5}
-std::pair<std::string, double> parse_layer(const std::string& text) {
-    const size_t sign = text.rfind('=');
-    char* end = nullptr;
-    const double sparsity = sign == std::string::npos ? 0 : std::strtod(text.c_str() + sign + 1, &end);
-    check(end && *end == 0 && end != text.c_str() + sign + 1,
-          "--layer: expected NAME=SPARSITY such as conv1=0.5, got '", text, "'");
-    return {text.substr(0, sign), sparsity};
+// Layers with a sparsity, or ratio, of their own.
+std::vector<std::pair<std::string, double>> layers_of(const PruneOptions& o) {
+    std::vector<std::pair<std::string, double>> layers;
+    for (const std::string& layer : o.layers)
+        layers.push_back(parse_layer(layer, "--layer", "NAME=SPARSITY such as conv1=0.5"));
+    return layers;
 }
 
 compress::Pattern pattern_of(const PruneOptions& o) {
@@ -70,6 +52,7 @@ compress::Pattern pattern_of(const PruneOptions& o) {
 compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::Dataset& images) {
     compress::WeightPruneOptions options{
         .sparsity = o.sparsity,
+        .layers = layers_of(o),
         .global = o.scope == "global",
         .pattern = pattern_of(o),
         .ties = o.prune_ties ? compress::Ties::prune_all : compress::Ties::exact,
@@ -78,7 +61,6 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
                        .seed = o.training.fit.seed,
                        .data = &images},
     };
-    for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
     const bool nothing =
         options.sparsity == 0 && options.layers.empty() && options.pattern.kind != compress::Pattern::n_of_m;
     check(!nothing || has_target(o),
@@ -93,7 +75,7 @@ compress::WeightPruneOptions weight_options(const PruneOptions& o, const data::D
 compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data::Dataset& images) {
     compress::ChannelPruneOptions options;
     options.ratio = o.sparsity;
-    for (const std::string& layer : o.layers) options.layers.push_back(parse_layer(layer));
+    options.layers = layers_of(o);
     options.skip = o.skip;
     options.target_macs = o.target_macs;
     options.target_parameters = o.target_size;
@@ -142,87 +124,15 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
     return chosen.sparsities();
 }
 
-double accuracy(nn::Module& model, const data::Dataset& images, const PruneOptions& o) {
-    return optim::evaluate(model, images, {.workers = o.data.workers})["accuracy"];
-}
-
-// Trains the pruned model; false when it was stopped.
-bool finetune(const PruneOptions& o, nn::Model& model, const data::Dataset& train, const data::Dataset& validation,
-              compress::PruneHook* hook) {
-    optim::Trainer trainer(model, o.training.make_optimizer());
-    optim::FitOptions fit = o.training.fit;
-    fit.epochs = o.finetune;
-    fit.workers = o.data.workers;
-    fit.out = o.out.path;
-    fit.resume = o.out.resumes_training();
-    if (hook) fit.hooks = {hook};
-    std::unique_ptr<nn::Model> teacher;
-    fit.loss = o.training.cross_entropy();
-    if (o.distill > 0) {
-        teacher = nn::load(o.model);
-        fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .labels = fit.loss});
-    }
-    std::printf("%s, %s\n", trainer.optimizer().describe().c_str(),
-                o.distill > 0 ? "taught by the dense model" : "labels alone");
-    std::fflush(stdout);
-    TrainingOptions training = o.training;
-    if (o.when.kind == compress::PruneSchedule::iterative)  // every round is a run of its own
-        training.schedule += "+restart:" + std::to_string(std::max<int64_t>(1, o.finetune / o.when.rounds));
-    return training.run(trainer, train, validation, fit).end != optim::History::End::stopped;
-}
-
-// What pruning starts from, and came to without training (negative: it prunes while it trains), on the validation
-// images.
-struct Before {
-    double dense, pruned;
-    compress::SizeReport::Entry size;
-};
-
-// What became of the model, in one table. The test images are looked at here, once.
-void summarise(const PruneOptions& o, const TrainingData& data, const Before& before, nn::Model& model,
-               const std::string& file) {
-    const compress::SizeReport::Entry total = compress::measure_size(model).total();
-    const auto percent = [](double value) { return format("%.2f%%", value); };
-    const auto test = [&](nn::Model& which) { return data.test ? percent(accuracy(which, *data.test, o)) : ""; };
-    TextTable table({"", "validation", "test", "parameters", "not zero", "parameter bytes", "file"});
-    table.add({"dense", percent(before.dense), test(*nn::load(o.model)), with_commas(before.size.elements), "",
-               with_commas(before.size.dense_bytes),
-               with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
-    if (before.pruned >= 0) table.add({"pruned", percent(before.pruned), "", "", "", "", ""});
-    table.add({o.finetune ? "fine-tuned" : "saved", percent(accuracy(model, data.validation, o)), test(model),
-               with_commas(total.elements), with_commas(total.nonzeros), with_commas(total.packed_bytes),
-               with_commas(static_cast<int64_t>(std::filesystem::file_size(file)))});
-    std::printf("\n%s%.1f%% of the parameters and %.1f%% of their bytes are left, in %s\n", table.str().c_str(),
-                100.0 * static_cast<double>(total.nonzeros) / static_cast<double>(before.size.elements),
-                100.0 * static_cast<double>(total.packed_bytes) / static_cast<double>(before.size.dense_bytes),
-                file.c_str());
-}
-
-// Trains what was pruned, unless it was stopped in that, writes it and says what became of it.
-void finish(const PruneOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
-            compress::PruneHook* hook) {
-    if (before.pruned >= 0)
-        std::printf("validation accuracy: dense %.2f%%, pruned %.2f%%\n", before.dense, before.pruned);
-    std::fflush(stdout);
-    if (o.finetune > 0) {
-        if (!finetune(o, model, data.train, data.validation, hook))
-            return say_stopped("lathe prune --out " + shell_quoted(o.out.path) + " --resume");
-        nn::load_weights(model, o.out / "best.safetensors");
-    }
-    const std::string file = o.out / "pruned.safetensors";
-    nn::save(model, file, nn::Weights::encoded);
-    summarise(o, data, before, model, file);
-}
-
 // Cuts whole channels: method channel.
 void prune_channels(const PruneOptions& o, nn::Model& model, const TrainingData& data) {
     compress::ChannelPruneOptions options = channel_options(o, data.plain);
     compress::LatencyTable latency(o.out / kLatencyFile);
     if (o.target_latency > 0) options.cost = [&](const Graph& graph) { return latency.seconds(graph); };
-    Before before{accuracy(model, data.validation, o), -1, compress::measure_size(model).total()};
+    Before before = measure("prune", "pruned", model, data.validation, o);
     print(compress::prune_channels(model, model.example(), options));
-    before.pruned = accuracy(model, data.validation, o);
-    finish(o, model, data, before, nullptr);
+    before.now = accuracy(model, data.validation, o);
+    finish(o, model, data, before, nn::Weights::encoded);
 }
 
 // Masks single weights: methods magnitude, nm and block.
@@ -235,13 +145,13 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
         options.layers = choose_sparsities(o, model, data.plain.sample(o.scan_images, seed), options);
         data.train = data.train.without_sample(o.scan_images, seed);
     }
-    Before before{accuracy(model, data.validation, o), -1, compress::measure_size(model).total()};
+    Before before = measure("prune", "pruned", model, data.validation, o);
     std::unique_ptr<compress::PruneHook> hook;
     compress::WeightReport last;  // of the hook
     if (o.when.kind == compress::PruneSchedule::oneshot) {
         print(compress::prune_weights(model, options));
         if (!o.rewind.empty()) compress::rewind(model, nn::Snapshot(*nn::load(o.rewind)));
-        before.pruned = accuracy(model, data.validation, o);
+        before.now = accuracy(model, data.validation, o);
     } else {
         check(o.finetune > 0, "prune: the schedule ", o.schedule,
               " prunes while it trains; expected --finetune EPOCHS");
@@ -251,28 +161,19 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
         std::printf("%s", compress::passed_over_note(hook->pruner().passed_over(), options.pattern).c_str());
         hook->on_prune = [&](const compress::WeightReport& report) { last = report; };
     }
-    finish(o, model, data, before, hook.get());
+    const bool in_rounds = o.when.kind == compress::PruneSchedule::iterative;  // every one a run of its own
+    finish(o, model, data, before, nn::Weights::encoded, {.hook = hook.get(), .rounds = in_rounds ? o.when.rounds : 1});
     last.passed_over.clear();  // said at the beginning
     std::printf("%s", last.notes().c_str());
 }
 
 void prune(CLI::App& command, PruneOptions& o) {
-    o.out.enter(command);
-    check(!o.model.empty() && !o.data.data.empty(), "prune: expected --model and --data");
+    o.enter(command);
     check((o.target_size > 0) + (o.target_macs > 0) + (o.target_latency > 0) <= 1,
           "prune: expected one target of --target-size, --target-macs and --target-latency, got more");
-    for (const char* name : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience"})
-        check(o.finetune > 0 || command.get_option(name)->count() == 0, "prune: ", name,
-              " is for training; expected --finetune EPOCHS beside it");
-    o.training.begin();
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
-    const auto model = open_network(o.model);
-    TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
-    data.label_for(*model);
-    const auto classes = static_cast<int64_t>(data.train.classes().size());
-    check(model->classes() == classes, "prune: the model tells ", model->classes(), " classes apart, ", o.data.data,
-          " has ", classes);
+    auto [model, data] = open(o, "prune");
     o.out.claim(command);
     std::printf("%s", data.describe().c_str());
     if (o.method == "channel") prune_channels(o, *model, data);
@@ -285,8 +186,7 @@ void add_prune(CLI::App& app) {
     auto o = std::make_shared<PruneOptions>();
     CLI::App& c =
         *app.add_subcommand("prune", "Zero weights or cut channels of a trained model, and train what is left");
-    c.add_option("--model", o->model, "A saved .safetensors file");
-    o->data.add_to(c);
+    o->add_model_to(c);
 
     c.add_option("--method", o->method,
                  "magnitude: single weights; nm: N of M neighbouring input channels; block: blocks of channels; "
@@ -350,13 +250,7 @@ void add_prune(CLI::App& app) {
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     c.add_option("--rewind", o->rewind, "Go back to the weights of this earlier file after pruning (lottery ticket)");
-    c.add_option("--finetune", o->finetune, "Epochs of training")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--distill", o->distill, "Weight of the dense model's outputs in the loss; 0: labels alone")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--temperature", o->temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
-    o->training.add_to(c, 0.01);
-    o->out.add_to(c, "pruned.safetensors, and for what training leaves there");
+    o->add_training_to(c, "pruned.safetensors");
     c.callback([&c, o] { prune(c, *o); });
 }
 

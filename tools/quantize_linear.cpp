@@ -1,9 +1,13 @@
 #include "lathe/tools/quantize_linear.h"
 
 #include <cstdio>
+#include <filesystem>
 
+#include "lathe/compress/integer/lower.h"
+#include "lathe/compress/integer/program_file.h"
 #include "lathe/compress/quantize/explain.h"
 #include "lathe/core/print.h"
+#include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/progress.h"
 
@@ -41,6 +45,13 @@ void LinearOptions::add_to(CLI::App& c) {
                "cheapest fix");
 }
 
+const std::vector<std::string>& LinearOptions::names() {
+    static const std::vector<std::string> all{"--weight-bits", "--activation-bits", "--end-bits",   "--observer",
+                                              "--calibration", "--per-tensor",      "--equalize",   "--correct-bias",
+                                              "--adaround",    "--scale-rule",      "--fixed-scales", "--explain"};
+    return all;
+}
+
 compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<std::pair<std::string, int64_t>>& layers,
                                               uint64_t seed) const {
     compress::QuantizeOptions options{.weight_bits = weight_bits ? weight_bits : static_cast<int>(bits),
@@ -61,10 +72,6 @@ compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<st
 std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                            const data::Dataset& train) {
     const data::Dataset images = train.sample(o.images);
-    if (o.explain) {
-        print(compress::explain_quantization(model, images, options));
-        return nullptr;
-    }
     Progress progress("adaround", static_cast<int64_t>(model.named_parameters().size()));
     if (options.adaround)
         options.adaround->go_on = [&](int64_t done, int64_t) { return progress.update(done), true; };
@@ -73,6 +80,29 @@ std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::Qua
     print(report);
     if (o.fixed_scales) quantized->freeze("*scale");
     return std::move(quantized);
+}
+
+void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
+                    const data::Dataset& train) {
+    print(compress::explain_quantization(model, train.sample(o.images), options));
+}
+
+void write_program(const CompressionOptions& o, nn::Model& quantized, const TrainingData& data) {
+    std::shared_ptr<const compress::IntegerProgram> program;
+    try {
+        program = std::make_shared<const compress::IntegerProgram>(compress::lower_to_integer(quantized));
+    } catch (const Error& error) {
+        std::printf("no integer program: %s\n", error.what());
+        return;
+    }
+    const std::string file = o.out / "quantized-int8.safetensors";
+    compress::save(*program, file);
+    const auto model = compress::as_model(program);
+    std::printf("as integers: validation %.2f%%", accuracy(*model, data.validation, o));
+    if (data.test) std::printf(", test %.2f%%", accuracy(*model, *data.test, o));
+    std::printf(", %s bytes of activations for an image, %s bytes in %s\n",
+                with_commas(program->memory_plan().total).c_str(),
+                with_commas(static_cast<int64_t>(std::filesystem::file_size(file))).c_str(), file.c_str());
 }
 
 }  // namespace lathe::tools

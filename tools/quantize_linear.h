@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lathe/compress/quantize/prepare.h"
+#include "lathe/tools/compression.h"
 
 namespace lathe::tools {
 
@@ -16,14 +17,21 @@ struct LinearOptions {
     int64_t adaround = 0, images = 512;
 
     void add_to(CLI::App& command);
+    static const std::vector<std::string>& names();  // of these options
     // `bits` of weights, and those by name. Error: a number of bits that linear quantization does not have.
     compress::QuantizeOptions make(int64_t bits, const std::vector<std::pair<std::string, int64_t>>& layers,
                                    uint64_t seed) const;
 };
 
-// The model quantized with so many of the training images, not augmented, and ready to be trained; says how. With
-// --explain it only says what each place does to the output: then there is none.
+// The model quantized with so many of the training images, not augmented, and ready to be trained; says how.
 std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                            const data::Dataset& train);
+// What each place does to the output.
+void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
+                    const data::Dataset& train);
+
+// Writes the integer program of the quantized model to OUT/quantized-int8.safetensors and says how it does, or why
+// there is none.
+void write_program(const CompressionOptions& o, nn::Model& quantized, const TrainingData& data);
 
 }  // namespace lathe::tools

@@ -50,13 +50,13 @@ std::string SizeReport::str() const {
     return table.str();
 }
 
-SizeReport measure_size(nn::Module& module) {
+SizeReport measure_size(nn::Module& module, nn::Coding coding) {
     const NoGrad no_grad;
     SizeReport report;
     for (const auto& [name, parameter] : module.named_parameters()) {
         SizeReport::Entry entry = dense_entry(name, parameter->effective().value());
         if (!parameter->transforms().empty()) {
-            const nn::Encoded encoded = nn::encode(*parameter);
+            const nn::Encoded encoded = nn::encode(*parameter, coding);
             entry.packed_bytes = encoded.bytes();
             if (encoded.how.has("encoding")) entry.encoding = encoded.how.text("encoding");
         }

@@ -26,7 +26,7 @@ struct SizeReport {
     std::string str() const;
 };
 
-SizeReport measure_size(nn::Module& module);
+SizeReport measure_size(nn::Module& module, nn::Coding coding = nn::Coding::packed);
 
 // Multiply-accumulates that meet a weight which is not zero: of the op that a node of the module's traced graph ran, or
 // of the whole graph.

@@ -113,8 +113,8 @@ Tensor learn(const GraphNode& node, const Tensor& bias, const Tensor& weight, co
     Rounding rounding(weight, grid);
     const auto adam = optim::adam({.lr = o.lr});
     const int64_t batch = std::min(o.batch, x.dim(0));
-    // The error is told in shares of what rounding to the nearest makes of it, one for each weight: then a weight's part
-    // in it weighs as much against the regulariser in every layer.
+    // The error is told in shares of what rounding to the nearest makes of it, one for each weight: then a weight's
+    // part in it weighs as much against the regulariser in every layer.
     const double shares = static_cast<double>(weight.numel()) / std::max(nearest, 1e-20);
     for (int64_t t = 0; t < o.iterations; ++t) {
         const int64_t begin = random.below(x.dim(0) - batch + 1);

@@ -10,8 +10,6 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr int kBits = 8;  // of a file's integers that need no packing
-
 // Of scales as training left them.
 Tensor usable(const Tensor& scale) {
     Tensor least = scale.to(DType::f32).clone();
@@ -61,19 +59,32 @@ Lowered FakeQuantize::lower(Lowered before, const Tensor& weight, const nn::Box&
     return before;
 }
 
+// Counted from the lowest integer on, as files hold symbols.
 void FakeQuantize::encode(nn::Encoded& weight) const {
-    Tensor& values = weight.tensors.at("");
-    values = quantize(values.to(DType::f32), grid());
-    if (bits_ < kBits) weight.how.add("bits", int64_t{bits_});
+    const Tensor integers = quantize(weight.tensors.at("").to(DType::f32), grid());
+    const int64_t low = integer_range(bits_, true).low;
+    Tensor symbols(integers.shape(), DType::u8);
+    for (int64_t i = 0; i < integers.numel(); ++i)
+        symbols.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(integers.data<int8_t>()[i] - low);
+    weight.tensors[""] = symbols;
+    weight.symbols[""] = bits_;
 }
 
 void FakeQuantize::decode(nn::Encoded& weight, const Attributes& config) {
-    const auto integers = weight.tensors.find(""), scale = weight.tensors.find("scale");
-    check(integers != weight.tensors.end() && scale != weight.tensors.end() && scale->second.dtype() == DType::f32,
+    const Tensor symbols = weight.tensors[""], scale = weight.tensors["scale"];
+    check(symbols && symbols.dtype() == DType::u8 && scale && scale.dtype() == DType::f32,
           "fake_quantize: expected integers and a scale of type f32");
-    integers->second = dequantize(integers->second, {.bits = static_cast<int>(config.integer("bits")),
-                                                     .axis = static_cast<int>(config.integer("axis")),
-                                                     .scale = usable(scale->second)});
+    const Grid grid{.bits = static_cast<int>(config.integer("bits")), .axis = static_cast<int>(config.integer("axis")),
+                    .scale = usable(scale)};
+    const auto [low, high] = grid.integers();
+    Tensor integers(symbols.shape(), DType::i8);
+    const uint8_t* keep = weight.keep ? weight.keep.data<uint8_t>() : nullptr;
+    for (int64_t i = 0; i < symbols.numel(); ++i) {
+        const int64_t level = keep && !keep[i] ? 0 : symbols.data<uint8_t>()[i] + low;
+        check(level <= high, "fake_quantize: expected integers of ", grid.bits, " bits, got ", level - low);
+        integers.mutable_data<int8_t>()[i] = static_cast<int8_t>(level);
+    }
+    weight.tensors[""] = dequantize(integers, grid);
 }
 
 FakeQuantize& set_fake_quantize(nn::Parameter& parameter, const Grid& grid) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "lathe/compress/chosen.h"
 #include "lathe/data/dataset.h"
 #include "lathe/nn/module.h"
 
@@ -27,8 +28,6 @@ struct WeightImportanceOptions {
     const data::Dataset* data = nullptr;  // for taylor and movement: labelled images of the training set
     int64_t images = 1024;                // of them, drawn at random
 };
-
-using NamedParameters = std::vector<std::pair<std::string, nn::Parameter*>>;
 
 // An f32 tensor of each parameter's shape, from the dense values. taylor and movement take the scores that
 // collect_scores has gathered while training, else run the module on the images in evaluation mode and drop its

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
 
+#include "lathe/compress/chosen.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/mask.h"
 
@@ -14,24 +14,6 @@ namespace {
 void check_sparsity(double sparsity, const std::string& of = {}) {
     check(sparsity >= 0 && sparsity < 1, "prune: expected a sparsity in [0, 1)", of.empty() ? "" : " for '" + of + "'",
           ", got ", sparsity);
-}
-
-// The parameters that count, in the module's order.
-NamedParameters chosen(nn::Module& module, const WeightPruneOptions& o) {
-    const auto matching = [&](const std::vector<std::string>& patterns) {
-        std::set<nn::Parameter*> found;
-        for (const std::string& pattern : patterns)
-            for (const auto& [name, parameter] : module.named_parameters(pattern)) found.insert(parameter);
-        return found;
-    };
-    const std::set<nn::Parameter*> wanted = matching(o.only), skipped = matching(o.skip);
-    NamedParameters found = module.named_parameters();
-    std::erase_if(found, [&](const auto& item) {
-        const auto& [name, parameter] = item;
-        return parameter->owned() || skipped.count(parameter) ||
-               (o.only.empty() ? parameter->value().rank() < 2 : !wanted.count(parameter));
-    });
-    return found;
 }
 
 Tensor mask_of(nn::Parameter& parameter) {
@@ -102,7 +84,8 @@ WeightPruner::WeightPruner(nn::Module& module, const WeightPruneOptions& o) : mo
     const double shared =
         by_pattern ? 1 - static_cast<double>(o.pattern.n) / static_cast<double>(o.pattern.m) : o.sparsity;
     options_.sparsity = shared;
-    for (const auto& [name, parameter] : chosen(module, o)) targets_.push_back({name, parameter, shared, false});
+    for (const auto& [name, parameter] : chosen_weights(module, o.only, o.skip))
+        targets_.push_back({name, parameter, shared, false});
     check(!targets_.empty(), "prune: expected parameters of two dimensions or more, got none");
     for (const auto& [pattern, sparsity] : o.layers) {
         check_sparsity(sparsity, pattern);

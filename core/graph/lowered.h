@@ -8,7 +8,8 @@ namespace lathe {
 
 // What a kernel may use of a weight beside its values: where they are zero for good, and the small numbers that they
 // were made of. Of the values' shape are the mask, integers and indices; each may be empty. With integers
-//     value = scale * (integer - zero_point), with a codebook value = scale * codebook[index].
+//     value = scale * (integer - zero_point), with a codebook value = scale * codebook[index],
+// but for those that the mask makes zero.
 struct Lowered {
     Tensor mask{};               // u8: 0 where a value is zero
     kernels::Pattern pattern{};  // of the mask

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "lathe/core/files/symbols.h"
 #include "lathe/core/graph/attributes_json.h"
-#include "lathe/nn/files/bits.h"
 #include "lathe/nn/files/json.inc"
 
 namespace lathe::nn {
@@ -44,17 +44,11 @@ int64_t count_kept(const Tensor& keep) {
 
 int64_t bitmap_bytes(int64_t count) { return (count + 7) / 8; }
 
-Tensor make_index(const Tensor& keep, Encoding encoding) {
-    std::vector<uint8_t> bytes;
-    if (encoding == Encoding::relative) {
-        encode_relative(keep, [&](uint8_t byte) { bytes.push_back(byte); });
-    } else {
-        bytes.resize(static_cast<size_t>(bitmap_bytes(keep.numel())));
-        const uint8_t* kept = keep.data<uint8_t>();
-        for (int64_t i = 0; i < keep.numel(); ++i)
-            if (kept[i]) bytes[static_cast<size_t>(i / 8)] |= static_cast<uint8_t>(1 << (i % 8));
-    }
-    return Tensor::of({static_cast<int64_t>(bytes.size())}, bytes);
+Symbols make_index(const Tensor& keep, Encoding encoding) {
+    Symbols bytes;
+    if (encoding == Encoding::relative) encode_relative(keep, [&](uint8_t byte) { bytes.push_back(byte); });
+    else bytes = pack_symbols({keep.data<uint8_t>(), static_cast<size_t>(keep.numel())}, 1);
+    return bytes;
 }
 
 // The mask that an index stands for. The index is checked before a mask of the shape is made.
@@ -134,33 +128,58 @@ Shape checked_shape(const std::vector<int64_t>& dims) {
     return Shape(dims);
 }
 
-std::vector<int64_t> dims_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
+std::span<const uint8_t> span_of(const Tensor& bytes) {
+    return {bytes.data<uint8_t>(), static_cast<size_t>(bytes.numel())};
+}
+Tensor tensor_of(const Symbols& bytes) { return Tensor::of({static_cast<int64_t>(bytes.size())}, bytes); }
+std::vector<int64_t> dims_of(const Tensor& tensor) { return {tensor.shape().begin(), tensor.shape().end()}; }
 
-// The tensor of the weight's integers.
-Tensor& integers_of(Encoded& weight) {
-    const auto sparse = weight.tensors.find("values");
-    const auto found = sparse == weight.tensors.end() ? weight.tensors.find("") : sparse;
-    check(found != weight.tensors.end(), "the integers are missing");
-    return found->second;
+struct Coded {
+    Symbols bytes;
+    Coding coding;
+};
+const char* name_of(Coding coding) { return coding == Coding::huffman ? "huffman" : "packed"; }
+
+Coded coded(std::span<const uint8_t> symbols, int bits, Coding coding) {
+    Coded packed{pack_symbols(symbols, bits), Coding::packed};
+    if (coding == Coding::packed) return packed;
+    Symbols codes = huffman_encode(symbols, bits);
+    return codes.size() < packed.bytes.size() ? Coded{std::move(codes), coding} : packed;
 }
 
-void pack(Encoded& weight) {
-    if (!weight.how.has("bits")) return;
-    Tensor& integers = integers_of(weight);
-    weight.how.add("integers", std::string(name_of(integers.dtype())));
-    weight.how.add("unpacked", dims_of(integers.shape()));
-    integers = pack_bits(integers, static_cast<int>(weight.how.integer("bits")));
+// What `how` calls a tensor whose symbols are coded.
+std::string key_of(const std::string& suffix) { return suffix.empty() ? "weight" : suffix; }
+constexpr const char *kBits = "_bits", *kShape = "_shape", *kCoding = "_coding";
+
+void encode_symbols(Encoded& weight) {
+    for (const auto& [suffix, bits] : weight.symbols) {
+        Tensor& tensor = weight.tensors.at(suffix);
+        const Coded stream = coded(span_of(tensor), bits, weight.coding);
+        weight.excess += static_cast<double>(stream.bytes.size()) -
+                         entropy_bits(count_symbols(span_of(tensor), bits)) / 8;
+        if (bits == 8 && stream.coding == Coding::packed) continue;
+        weight.how.add(key_of(suffix) + kBits, int64_t{bits});
+        weight.how.add(key_of(suffix) + kShape, dims_of(tensor));
+        weight.how.add(key_of(suffix) + kCoding, std::string(name_of(stream.coding)));
+        tensor = tensor_of(stream.bytes);
+    }
 }
 
-void unpack(Encoded& weight) {
-    if (!weight.how.has("bits")) return;
-    const std::string& type = weight.how.text("integers");
-    check(type == name_of(DType::i8) || type == name_of(DType::u8), "expected integers of type i8 or u8, got '", type,
-          "'");
-    Tensor& integers = integers_of(weight);
-    integers = unpack_bits(integers, static_cast<int>(std::clamp<int64_t>(weight.how.integer("bits"), 0, 9)),
-                           checked_shape(weight.how.integers("unpacked")),
-                           type == name_of(DType::i8) ? DType::i8 : DType::u8);
+void decode_symbols(Encoded& weight) {
+    for (auto& [suffix, tensor] : weight.tensors) {
+        const std::string key = key_of(suffix);
+        if (!weight.how.has(key + kBits)) continue;
+        const PathScope scope(suffix);
+        const int64_t bits = weight.how.integer(key + kBits);
+        const Shape shape = checked_shape(weight.how.integers(key + kShape));
+        const std::string& coding = weight.how.text(key + kCoding);
+        check(bits >= 1 && bits <= 8, "expected symbols of 1 to 8 bits, got ", bits);
+        check(tensor.dtype() == DType::u8, "expected symbols of type u8, got ", lathe::name_of(tensor.dtype()));
+        const bool huffman = coding == name_of(Coding::huffman);
+        check(huffman || coding == name_of(Coding::packed), "unknown coding '", coding, "'");
+        const auto decode = huffman ? huffman_decode : unpack_symbols;
+        tensor = tensor_of(decode(span_of(tensor), static_cast<int>(bits), shape.numel())).reshape(shape);
+    }
 }
 
 bool belongs_to(const std::string& name, const std::string& weight) {
@@ -181,13 +200,15 @@ int64_t Encoded::bytes() const {
 
 void encode_sparse(Encoded& weight, const std::string& mask) {
     const Tensor keep = take(weight, mask), dense = take(weight, "");
-    int64_t relative = 0;
-    encode_relative(keep, [&](uint8_t) { ++relative; });
-    const Encoding encoding = relative < bitmap_bytes(keep.numel()) ? Encoding::relative : Encoding::bitmap;
+    const Symbols bitmap = make_index(keep, Encoding::bitmap), relative = make_index(keep, Encoding::relative);
+    const auto size = [&](const Symbols& index) { return coded(index, 8, weight.coding).bytes.size(); };
+    const Encoding encoding = size(relative) < size(bitmap) ? Encoding::relative : Encoding::bitmap;
     weight.tensors["values"] = gather(dense, keep);
-    weight.tensors["index"] = make_index(keep, encoding);
+    weight.tensors["index"] = tensor_of(encoding == Encoding::relative ? relative : bitmap);
+    if (const auto symbols = weight.symbols.extract("")) weight.symbols["values"] = symbols.mapped();
+    weight.symbols["index"] = 8;
     weight.how.add("encoding", std::string(name_of(encoding)));
-    weight.how.add("shape", dims_of(dense.shape()));
+    weight.how.add("shape", dims_of(dense));
 }
 
 void decode_sparse(Encoded& weight, const std::string& mask) {
@@ -195,10 +216,11 @@ void decode_sparse(Encoded& weight, const std::string& mask) {
     const Tensor keep = read_index(index, weight.how.text("encoding"), checked_shape(weight.how.integers("shape")));
     weight.tensors[""] = scatter(values, keep);
     weight.tensors[mask] = keep;
+    weight.keep = keep;
 }
 
-Encoded encode(Parameter& parameter) {
-    Encoded weight;
+Encoded encode(Parameter& parameter, Coding coding) {
+    Encoded weight{.coding = coding};
     weight.tensors[""] = parameter.layout().to_file(parameter.value());
     const auto& transforms = parameter.transforms();
     for (const auto& transform : transforms)
@@ -206,15 +228,15 @@ Encoded encode(Parameter& parameter) {
             weight.tensors[entry.suffix] = parameter.layout().beside(entry.along).to_file(entry.tensor);
     for (auto transform = transforms.rbegin(); transform != transforms.rend(); ++transform)
         (*transform)->encode(weight);
-    pack(weight);
+    encode_symbols(weight);
     return weight;
 }
 
-void encode(Module& module, TensorFile& file) {
+void encode(Module& module, TensorFile& file, Coding coding) {
     json encoded = json::object();
     for (const auto& [name, parameter] : module.named_parameters()) {
         if (parameter->transforms().empty()) continue;
-        const Encoded weight = encode(*parameter);
+        const Encoded weight = encode(*parameter, coding);
         file.tensors.erase(name);
         for (const auto& transform : parameter->transforms())
             for (const StateEntry& entry : transform->state()) file.tensors.erase(joined(name, entry.suffix));
@@ -240,7 +262,7 @@ TensorFile decoded(TensorFile file) {
             if (own) weight.tensors[at->first == name ? "" : at->first.substr(name.size() + 1)] = at->second;
             at = own ? file.tensors.erase(at) : std::next(at);
         }
-        unpack(weight);
+        decode_symbols(weight);
         for (const ListedTransform& transform : transforms->second)
             if (const auto& decode = transform_kind(transform.kind).decode) decode(weight, transform.config);
         for (const auto& [suffix, tensor] : weight.tensors) file.tensors[joined(name, suffix)] = tensor;

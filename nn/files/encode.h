@@ -10,23 +10,31 @@
 
 namespace lathe::nn {
 
+enum class Coding { packed, huffman };
+
 // A weight with what belongs to its transforms, as a file stores it: the tensors by suffix, "" being the weight itself,
 // in the order of files. Each transform takes out tensors (the weight, its own state) and puts in what stands for them,
-// and notes what it needs to know to get them back. One that leaves integers of the weight (i8 or u8) and notes their
-// "bits", fewer than 8, has them packed in the end (bits.h), whatever the others did with them; `how` then says their
-// type as "integers" and their shape as "unpacked".
+// and notes what it needs to know to get them back.
 struct Encoded {
     std::map<std::string, Tensor> tensors{};
     Attributes how{};
+    Tensor keep{};  // u8, of the weight's shape: 0 where it is zero for good; empty: nowhere
+    // Tensors of u8 whose elements are below 2^bits, by suffix. When all transforms have encoded, a stream of bytes
+    // takes the place of each (core/files/symbols.h): packed, or with Coding::huffman coded where that is smaller.
+    // `how` says "SUFFIX_bits", "SUFFIX_shape" and "SUFFIX_coding" of it, "weight" standing for the suffix "". 8 bits
+    // packed are the tensor itself, of which nothing is said.
+    std::map<std::string, int> symbols{};
+    Coding coding = Coding::packed;
+    double excess = 0;  // bytes that the symbols take beyond their entropy, each coded alone
 
     int64_t bytes() const;
 };
 // Of a parameter, without the parameters of its transforms, which files store as such.
-Encoded encode(Parameter& parameter);
+Encoded encode(Parameter& parameter, Coding coding = Coding::packed);
 
 // The same for all parameters with transforms of a module, on a file of its state() and lathe.transforms. The metadata
 // lathe.encoded says {"NAME": how} as JSON.
-void encode(Module& module, TensorFile& file);
+void encode(Module& module, TensorFile& file, Coding coding = Coding::packed);
 // The file before it was encoded, less what that has lost. Error: a damaged tensor or description.
 TensorFile decoded(TensorFile file);
 
@@ -42,7 +50,8 @@ std::map<std::string, std::vector<ListedTransform>> listed_transforms(const Tens
 // where they stand. Masked values are lost.
 //   values  the kept elements, of the tensor's type
 //   index   u8, by the encoding
-// and `how` says "encoding" and "shape". Encodings, of which the smaller is taken:
+// symbols of as many bits as the tensor, and of 8; and `how` says "encoding" and "shape". Encodings, of which the
+// smaller is taken, coded as it will be:
 //   bitmap    a bit for each element, 1 where it is kept; element i is bit i % 8 of byte i / 8
 //   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes: each
 //   255

@@ -114,7 +114,8 @@ TensorFile to_file(Model& model, Weights weights) {
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i)  // numbers in the network's code that are no parameter and no buffer
         if (graph[i].op == "constant") file.tensors[names[static_cast<size_t>(i)]] = graph[i].value;
-    if (weights == Weights::encoded) encode(model, file);
+    const Coding coding = weights == Weights::huffman ? Coding::huffman : Coding::packed;
+    if (weights != Weights::dense) encode(model, file, coding);
     return file;
 }
 

@@ -146,6 +146,23 @@ const std::vector<Row> kRows = {
     {"prune --model NONE --data shapes --sparsity 0.5 --out OUT", 1, "NONE"},
     {"prune --model lenet5 --data shapes --sparsity 0.5 --out OUT", 1, "lenet5"},
     {"prune --model MODEL --data shapes --sparsity 0.5 --out OUT", 1, "class 'circle' is none of those expected: a, b"},
+    // quantize
+    {"quantize --out OUT", 1, "quantize: expected --model and --data"},
+    {"quantize --model MODEL --data shapes", 2, "--out is required"},
+    {"QUANTIZE --bits 0", 2, "--bits"},
+    {"QUANTIZE --bits 9", 2, "--bits"},
+    {"QUANTIZE --bits 2.5", 2, "--bits"},
+    {"QUANTIZE --layer-bits conv1", 1, "--layer-bits: expected NAME=BITS such as conv1=8, got 'conv1'"},
+    {"QUANTIZE --layer-bits conv1=2.5", 1, "--layer-bits: expected a whole number of bits, got 'conv1=2.5'"},
+    {"QUANTIZE --layer-bits conv1=9", 1, "quantize: expected 1 to 8 bits for 'conv1', got 9"},
+    {"QUANTIZE --layer-bits conv7=4", 1, "no parameter matches 'conv7'"},
+    {"QUANTIZE --skip '*'", 1, "expected parameters of two dimensions or more, got none"},
+    {"QUANTIZE --method linnear", 2, "--method"},
+    {"QUANTIZE --init exakt", 2, "--init"},
+    {"QUANTIZE --gradient max", 2, "--gradient"},
+    {"QUANTIZE --coding zip", 2, "--coding"},
+    {"QUANTIZE --lr 0.1", 1, "quantize: --lr is for training; expected --finetune EPOCHS beside it"},
+    {"quantize --model NONE --data shapes --out OUT", 1, "NONE"},
     // scan
     {"scan --data shapes", 2, "--model is required"},
     {"scan --model MODEL", 2, "--data is required"},
@@ -239,6 +256,7 @@ struct Files {
         const std::string model = " --model " + words["MODEL"] + " ", out = "--out " + words["OUT"] + " ";
         words["TRAIN"] = "train --model lenet5 " + set + out;
         words["PRUNE"] = "prune" + model + set + out;
+        words["QUANTIZE"] = "quantize" + model + set + out;
         words["SCAN"] = "scan" + model + set;
         words["EVAL"] = "eval" + model + set;
         words["PROFILE"] = "profile --model lenet5 ";
@@ -274,8 +292,8 @@ TEST_CASE("bad numbers: every number of every command") {
     const Files files;
     const std::regex option(R"(\n  (?:-\w,)?(--[\w-]+)[^\n]* (INT|UINT|FLOAT)\b)");
     int tried = 0;
-    for (const char* name : {"TRAIN", "PRUNE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE", "LEARN",
-                             "SEARCH"}) {
+    for (const char* name : {"TRAIN", "PRUNE", "QUANTIZE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE",
+                             "LEARN", "SEARCH"}) {
         const std::string command = files.words.at(name),
                           help = lathe(command.substr(0, command.find(" --")) + " --help").out;
         for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at)

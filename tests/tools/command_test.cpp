@@ -16,7 +16,7 @@ TEST_CASE("help names every command and option") {
     const Result all = lathe("--help");
     CHECK(all.code == 0);
     for (const std::string command :
-         {"train", "prune", "scan", "eval", "profile", "compare", "predict", "tune", "nas", "info"}) {
+         {"train", "prune", "quantize", "scan", "eval", "profile", "compare", "predict", "tune", "nas", "info"}) {
         CHECK(all.out.find(command) != std::string::npos);
         const Result one = lathe(command + " --help");
         CHECK(one.code == 0);

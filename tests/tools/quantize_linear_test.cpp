@@ -35,6 +35,11 @@ TEST_CASE("quantize linear: 4-bit weights, trained; what comes out is what every
     CHECK(result.out.find("biases of 5 layers corrected") != std::string::npos);
     CHECK(result.out.find("\nfine-tuned ") != std::string::npos);
     CHECK(fs::file_size(file) * 5 < fs::file_size(base.model));
+    CHECK(result.out.find("\nas integers: validation ") != std::string::npos);
+    const std::string program = base.folder / "four/quantized-int8.safetensors";
+    const Json simulated = Json::parse(lathe("eval --json --data shapes --model " + file).out);
+    const Json integer = Json::parse(lathe("eval --json --data shapes --model " + program).out);
+    CHECK(integer["top1"].get<double>() == doctest::Approx(simulated["top1"].get<double>()).epsilon(0.01));
 
     CHECK(lathe("eval --json --data shapes --model " + file).code == 0);
     write_bmp(base.folder / "grey.bmp");

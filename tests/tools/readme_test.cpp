@@ -2,6 +2,7 @@
 
 #include <regex>
 
+#include "lathe/compress/quantize/codebook.h"
 #include "lathe/compress/weights/prune.h"
 #include "lathe/core/files/safetensors.h"
 #include "lathe/core/print.h"
@@ -255,6 +256,10 @@ TEST_CASE("the README's pieces of C++ do what stands beside them") {
     print(compress::prune_magnitude(model, {.sparsity = 0.8, .layers = {{"conv1", 0.5}}}));  // then trainer.fit()
     CHECK(lenet->named_parameters("conv1.weight")[0].second->find_transform<nn::Mask>()->sparsity() == 0.5);
     CHECK(lenet->named_parameters("fc1.weight")[0].second->find_transform<nn::Mask>()->sparsity() == 0.8);
+
+    print(compress::quantize_kmeans(model, {.bits = 4, .layers = {{"conv1", 8}}}));  // then trainer.fit()
+    CHECK(lenet->named_parameters("conv1.weight")[0].second->find_transform<nn::Codebook>()->bits() == 8);
+    CHECK(lenet->named_parameters("fc1.weight")[0].second->find_transform<nn::Codebook>()->bits() == 4);
 
     Tensor features({64, 4}), accuracies({64, 1});
     Random random(1);

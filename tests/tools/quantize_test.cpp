@@ -1,0 +1,89 @@
+#include "command.h"
+
+#include <doctest/doctest.h>
+
+using namespace testing;
+
+namespace {
+
+// A trained model, from which runs begin.
+struct Trained {
+    const Folder folder;
+    std::string model = folder / "base/best.safetensors";
+
+    Trained() {
+        REQUIRE(lathe("train --model lenet5 --data shapes --limit 512 --epochs 1 --batch 64 --out " + (folder / "base"))
+                    .code == 0);
+    }
+    std::string quantize(const std::string& more, const std::string& out) const {
+        return "quantize --model " + model + " --data shapes --limit 512 --batch 64 " + more + " --out " +
+               (folder / out);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("quantize: a file of codebooks is what every command takes, and is as small as it says") {
+    const Trained base;
+    const Result result = lathe(base.quantize("--method kmeans --bits 4 --layer-bits conv1=8 --finetune 1", "four"));
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    const std::string file = base.folder / "four/quantized.safetensors";
+    CHECK(result.out.find("conv1.weight      450       450     8") != std::string::npos);
+    CHECK(result.out.find("\nvalidation accuracy: dense ") != std::string::npos);
+    CHECK(result.out.find("\nfine-tuned ") != std::string::npos);
+    CHECK(result.out.find("entropy bound") != std::string::npos);
+    CHECK(fs::file_size(file) * 6 < fs::file_size(base.model));
+
+    CHECK(lathe("eval --json --data shapes --model " + file).code == 0);
+    write_bmp(base.folder / "grey.bmp");
+    CHECK(lathe("predict --json --model " + file + " " + (base.folder / "grey.bmp")).code == 0);
+    const Json profile = Json::parse(lathe("profile --json --runs 1 --model " + file).out);
+    int64_t packed = 0;
+    for (const Json& layer : profile["layers"]) packed += layer["packed_bytes"].get<int64_t>();
+    CHECK(profile["packed_bytes"] == packed);
+    CHECK(profile["layers"][0]["packed_bytes"] == 450 + 256 * 4 + 6 * 4);  // indices of 8 bits, codebook, bias
+    const Json compared = Json::parse(lathe("compare --json --runs 1 " + base.model + " " + file).out);
+    CHECK(compared[1]["file_bytes"] == fs::file_size(file));
+    const Result again = lathe("train --init " + file + " --data shapes --limit 128 --epochs 1 --out " +
+                               (base.folder / "again"));
+    INFO(again.err);
+    CHECK(again.code == 0);
+    check_fails(lathe(base.quantize("--bits 2", "four")), 1, "holds a run");
+}
+
+TEST_CASE("quantize: pruned, quantized and Huffman coded, the file gives the same as the packed one, and is smaller") {
+    const Trained base;
+    REQUIRE(lathe("prune --model " + base.model + " --data shapes --limit 512 --sparsity 0.9 --out " +
+                  (base.folder / "pruned"))
+                .code == 0);
+    const std::string from = "quantize --data shapes --limit 512 --bits 3 --model " +
+                             (base.folder / "pruned/pruned.safetensors") + " --out ";
+    REQUIRE(lathe(from + (base.folder / "packed")).code == 0);
+    const Result coded = lathe(from + (base.folder / "coded") + " --coding huffman");
+    REQUIRE(coded.code == 0);
+    const std::string packed = base.folder / "packed/quantized.safetensors",
+                      huffman = base.folder / "coded/quantized.safetensors";
+    CHECK(fs::file_size(huffman) < fs::file_size(packed));
+    const auto eval = [](const std::string& file) { return lathe("eval --json --data shapes --model " + file).out; };
+    CHECK(eval(huffman) == eval(packed));
+    CHECK(Json::parse(lathe("profile --json --runs 1 --model " + huffman).out)["nonzeros"] ==
+          Json::parse(lathe("profile --json --runs 1 --model " + packed).out)["nonzeros"]);
+}
+
+TEST_CASE("quantize: an interrupted run goes on to the same file") {
+    const Trained base;
+    for (const std::string gradient : {"mean", "sum --lr 0.0001"}) {
+        const std::string name = gradient.substr(0, 3), more = "--bits 2 --finetune 3 --ema 0.9 --gradient " + gradient;
+        REQUIRE(lathe(base.quantize(more, name + "whole")).code == 0);
+        const Result stopped =
+            lathe(base.quantize(more, name + "parts"), base.folder / (name + "parts/last.safetensors"));
+        CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
+        if (stopped.code == 130) CHECK(stopped.out.find("go on with: lathe quantize --out ") != std::string::npos);
+        const Result resumed = lathe("quantize --resume --out " + (base.folder / (name + "parts")));
+        INFO(resumed.err);
+        REQUIRE(resumed.code == 0);
+        CHECK(text_of(base.folder / (name + "parts/quantized.safetensors")) ==
+              text_of(base.folder / (name + "whole/quantized.safetensors")));
+    }
+}

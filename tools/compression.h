@@ -1,0 +1,62 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "lathe/compress/budget/size.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/tools/run_folder.h"
+#include "lathe/tools/training_data.h"
+#include "lathe/tools/training_options.h"
+
+namespace lathe::tools {
+
+// Of a command that makes a trained model smaller, trains what is left, and writes it.
+struct CompressionOptions {
+    std::string model;
+    TrainingDataOptions data;
+    int64_t finetune = 0;
+    double distill = 0, temperature = 4;
+    TrainingOptions training;
+    RunFolder out;
+
+    void add_model_to(CLI::App& command);
+    // `file`: the name of what it writes; `finetune`: what the option of the epochs is called.
+    void add_training_to(CLI::App& command, const std::string& file, const std::string& finetune = "--finetune");
+    // Before anything else. Error: no model or data, options of training without any.
+    void enter(CLI::App& command);
+};
+
+// The model and its images. Error: as DataOptions::open, other classes.
+struct Opened {
+    std::unique_ptr<nn::Model> model;
+    TrainingData data;
+};
+Opened open(const CompressionOptions& o, const std::string& command);
+
+double accuracy(nn::Module& model, const data::Dataset& images, const CompressionOptions& o);
+
+// What became of a model before it is trained.
+struct Before {
+    std::string command, how;  // "prune", "pruned"
+    double dense;     // accuracy on the validation images
+    double now = -1;  // the same; negative: it becomes so while it trains
+    compress::SizeReport::Entry size;
+};
+Before measure(const std::string& command, const std::string& how, nn::Model& model, const data::Dataset& validation,
+               const CompressionOptions& o);
+
+// How its training differs from the usual one.
+struct Training {
+    optim::StepHook* hook = nullptr;
+    int64_t rounds = 1;  // runs of their own, for the learning rate
+};
+
+// Trains what is left of the model, unless it was stopped in that, writes it to OUT/HOW.safetensors and says what
+// became of it. The test images are looked at here, once. False when it was stopped.
+bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+            nn::Weights weights, const Training& training = {});
+
+// "conv1=0.5" -> {"conv1", 0.5}. Error: anything else; `option` and `example` are told.
+std::pair<std::string, double> parse_layer(const std::string& text, const char* option, const char* example);
+
+}  // namespace lathe::tools
