@@ -6,6 +6,7 @@
 #include "lathe/compress/weights/schedule.h"
 #include "lathe/compress/budget/size.h"
 #include "lathe/core/print.h"
+#include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/distill.h"
@@ -263,7 +264,7 @@ void prune(CLI::App& command, PruneOptions& o) {
     for (const char* name : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience"})
         check(o.finetune > 0 || command.get_option(name)->count() == 0, "prune: ", name,
               " is for training; expected --finetune EPOCHS beside it");
-    o.training.begin();
+    seed(o.training.fit.seed);
     o.when.kind = compress::prune_schedule_of(o.schedule);
 
     const auto model = nn::load(o.model);
