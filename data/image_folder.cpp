@@ -7,6 +7,7 @@
 #include <set>
 
 #include "lathe/core/files/gzip.h"
+#include "lathe/core/fnv1a.h"
 #include "lathe/data/tar.h"
 #include "lathe/data/transforms.h"
 
@@ -199,9 +200,7 @@ Classes classes_below(const Entries& entries, const std::string& base, const std
 
 // An image tests or trains by its own name and the seed alone: it stays where it is when others come or go.
 bool is_test(const std::string& path, const FolderOptions& options) {
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-    for (char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return Random(options.seed, hash).uniform() < options.test_share;
+    return Random(options.seed, fnv1a(path)).uniform() < options.test_share;
 }
 
 // That share of each class; `base` is no part of the names.
