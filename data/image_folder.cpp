@@ -156,8 +156,10 @@ Splits find_splits(const Entries& entries, const std::string& base, const std::s
     return found;
 }
 
+}  // namespace
+
 // A folder or archive, and what lies in it.
-struct Listing {
+struct FolderListing {
     std::string path;
     std::vector<std::byte> archive{};  // empty: a folder
     Entries entries{};
@@ -165,9 +167,11 @@ struct Listing {
     Splits splits{};
 };
 
-Listing list(const std::string& path) {
+namespace {
+
+FolderListing list(const std::string& path) {
     check(!path.empty(), "image_folder: expected the path of a folder or archive, got none");
-    Listing found{path};
+    FolderListing found{path};
     std::error_code ignored;
     const bool folder = fs::is_directory(path, ignored);
     if (!folder) found.archive = read_unpacked(path, most_unpacked(path));
@@ -227,10 +231,9 @@ std::string note_of(const std::map<std::string, int64_t>& passed_over) {
 
 class FolderSource : public Source {
 public:
-    FolderSource(DatasetInfo info, std::string root, std::vector<std::byte> archive, Entries entries, Transform fit)
+    FolderSource(DatasetInfo info, std::shared_ptr<const FolderListing> listing, Entries entries, Transform fit)
         : Source(std::move(info)),
-          root_(std::move(root)),
-          archive_(std::move(archive)),
+          listing_(std::move(listing)),
           entries_(std::move(entries)),
           fit_(std::move(fit)) {}
 
@@ -240,22 +243,24 @@ public:
     Image image(int64_t i, Random& random) const override {
         const Entry& entry = entries_[i];
         const int64_t channels = info().image_shape[2];
-        if (archive_.empty()) return fit_(read_image(root_ + "/" + entry.path, channels), random);
-        const Bytes bytes = Bytes(archive_).subspan(entry.offset, entry.size);
-        return fit_(parse_image(bytes, root_ + ": " + entry.path, channels), random);
+        const std::string& root = listing_->path;
+        if (listing_->archive.empty()) return fit_(read_image(root + "/" + entry.path, channels), random);
+        const Bytes bytes = Bytes(listing_->archive).subspan(entry.offset, entry.size);
+        return fit_(parse_image(bytes, root + ": " + entry.path, channels), random);
     }
 
 private:
-    const std::string root_;
-    const std::vector<std::byte> archive_;  // empty: the files lie in the folder root_
+    const std::shared_ptr<const FolderListing> listing_;
     const Entries entries_;
     const Transform fit_;
 };
 
 }  // namespace
 
-std::vector<Split> folder_splits(const std::string& path) {
-    const Splits splits = list(path).splits;
+ImageFolder::ImageFolder(const std::string& path) : listing_(std::make_shared<const FolderListing>(list(path))) {}
+
+std::vector<Split> ImageFolder::splits() const {
+    const Splits& splits = listing_->splits;
     if (splits.train.empty()) return {Split::train, Split::test};
     std::vector<Split> own{Split::train};
     if (!splits.validation.empty()) own.push_back(Split::validation);
@@ -264,14 +269,15 @@ std::vector<Split> folder_splits(const std::string& path) {
 }
 
 Dataset image_folder(const std::string& path, Split split, const FolderOptions& options) {
+    return ImageFolder(path).open(split, options);
+}
+
+Dataset ImageFolder::open(Split split, const FolderOptions& options) const {
     check(options.channels == 1 || options.channels == 3, "image_folder: expected 1 or 3 channels, got ",
           options.channels);
     check(options.test_share > 0 && options.test_share < 1, "image_folder: expected a test share between 0 and 1, got ",
           options.test_share);
-    Listing listing = list(path);
-    const Entries& entries = listing.entries;
-    const std::string& base = listing.base;
-    const Splits& splits = listing.splits;
+    const auto& [path, archive, entries, base, splits] = *listing_;
     const bool has_splits = !splits.train.empty(), training = split == Split::train;
     check(has_splits || split != Split::validation, path, ": expected folders train/ and val/, found none");
 
@@ -316,7 +322,7 @@ Dataset image_folder(const std::string& path, Split split, const FolderOptions& 
               ? std::string("a single class: is this the folder above the class folders?")
               : ""})
         if (!note.empty()) info.note += (info.note.empty() ? "" : ", ") + note;
-    return Dataset(std::make_shared<FolderSource>(std::move(info), path, std::move(listing.archive), std::move(chosen),
+    return Dataset(std::make_shared<FolderSource>(std::move(info), listing_, std::move(chosen),
                                                   options.fit ? options.fit : fit(options.size)));
 }
 
