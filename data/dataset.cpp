@@ -4,20 +4,11 @@
 #include <cmath>
 #include <numeric>
 
+#include "lathe/core/fnv1a.h"
 #include "lathe/core/text.h"
 #include "lathe/core/text_table.h"
 
 namespace lathe::data {
-
-namespace {
-
-// Of Fowler, Noll and Vo; `hash` is of what came before.
-uint64_t fnv1a(const std::string& text, uint64_t hash = 0xcbf29ce484222325) {
-    for (char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-    return hash;
-}
-
-}  // namespace
 
 const char* name_of(Split split) {
     return split == Split::train ? "train" : split == Split::test ? "test" : "validation";

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "lathe/core/files/gzip.h"
+#include "lathe/core/fnv1a.h"
 #include "lathe/data/tar.h"
 #include "lathe/data/transforms.h"
 
@@ -155,8 +156,10 @@ Splits find_splits(const Entries& entries, const std::string& base, const std::s
     return found;
 }
 
+}  // namespace
+
 // A folder or archive, and what lies in it.
-struct Listing {
+struct FolderListing {
     std::string path;
     std::vector<std::byte> archive{};  // empty: a folder
     Entries entries{};
@@ -164,9 +167,11 @@ struct Listing {
     Splits splits{};
 };
 
-Listing list(const std::string& path) {
+namespace {
+
+FolderListing list(const std::string& path) {
     check(!path.empty(), "image_folder: expected the path of a folder or archive, got none");
-    Listing found{path};
+    FolderListing found{path};
     std::error_code ignored;
     const bool folder = fs::is_directory(path, ignored);
     if (!folder) found.archive = read_unpacked(path, most_unpacked(path));
@@ -199,9 +204,7 @@ Classes classes_below(const Entries& entries, const std::string& base, const std
 
 // An image tests or trains by its own name and the seed alone: it stays where it is when others come or go.
 bool is_test(const std::string& path, const FolderOptions& options) {
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-    for (char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return Random(options.seed, hash).uniform() < options.test_share;
+    return Random(options.seed, fnv1a(path)).uniform() < options.test_share;
 }
 
 // That share of each class; `base` is no part of the names.
@@ -228,10 +231,9 @@ std::string note_of(const std::map<std::string, int64_t>& passed_over) {
 
 class FolderSource : public Source {
 public:
-    FolderSource(DatasetInfo info, std::string root, std::vector<std::byte> archive, Entries entries, Transform fit)
+    FolderSource(DatasetInfo info, std::shared_ptr<const FolderListing> listing, Entries entries, Transform fit)
         : Source(std::move(info)),
-          root_(std::move(root)),
-          archive_(std::move(archive)),
+          listing_(std::move(listing)),
           entries_(std::move(entries)),
           fit_(std::move(fit)) {}
 
@@ -241,22 +243,24 @@ public:
     Image image(int64_t i, Random& random) const override {
         const Entry& entry = entries_[i];
         const int64_t channels = info().image_shape[2];
-        if (archive_.empty()) return fit_(read_image(root_ + "/" + entry.path, channels), random);
-        const Bytes bytes = Bytes(archive_).subspan(entry.offset, entry.size);
-        return fit_(parse_image(bytes, root_ + ": " + entry.path, channels), random);
+        const std::string& root = listing_->path;
+        if (listing_->archive.empty()) return fit_(read_image(root + "/" + entry.path, channels), random);
+        const Bytes bytes = Bytes(listing_->archive).subspan(entry.offset, entry.size);
+        return fit_(parse_image(bytes, root + ": " + entry.path, channels), random);
     }
 
 private:
-    const std::string root_;
-    const std::vector<std::byte> archive_;  // empty: the files lie in the folder root_
+    const std::shared_ptr<const FolderListing> listing_;
     const Entries entries_;
     const Transform fit_;
 };
 
 }  // namespace
 
-std::vector<Split> folder_splits(const std::string& path) {
-    const Splits splits = list(path).splits;
+ImageFolder::ImageFolder(const std::string& path) : listing_(std::make_shared<const FolderListing>(list(path))) {}
+
+std::vector<Split> ImageFolder::splits() const {
+    const Splits& splits = listing_->splits;
     if (splits.train.empty()) return {Split::train, Split::test};
     std::vector<Split> own{Split::train};
     if (!splits.validation.empty()) own.push_back(Split::validation);
@@ -265,14 +269,15 @@ std::vector<Split> folder_splits(const std::string& path) {
 }
 
 Dataset image_folder(const std::string& path, Split split, const FolderOptions& options) {
+    return ImageFolder(path).open(split, options);
+}
+
+Dataset ImageFolder::open(Split split, const FolderOptions& options) const {
     check(options.channels == 1 || options.channels == 3, "image_folder: expected 1 or 3 channels, got ",
           options.channels);
     check(options.test_share > 0 && options.test_share < 1, "image_folder: expected a test share between 0 and 1, got ",
           options.test_share);
-    Listing listing = list(path);
-    const Entries& entries = listing.entries;
-    const std::string& base = listing.base;
-    const Splits& splits = listing.splits;
+    const auto& [path, archive, entries, base, splits] = *listing_;
     const bool has_splits = !splits.train.empty(), training = split == Split::train;
     check(has_splits || split != Split::validation, path, ": expected folders train/ and val/, found none");
 
@@ -317,7 +322,7 @@ Dataset image_folder(const std::string& path, Split split, const FolderOptions& 
               ? std::string("a single class: is this the folder above the class folders?")
               : ""})
         if (!note.empty()) info.note += (info.note.empty() ? "" : ", ") + note;
-    return Dataset(std::make_shared<FolderSource>(std::move(info), path, std::move(listing.archive), std::move(chosen),
+    return Dataset(std::make_shared<FolderSource>(std::move(info), listing_, std::move(chosen),
                                                   options.fit ? options.fit : fit(options.size)));
 }
 

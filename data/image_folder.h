@@ -1,11 +1,14 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "lathe/data/dataset.h"
 
 namespace lathe::data {
+
+struct FolderListing;
 
 struct FolderOptions {
     int64_t size = 64;        // images are brought to size x size
@@ -27,7 +30,16 @@ struct FolderOptions {
 // folders.
 Dataset image_folder(const std::string& path, Split split, const FolderOptions& options = {});
 
-// The splits that have images of their own there: {train, test} where there are no folders for them.
-std::vector<Split> folder_splits(const std::string& path);
+// The same for several splits, which share one look through the folder, or one copy of the archive.
+class ImageFolder {
+public:
+    explicit ImageFolder(const std::string& path);
+    // Those that have images of their own there: {train, test} where there are no folders for them.
+    std::vector<Split> splits() const;
+    Dataset open(Split split, const FolderOptions& options = {}) const;
+
+private:
+    std::shared_ptr<const FolderListing> listing_;
+};
 
 }  // namespace lathe::data

@@ -1,7 +1,6 @@
 #include "lathe/data/open.h"
 
 #include "lathe/data/cifar10.h"
-#include "lathe/data/image_folder.h"
 #include "lathe/data/mnist.h"
 #include "lathe/data/shapes.h"
 #include "lathe/data/transforms.h"
@@ -12,7 +11,7 @@ namespace {
 
 constexpr std::string_view kFolder = "folder:", kResizedCrop = "resized-crop";
 
-Dataset open_folder(const std::string& path, Split split, const OpenOptions& options, const std::string& augment) {
+Dataset open_folder(const ImageFolder& images, Split split, const OpenOptions& options, const std::string& augment) {
     FolderOptions folder;
     folder.size = options.size;
     folder.channels = options.channels;
@@ -23,12 +22,10 @@ Dataset open_folder(const std::string& path, Split split, const OpenOptions& opt
         folder.fit = steps.front();  // of the picture as it was taken, not of its scaled-down middle
         steps.erase(steps.begin());
     }
-    return image_folder(path, split, folder).augmented(steps);
+    return images.open(split, folder).augmented(steps);
 }
 
-Dataset open_named(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
-    check(split != Split::validation, name, ": has no validation images of its own");
-    if (name == "shapes") return shapes(split, {options.count, options.seed});
+Dataset read_files(const std::string& name, const std::string& root, Split split) {
     check(!root.empty(), name, ": expected a data root, the folder that holds it (--data-root DIR or $LATHE_DATA)");
     if (name == "cifar10") return cifar10(root, split);
     return name == "mnist" ? mnist(root, split) : fashion_mnist(root, split);
@@ -44,21 +41,38 @@ std::string usual_augmentation(const std::string& name) {
     return name.starts_with(kFolder) ? "resized-crop,flip" : "none";
 }
 
-std::vector<Split> splits_of(const std::string& name) {
-    if (name.starts_with(kFolder)) return folder_splits(name.substr(kFolder.size()));
-    return {Split::train, Split::test};
-}
-
-Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
-    const std::string augment = options.augment == "usual" ? usual_augmentation(name) : options.augment;
-    if (name.starts_with(kFolder)) return open_folder(name.substr(kFolder.size()), split, options, augment);
+Collection::Collection(const std::string& name, const std::string& root) : name_(name), root_(root) {
+    if (name.starts_with(kFolder)) {
+        folder_.emplace(name.substr(kFolder.size()));
+        return;
+    }
     bool known = false;
     for (const std::string& candidate : names()) known |= name == candidate;
     const std::string hint = known ? "" : nearest_name(name, names());
     check(known, "unknown data '", name, "': expected shapes, cifar10, mnist, fashion-mnist or folder:PATH",
           hint.empty() ? "" : "; ", hint);
-    const Dataset dataset = open_named(name, root, split, options);
+}
+
+std::vector<Split> Collection::splits() const {
+    return folder_ ? folder_->splits() : std::vector{Split::train, Split::test};
+}
+
+Dataset Collection::open_named(Split split, const OpenOptions& options) {
+    check(split != Split::validation, name_, ": has no validation images of its own");
+    if (name_ == "shapes") return shapes(split, {options.count, options.seed});
+    const auto found = read_.find(split);
+    return found != read_.end() ? found->second : read_.emplace(split, read_files(name_, root_, split)).first->second;
+}
+
+Dataset Collection::open(Split split, const OpenOptions& options) {
+    const std::string augment = options.augment == "usual" ? usual_augmentation(name_) : options.augment;
+    if (folder_) return open_folder(*folder_, split, options, augment);
+    const Dataset dataset = open_named(split, options);
     return dataset.augmented(parse_transforms(augment, dataset.image_shape()));
+}
+
+Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options) {
+    return Collection(name, root).open(split, options);
 }
 
 }  // namespace lathe::data

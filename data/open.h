@@ -1,8 +1,11 @@
 #pragma once
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lathe/data/dataset.h"
+#include "lathe/data/image_folder.h"
 
 namespace lathe::data {
 
@@ -19,9 +22,22 @@ struct OpenOptions {
 // folder `root`) or "folder:PATH" (data/image_folder.h). Error: another name, or what reading it raises.
 Dataset open(const std::string& name, const std::string& root, Split split, const OpenOptions& options = {});
 
-// Which splits it has: all have images to train and to test on, a folder may have others for validation. Its val/ alone
-// stands for both, and then there is no test split here.
-std::vector<Split> splits_of(const std::string& name);
+// The same for several splits, or one augmented in several ways: what they have in common is read once.
+class Collection {
+public:
+    Collection(const std::string& name, const std::string& root);
+    Dataset open(Split split, const OpenOptions& options = {});
+    // Which splits it has: all have images to train and to test on, a folder may have others for validation. Its val/
+    // alone stands for both, and then there is no test split here.
+    std::vector<Split> splits() const;
+
+private:
+    Dataset open_named(Split split, const OpenOptions& options);
+
+    std::string name_, root_;
+    std::optional<ImageFolder> folder_;
+    std::map<Split, Dataset> read_;  // of data sets in files
+};
 
 // The names that open() knows, for help texts.
 std::vector<std::string> names();

@@ -11,6 +11,7 @@
 #include "lathe/core/text_table.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/saved.h"
@@ -23,7 +24,7 @@ namespace {
 struct CompareOptions {
     std::vector<std::string> models;
     DataOptions data;
-    int runs = 15, threads = 0;
+    int runs = 15;
     bool json = false;
 };
 
@@ -94,7 +95,6 @@ std::string told(const optim::Result& result) {
 }
 
 void compare(CompareOptions& o) {
-    if (o.threads > 0) set_threads(o.threads);
     std::vector<Row> rows;
     for (const std::string& file : o.models) rows.push_back(make_row(file));
     if (!o.data.data.empty())
@@ -141,12 +141,8 @@ void add_compare(CLI::App& app) {
     c.add_option("models", o->models, "Saved .safetensors files")->required()->expected(1, 1000);
     o->data.add_to(c);
     c.get_option("--data")->required(false);
-    c.add_option("--runs", o->runs, "Times are medians over so many runs")
-        ->check(CLI::Range(1, 100000))
-        ->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    add_runs(c, o->runs);
+    add_threads(c);
     c.add_flag("--json", o->json, "Print JSON");
     c.callback([o] { compare(*o); });
 }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
@@ -81,7 +82,7 @@ void CompressionOptions::enter(CLI::App& c) {
     for (const char* option : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience"})
         check(finetune > 0 || c.get_option(option)->count() == 0, name, ": ", option,
               " is for training; expected --finetune EPOCHS beside it");
-    training.begin();
+    seed(training.fit.seed);
 }
 
 Opened open(const CompressionOptions& o, const std::string& command) {

@@ -5,7 +5,6 @@
 #include <cstdlib>
 
 #include "lathe/data/damaged.h"
-#include "lathe/data/open.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/task.h"
 
@@ -30,6 +29,12 @@ void DataOptions::add_to(CLI::App& command) {
 }
 
 data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const std::string& augment) const {
+    data::Collection images(data, root);
+    return open(images, split, form, augment);
+}
+
+data::Dataset DataOptions::open(data::Collection& images, data::Split split, const ImageForm& form,
+                                const std::string& augment) const {
     data::OpenOptions options{.anomalies = form.reconstructs, .augment = augment == "auto" ? "usual" : augment};
     const Shape& size = form.size;
     if (size.rank()) {
@@ -37,7 +42,7 @@ data::Dataset DataOptions::open(data::Split split, const ImageForm& form, const 
         options.size = size[0];
         options.channels = size[2];
     }
-    const data::Dataset dataset = data::open(data, root, split, options);
+    const data::Dataset dataset = images.open(split, options);
     check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ",
           dataset.image_shape());
     data::Normalization normalization = dataset.normalization();

@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "lathe/data/dataset.h"
+#include "lathe/data/open.h"
 #include "lathe/nn/model.h"
 
 namespace lathe::tools {
@@ -28,6 +28,9 @@ struct DataOptions {
 
     // One split, augmented as in "crop:4,flip". Normalised as the options say, else as the form does.
     data::Dataset open(data::Split split, const ImageForm& form, const std::string& augment = "none") const;
+    // Likewise, from what is open already.
+    data::Dataset open(data::Collection& images, data::Split split, const ImageForm& form,
+                       const std::string& augment = "none") const;
     // As a saved network wants them, labels included (tools::labelled_for).
     data::Dataset open(data::Split split, const nn::Model& model, const std::string& augment = "none") const;
 

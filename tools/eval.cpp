@@ -1,12 +1,12 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/optim/evaluate.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/model_options.h"
@@ -22,7 +22,6 @@ struct EvalOptions {
     DataOptions data;
     std::string split = "test", input = "auto";
     int64_t batch = 128;
-    int threads = 0;
     bool json = false;
 };
 
@@ -69,7 +68,6 @@ void print_reconstruction(const optim::Evaluation& result, const data::Dataset& 
 }
 
 void eval(EvalOptions& o) {
-    if (o.threads > 0) set_threads(o.threads);
     Saved saved;
     if (o.model.is_file()) saved = o.model.open();
     std::unique_ptr<nn::Model>& model = saved.model;
@@ -104,12 +102,9 @@ void add_eval(CLI::App& app) {
     c.add_option("--split", o->split, "test, train or validation")
         ->check(CLI::IsMember({"test", "train", "validation"}))
         ->capture_default_str();
-    c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")
-        ->capture_default_str();
+    add_input(c, o->input);
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    add_threads(c);
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { eval(*o); });
 }

@@ -10,6 +10,7 @@
 #include "lathe/core/files/json.h"
 #include "lathe/core/files/safetensors.h"
 #include "lathe/core/files/symbols.h"
+#include "lathe/core/fnv1a.h"
 #include "lathe/core/graph/attributes.h"
 #include "lathe/core/graph/attributes_json.h"
 #include "lathe/core/graph/cost.h"

@@ -14,6 +14,7 @@
 #include "lathe/nas/space/layers.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/nas_figures.h"
 #include "lathe/tools/plot.h"
@@ -36,12 +37,6 @@ void make_folder(const std::string& path) {
 void say_files(const std::string& folder, const std::string& files, const std::string& figure, bool drawn) {
     std::printf("in %s: %s, %s%s\n", folder.c_str(), files.c_str(), figure.c_str(),
                 drawn ? ".svg" : ".gnuplot; install gnuplot for its picture");
-}
-
-void add_threads(CLI::App& c, int& threads) {
-    c.add_option("--threads", threads, "0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
 }
 
 std::vector<std::string> cost_names() {
@@ -129,12 +124,10 @@ struct Predictor {
     std::string space = nas::mcunetv2().name, schedule = "constant", out;
     std::vector<std::string> tables;
     nas::PredictorTraining training;
-    int threads = 0;
     bool json = false;
 };
 
 void train_predictor(Predictor& o) {
-    if (o.threads > 0) set_threads(o.threads);
     const nas::Space& space = nas::space_named(o.space);
     o.training.schedule = optim::parse_schedule(o.schedule);
     nas::AccuracyTable table;
@@ -199,7 +192,7 @@ void add_predictor(CLI::App& app) {
         ->check(CLI::Range(0, 1000))
         ->capture_default_str();
     c.add_option("--seed", o->training.seed, "Of the split, the first weights and the order")->capture_default_str();
-    add_threads(c, o->threads);
+    add_threads(c);
     c.add_option("--out", o->out, "Folder for predictor.safetensors, predictor.csv and predictor.svg")->required();
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { train_predictor(*o); });
@@ -215,7 +208,6 @@ struct Search {
     nas::EvolutionOptions evolution;
     double crossover = 0.9;
     bool unseen = false, json = false;
-    int threads = 0;
 };
 
 // "60M" or "300000" of what is counted, "250KB" or "1MB" (of 1024 bytes) of memory.
@@ -276,7 +268,6 @@ Json json_of(const nas::Candidate& candidate) {
 }
 
 void search(const Search& o) {
-    if (o.threads > 0) set_threads(o.threads);
     const nas::Limits limits = limits_of(o);
     std::vector<Quantity> least;
     for (const std::string& name : o.least) least.push_back(nas::quantity_of(name));
@@ -380,7 +371,7 @@ void add_search(CLI::App& app) {
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     c.add_option("--seed", o->evolution.seed, "The same finds the same")->capture_default_str();
-    add_threads(c, o->threads);
+    add_threads(c);
     c.add_option("--out", o->out, "Folder for found.csv and figures");
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { search(*o); });

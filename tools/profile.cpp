@@ -10,6 +10,7 @@
 #include "lathe/nn/run/profile.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/model_options.h"
@@ -22,7 +23,7 @@ struct ProfileOptions {
     ModelOptions model;
     std::string input = "auto";
     int64_t batch = 1;
-    int runs = 20, threads = 0;
+    int runs = 20;
     bool backward = false, json = false;
 };
 
@@ -178,7 +179,6 @@ nlohmann::ordered_json json_of(const Report& r) {
 }
 
 void profile(ProfileOptions& o) {
-    if (o.threads > 0) set_threads(o.threads);
     nn::ModelOptions usual;
     if (o.input != "auto") usual.input = parse_input(o.input);
     Saved saved;
@@ -216,12 +216,8 @@ void add_profile(CLI::App& app) {
         ->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     c.add_flag("--backward", o->backward, "A training step instead: forward in training mode, and backward");
-    c.add_option("--runs", o->runs, "Times are medians over so many runs")
-        ->check(CLI::Range(1, 100000))
-        ->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    add_runs(c, o->runs);
+    add_threads(c);
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { profile(*o); });
 }

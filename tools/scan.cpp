@@ -3,12 +3,12 @@
 
 #include "lathe/compress/budget/sensitivity.h"
 #include "lathe/core/files/file.h"
-#include "lathe/core/parallel.h"
 #include "lathe/core/print.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/plot.h"
 #include "lathe/tools/progress.h"
@@ -22,12 +22,10 @@ struct ScanCommand {
     std::string model, split = "train", pattern = "unstructured", importance = "magnitude", out;
     DataOptions data;
     compress::ScanOptions scan;
-    int threads = 0;
     bool json = false;
 };
 
 void scan(ScanCommand& o) {
-    if (o.threads > 0) set_threads(o.threads);
     const auto model = open_network(o.model);
     const data::Dataset images = o.data.open(data::split_of(o.split), *model);
     o.scan.pattern = compress::parse_pattern(o.pattern);
@@ -78,9 +76,7 @@ void add_scan(CLI::App& app) {
         ->capture_default_str();
     c.add_option("--skip", o->scan.skip, "Leave out layers of this name or below it")->expected(1, 1000);
     c.add_option("--batch", o->scan.batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--threads", o->threads, "0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    add_threads(c);
     c.add_option("--out", o->out, "Folder for scan.json, scan.csv and scan.svg; a scan found there is not made again");
     c.add_flag("--json", o->json, "Print JSON");
     c.callback([o] { scan(*o); });

@@ -45,9 +45,10 @@ bool same_classes(const nn::Model& model, const std::vector<std::string>& classe
 
 data::Dataset labelled_for(const nn::Model& model, const data::Dataset& images) {
     if (model.class_names.empty() || model.class_names == images.classes()) return images;
-    const size_t classes = images.classes().size();
+    const size_t here = images.classes().size(), all = model.class_names.size();
     return images.with_classes(model.class_names)
-        .with_note(format("%zu of the model's %zu classes, in its order", classes, model.class_names.size()));
+        .with_note(here == all ? "labelled in the model's order"
+                               : format("%zu of the model's %zu classes, in its order", here, all));
 }
 
 std::string say_normal(const nn::Model& model, const data::Dataset& images) {

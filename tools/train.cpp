@@ -2,6 +2,7 @@
 
 #include "lathe/compress/channels/batch_norm_sparsity.h"
 #include "lathe/core/parallel.h"
+#include "lathe/core/random.h"
 #include "lathe/core/text.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
@@ -9,6 +10,7 @@
 #include "lathe/optim/trainer.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/model_options.h"
 #include "lathe/tools/run_folder.h"
 #include "lathe/tools/task.h"
@@ -72,7 +74,7 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
 void train_network(CLI::App& command, TrainOptions& o) {
     o.out.enter(command);
     check(!o.data.data.empty(), "train: expected --data");
-    o.training.begin();
+    seed(o.training.fit.seed);
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
@@ -131,8 +133,7 @@ void add_train(CLI::App& app) {
                  "Start from this saved model; its classifier is replaced when the classes differ in name or number");
     c.add_option("--width", o->width, "Multiplies every channel count")->check(PositiveNumber)->capture_default_str();
     c.add_option("--widths", o->widths, "Channel counts one by one: 45,90,…")->delimiter(',')->expected(1, 1000);
-    c.add_option("--input", o->input, "Image size HxWxC; auto: the data's, or the network's for folders")
-        ->capture_default_str();
+    add_input(c, o->input);
     c.add_option("--dropout", o->dropout, "Probability; -1: the network's usual one")
         ->check(ProbabilityOrUsual)
         ->capture_default_str();

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "lathe/core/text_table.h"
-#include "lathe/data/open.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/task.h"
 
@@ -37,18 +36,20 @@ void TrainingDataOptions::add_to(CLI::App& c) {
 }
 
 TrainingData TrainingDataOptions::open(const ImageForm& form, uint64_t seed) const {
+    data::Collection collection(data, root);
     // What cannot be read is known before training begins.
     const auto images = [&](data::Split split) {
-        const data::Dataset all = DataOptions::open(split, form);
+        const data::Dataset all = DataOptions::open(collection, split, form);
         return all.without(damaged(all));
     };
     const auto limited = [&](const data::Dataset& all) { return limit ? all.sample(limit, seed) : all; };
-    const data::Dataset whole = limited(DataOptions::open(data::Split::train, form));
+    const data::Dataset whole = limited(DataOptions::open(collection, data::Split::train, form));
     const std::vector<int64_t> unread = damaged(whole);
     const data::Dataset plain = whole.without(unread);
-    const data::Dataset train = limited(DataOptions::open(data::Split::train, form, augment)).without(unread);
+    const data::Dataset train =
+        limited(DataOptions::open(collection, data::Split::train, form, augment)).without(unread);
     const data::Dataset test = images(data::Split::test);
-    const std::vector<data::Split> own = data::splits_of(data);
+    const std::vector<data::Split> own = collection.splits();
     if (std::find(own.begin(), own.end(), data::Split::validation) != own.end()) {
         if (own.back() != data::Split::test)
             return {train, plain, test, {}, "the folder's own, which has no other test images"};

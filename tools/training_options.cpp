@@ -3,11 +3,10 @@
 #include <csignal>
 #include <cstdio>
 
-#include "lathe/core/parallel.h"
-#include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/progress.h"
 
 namespace lathe::tools {
@@ -88,14 +87,7 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr) {
         ->check(NonNegativeNumber)
         ->capture_default_str();
     c.add_option("--seed", fit.seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
-    c.add_option("--threads", threads, "0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
-}
-
-void TrainingOptions::begin() const {
-    if (threads > 0) set_threads(threads);
-    seed(fit.seed);
+    add_threads(c);
 }
 
 std::unique_ptr<optim::Optimizer> TrainingOptions::make_optimizer() const {

@@ -13,13 +13,11 @@ struct TrainingOptions {
     double lr = 0, momentum = 0.9, weight_decay = -1, label_smoothing = 0;
     bool nesterov = false, decay_all = false;
     optim::FitOptions fit;
-    int threads = 0;
 
     // `usual_lr` is what sgd takes unless told otherwise; adam and adamw take a fiftieth of it.
     void add_to(CLI::App& command, double usual_lr);
     std::unique_ptr<optim::Optimizer> make_optimizer() const;
     optim::Loss cross_entropy() const { return optim::cross_entropy({.label_smoothing = label_smoothing}); }
-    void begin() const;  // sets threads and seed
 
     // Trains with a progress bar and a line for each epoch. Ctrl-C or kill ends it after the step under way.
     optim::History run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,

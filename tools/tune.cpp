@@ -19,6 +19,7 @@
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/progress.h"
 
 namespace lathe::tools {
@@ -32,7 +33,6 @@ using kernels::sparse::DenseRate;
 using kernels::sparse::Speed;
 
 struct TuneOptions {
-    int threads = 0;
     double seconds = 40;
     std::string out;
 };
@@ -217,7 +217,6 @@ void report(const Speed& old, const Speed& fresh) {
 void tune(const TuneOptions& o) {
     const std::string path = o.out.empty() ? kernels::sparse::speed_file() : o.out;
     check(!path.empty(), "tune: there is no home folder to keep the table in; expected --out FILE");
-    if (o.threads > 0) set_threads(o.threads);
     Speed old = kernels::sparse::shipped_speed();
     try {
         old = kernels::sparse::speed();
@@ -235,10 +234,7 @@ void tune(const TuneOptions& o) {
 void add_tune(CLI::App& app) {
     auto o = std::make_shared<TuneOptions>();
     CLI::App& c = *app.add_subcommand("tune", "Measure once how fast this machine runs layers, dense and sparse");
-    c.add_option("--threads", o->threads,
-                 "Measured with one thread and with so many; 0: OMP_NUM_THREADS, else all cores")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    add_threads(c)->description("Measured with one thread and with so many; 0: OMP_NUM_THREADS, else all cores");
     c.add_option("--seconds", o->seconds, "Time to spend, about")->check(PositiveNumber)->capture_default_str();
     c.add_option("--out", o->out, "Where to keep the table; else where LATHE_TUNE says or the user's cache folder");
     c.callback([o] { tune(*o); });

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <numeric>
 #include <optional>
+#include <string_view>
 
 #include "lathe/core/files/file.h"
 #include "lathe/core/files/json.inc"
+#include "lathe/core/fnv1a.h"
 #include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/text_table.h"
 #include "lathe/data/loader.h"
@@ -65,19 +67,16 @@ void add(Sensitivity::Point& to, const Tensor& logits, const Tensor& labels, int
     to.loss += share * ops::cross_entropy(logits, labels).value().item();
 }
 
-uint64_t hash_of(const void* bytes, size_t count, uint64_t hash) {  // FNV-1a
-    for (size_t i = 0; i < count; ++i) hash = (hash ^ static_cast<const unsigned char*>(bytes)[i]) * 0x100000001b3;
-    return hash;
+std::string_view bytes_of(const Tensor& tensor) {
+    return {static_cast<const char*>(static_cast<const void*>(tensor.raw())), tensor.bytes()};
 }
 
 // All that the results follow from.
 std::string fingerprint(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (const auto& [name, tensor] : module.state())
-        hash = hash_of(tensor.raw(), tensor.bytes(), hash_of(name.data(), name.size(), hash));
+    uint64_t hash = fnv1a("");
+    for (const auto& [name, tensor] : module.state()) hash = fnv1a(bytes_of(tensor), fnv1a(name, hash));
     const data::Batch first = images.batch({0, images.size() / 2, images.size() - 1});
-    hash = hash_of(first.input().raw(), first.input().bytes(),
-                   hash_of(first.target().raw(), first.target().bytes(), hash));
+    hash = fnv1a(bytes_of(first.input()), fnv1a(bytes_of(first.target()), hash));
     std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind),
                                       " ", o.importance.seed, " ", o.importance.images, " ", o.seed);
     for (double sparsity : o.sparsities) text += detail::concat(" ", sparsity);

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lathe/compress/detail/gradients.h"
 #include "lathe/core/enum_names.h"
-#include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/ops/linear.h"
 #include "lathe/core/random.h"
-#include "lathe/data/loader.h"
 
 namespace lathe::compress {
 
@@ -110,13 +109,7 @@ std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module&
                                         const ChannelImportanceOptions& o) {
     check(o.data, "channel importance taylor: expected images to take gradients from, got none");
     std::vector<std::vector<double>> total(groups.groups().size());
-    const nn::ModeScope mode(module, false);
-    data::Loader loader(o.data->sample(o.images, o.seed), {.batch = 64, .seed = o.seed});
-    loader.start(0);
-    data::Batch batch;
-    while (loader.next(batch)) {
-        module.zero_grad();
-        backward(ops::cross_entropy(module(batch.input()), batch.target()));
+    detail::for_each_gradient(module, *o.data, o.images, o.seed, [&](int64_t batches) {
         for (size_t g = 0; g < total.size(); ++g)
             for (const ChannelMember& member : groups.groups()[g].members) {
                 if (!member.parameter || !member.parameter->grad()) continue;
@@ -130,13 +123,12 @@ std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module&
                         for (int64_t index : indices)
                             for_slice(value.shape(), member.axis, index,
                                       [&](int64_t i) { sum += double(w[i]) * double(dw[i]); });
-                        joint.push_back(sum * sum / static_cast<double>(loader.batches()));
+                        joint.push_back(sum * sum / static_cast<double>(batches));
                     }
                 });
                 add(total[g], joint);
             }
-    }
-    module.zero_grad();
+    });
     return total;
 }
 

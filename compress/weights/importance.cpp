@@ -2,10 +2,9 @@
 
 #include <cmath>
 
+#include "lathe/compress/detail/gradients.h"
 #include "lathe/core/enum_names.h"
-#include "lathe/core/ops/cross_entropy.h"
 #include "lathe/core/parallel.h"
-#include "lathe/data/loader.h"
 
 namespace lathe::compress {
 
@@ -45,17 +44,10 @@ std::vector<Tensor> scores_from_images(nn::Module& module, const NamedParameters
                                        const WeightImportanceOptions& o) {
     std::vector<Tensor> scores;
     for (const auto& [name, parameter] : parameters) scores.push_back(Tensor::zeros(parameter->shape()));
-    const nn::ModeScope mode(module, false);
-    data::Loader loader(o.data->sample(o.images, o.seed), {.batch = 64, .seed = o.seed});
-    loader.start(0);
-    data::Batch batch;
-    while (loader.next(batch)) {
-        module.zero_grad();
-        backward(ops::cross_entropy(module(batch.input()), batch.target()));
+    detail::for_each_gradient(module, *o.data, o.images, o.seed, [&](int64_t) {
         for (size_t i = 0; i < scores.size(); ++i)
             if (parameters[i].second->grad()) add_score(*parameters[i].second, scores[i], o.kind, 1);
-    }
-    module.zero_grad();
+    });
     return scores;
 }
 

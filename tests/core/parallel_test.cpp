@@ -18,24 +18,17 @@
 #include <vector>
 
 #include "lathe/core/error.h"
+#include "lathe/tests/thread_scope.h"
 
 using namespace lathe;
+using lathe::testing::ThreadScope;
 
 namespace {
-
-class Threads {
-public:
-    explicit Threads(int count) : before_(threads()) { set_threads(count); }
-    ~Threads() { set_threads(before_); }
-
-private:
-    int before_;
-};
 
 using Ranges = std::set<std::pair<int64_t, int64_t>>;
 
 Ranges ranges_of(int64_t count, int64_t grain, int threads) {
-    const Threads scope(threads);
+    const ThreadScope scope(threads);
     Ranges ranges;
     std::mutex mutex;
     parallel_for(count, grain, [&](int64_t begin, int64_t end) {
@@ -51,7 +44,7 @@ TEST_CASE("parallel_for visits every index once") {
     for (int count : {1, 2, 3, 8})
         for (int64_t items : {1, 2, 7, 64, 1001})
             for (int64_t grain : {0, 1, 5, 64, 2000}) {
-                const Threads scope(count);
+                const ThreadScope scope(count);
                 std::vector<std::atomic<int>> visits(static_cast<size_t>(items));
                 parallel_for(items, grain, [&](int64_t begin, int64_t end) {
                     for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
@@ -72,7 +65,7 @@ TEST_CASE("the split follows from count and grain alone") {
 }
 
 TEST_CASE("a region inside a region runs on the thread that it is in") {
-    const Threads scope(3);
+    const ThreadScope scope(3);
     std::atomic<int> strangers{0}, total{0};
     CHECK_FALSE(in_parallel());
     parallel_tasks(20, [&](int64_t) {
@@ -90,7 +83,7 @@ TEST_CASE("a region inside a region runs on the thread that it is in") {
 
 TEST_CASE("an exception of a task reaches the caller, and the threads go on working") {
     for (int count : {1, 2, 4}) {
-        const Threads scope(count);
+        const ThreadScope scope(count);
         for (int round = 0; round < 20; ++round) {
             CHECK_THROWS_WITH_AS(parallel_tasks(50, [](int64_t task) { check(task != 31, "task ", task, " failed"); }),
                                  "task 31 failed", Error);
@@ -105,7 +98,7 @@ TEST_CASE("an exception of a task reaches the caller, and the threads go on work
 }
 
 TEST_CASE("several threads may have regions at the same time") {
-    const Threads scope(2);
+    const ThreadScope scope(2);
     std::vector<int64_t> sums(4);
     std::vector<std::thread> callers;
     for (int64_t& sum : sums)
@@ -144,7 +137,7 @@ int64_t sum_of_tasks() {
 }  // namespace
 
 TEST_CASE("a child process works after its parent's threads were in use, and exits") {
-    const Threads scope(3);
+    const ThreadScope scope(3);
     for (int round = 0; round < 3; ++round) {
         CHECK(sum_of_tasks() == 4950);
         CHECK(in_child([] { return sum_of_tasks() == 4950 ? 7 : 8; }) == 7);
@@ -153,7 +146,7 @@ TEST_CASE("a child process works after its parent's threads were in use, and exi
 }
 
 TEST_CASE("exit() from any thread, also while another one's region runs") {
-    const Threads scope(2);
+    const ThreadScope scope(2);
     CHECK(in_child([] {
         std::thread([] { std::exit(9); }).detach();
         while (true) sum_of_tasks();
@@ -190,7 +183,7 @@ TEST_CASE("OpenMP code that runs on one thread for a while starts no team") {
 }
 
 TEST_CASE("set_threads") {
-    const Threads scope(1);
+    const ThreadScope scope(1);
     std::set<std::thread::id> ids;
     parallel_tasks(20, [&](int64_t) { ids.insert(std::this_thread::get_id()); });
     CHECK(ids == std::set{std::this_thread::get_id()});

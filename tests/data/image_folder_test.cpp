@@ -156,16 +156,20 @@ TEST_CASE(
                       {"val/a/3.png", picture(3)},
                       {"test/a/4.png", picture(4)}});
     for (const std::string& path : three.paths) {
-        CHECK(folder_splits(path) == std::vector<Split>{Split::train, Split::validation, Split::test});
+        CHECK(ImageFolder(path).splits() == std::vector<Split>{Split::train, Split::validation, Split::test});
         CHECK(first_pixels(image_folder(path, Split::validation)) == std::vector<int>{3});
         CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{4});
     }
+    const ImageFolder archive(three.paths[1]);
+    std::filesystem::remove(three.paths[1]);  // read once, for all splits
+    CHECK(first_pixels(archive.open(Split::train)) == std::vector<int>{1, 2});
+    CHECK(first_pixels(archive.open(Split::test)) == std::vector<int>{4});
     const Both two({{"train/a/1.png", picture(1)}, {"train/b/2.png", picture(2)}, {"val/a/3.png", picture(3)}});
     for (const std::string& path : two.paths) {
-        CHECK(folder_splits(path) == std::vector<Split>{Split::train, Split::validation});
+        CHECK(ImageFolder(path).splits() == std::vector<Split>{Split::train, Split::validation});
         CHECK(first_pixels(image_folder(path, Split::test)) == std::vector<int>{3});
     }
-    CHECK(folder_splits(Both(vehicles).paths[0]) == std::vector<Split>{Split::train, Split::test});
+    CHECK(ImageFolder(Both(vehicles).paths[0]).splits() == std::vector<Split>{Split::train, Split::test});
     CHECK(contains(error_of([&] { image_folder(Both(vehicles).paths[0], Split::validation); }),
                    "expected folders train/ and val/, found none"));
 }

@@ -6,6 +6,7 @@
 
 #include "lathe/data/cifar10.h"
 #include "lathe/data/mnist.h"
+#include "lathe/data/open.h"
 #include "lathe/tests/temporary_folder.h"
 #include "test_files.h"
 
@@ -101,9 +102,12 @@ TEST_CASE("mnist: reads images and labels, refuses what does not fit together") 
     CHECK(test.describe() == "fashion-mnist test: 3 images 28x28x1, 10 classes");
     CHECK(test.label(2) == 9);
     CHECK(test.batch({2}).input().at(783) == doctest::Approx((128 / 255.0 - 0.2860) / 0.3530));
+    Collection collection("fashion-mnist", root.path);
+    CHECK(collection.open(Split::test).size() == 3);
 
     write(idx_file({3, 28, 28}, three), idx_file({2}, "\x01\x02"));
     CHECK(contains(error(), "expected 3 labels, one per image, got 2"));
+    CHECK(collection.open(Split::test, {.augment = "flip"}).size() == 3);  // read once
     write(idx_file({3, 28, 28}, three), idx_file({3}, "\x01\x0a\x02"));
     CHECK(contains(error(), "expected labels below 10, got 10 for image 1"));
     write(idx_file({3, 28, 28}, three.substr(1)), "");

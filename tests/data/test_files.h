@@ -3,9 +3,9 @@
 #include <utility>
 #include <vector>
 
-#include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
 #include "lathe/data/image.h"
+#include "lathe/tests/error_of.h"
 
 namespace lathe::testing {
 
@@ -26,16 +26,5 @@ std::string tar_header(const std::string& path, size_t size, char type);
 
 inline Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-// The message of the Error that f raises; "" when it raises none.
-template <class F>
-std::string error_of(F&& f) {
-    try {
-        f();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
-}
 
 }  // namespace lathe::testing

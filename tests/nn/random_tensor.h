@@ -1,6 +1,7 @@
 #pragma once
 #include "lathe/core/random.h"
 #include "lathe/core/tensor.h"
+#include "lathe/tests/error_of.h"
 
 namespace lathe::testing {
 
@@ -32,12 +33,8 @@ inline bool same(const Tensor& a, const Tensor& b) {
 // What the function says when it fails; "no error" when it does not.
 template <class F>
 std::string message_of(F&& f) {
-    try {
-        f();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "no error";
+    const std::string message = error_of(f);
+    return message.empty() ? "no error" : message;
 }
 
 }  // namespace lathe::testing

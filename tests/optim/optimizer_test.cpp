@@ -6,6 +6,7 @@
 
 #include "lathe/core/random.h"
 #include "lathe/core/files/safetensors.h"
+#include "lathe/tests/nn/random_tensor.h"
 #include "lathe/tests/optim/toy.h"
 #include "lathe/tests/support/recorded.h"
 
@@ -45,14 +46,6 @@ void compare(const std::string& name, std::unique_ptr<optim::Optimizer> optimize
             CHECK(relative_difference(parameter->value(), expected) <= 1e-6);
         }
     }
-}
-
-Tensor random_tensor(const Shape& shape, uint64_t stream) {
-    Random random(3, stream);
-    Tensor x(shape);
-    float* values = x.mutable_data<float>();
-    for (int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<float>(random.normal());
-    return x;
 }
 
 }  // namespace

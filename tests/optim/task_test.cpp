@@ -12,6 +12,7 @@
 #include "lathe/nn/models/autoencoder.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tests/data/test_files.h"
+#include "lathe/tests/nn/random_tensor.h"
 #include "lathe/tests/optim/toy.h"
 #include "lathe/tests/temporary_folder.h"
 
@@ -28,17 +29,9 @@ Result result_of(const Task& task, const Tensor& output, const data::Batch& batc
     return task.result(tally);
 }
 
-Tensor normal(const Shape& shape, uint64_t seed) {
-    Random random(seed);
-    Tensor x(shape);
-    float* to = x.mutable_data<float>();
-    for (int64_t i = 0; i < x.numel(); ++i) to[i] = static_cast<float>(random.normal());
-    return x;
-}
-
 // y = x0 - 2 x1 + 0.5.
 data::Dataset plane(int64_t count, uint64_t seed) {
-    const Tensor x = normal({count, 2}, seed);
+    const Tensor x = random_tensor({count, 2}, seed);
     Tensor y({count, 1});
     for (int64_t i = 0; i < count; ++i)
         y.mutable_data<float>()[i] = static_cast<float>(x.at(2 * i) - 2 * x.at(2 * i + 1) + 0.5);

@@ -11,6 +11,7 @@
 #include "lathe/nn/layers/flatten.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/sequential.h"
+#include "lathe/tests/thread_scope.h"
 
 namespace lathe::testing {
 
@@ -56,16 +57,6 @@ inline std::unique_ptr<nn::Sequential> toy_net(uint64_t initial = 1, int64_t cha
     net->add<nn::Linear>("fc", {.in = channels * 64, .out = 3, .pixels = 64});
     return net;
 }
-
-// Sets the number of threads for the length of a scope.
-class ThreadScope {
-public:
-    explicit ThreadScope(int count) : before_(threads()) { set_threads(count); }
-    ~ThreadScope() { set_threads(before_); }
-
-private:
-    int before_;
-};
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {
     return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;

@@ -1,12 +1,12 @@
 #include "command.h"
 
+#include "lathe/nn/files/model_file.h"
 #include "lathe/tests/data/test_files.h"
 
 namespace {
 
 using testing::Json;
 using testing::check_fails;
-
 
 // A class folder of plain pictures, each of its own brightness, from `at` on.
 void write_class(const std::string& folder, int count, int at) {
@@ -51,6 +51,12 @@ TEST_CASE(
     CHECK(pruned.out.find("2 of the model's 3 classes, in its order\n") != std::string::npos);
     CHECK(Json::parse(testing::lathe("eval --json --model " + (folder / "pruned/pruned.safetensors") + " --data " + set)
                           .out)["total"] == 36);
+
+    const auto turned = lathe::nn::load(model);
+    std::swap(turned->class_names[0], turned->class_names[2]);
+    lathe::nn::save(*turned, folder / "turned.safetensors");
+    CHECK(testing::lathe("eval --model " + (folder / "turned.safetensors") + " --data " + set)
+              .out.find(", 3 classes, labelled in the model's order\n") != std::string::npos);
 
     const std::string others = write_set(folder / "others", {{"dark", 10}, {"grey", 110}, {"pale", 210}});
     for (const std::string& command : {"eval --model " + model, "scan --model " + model, "compare " + model,

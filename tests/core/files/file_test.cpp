@@ -15,21 +15,13 @@
 
 #include "lathe/core/error.h"
 #include "lathe/core/files/safetensors.h"
+#include "lathe/tests/error_of.h"
 #include "lathe/tests/temporary_folder.h"
 
 using namespace lathe;
+using lathe::testing::error_of;
 
 namespace {
-
-template <class F>
-std::string error_of(F&& f) {
-    try {
-        f();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "";
-}
 
 int files_in(const std::string& folder) {
     return static_cast<int>(std::distance(std::filesystem::directory_iterator(folder), {}));

@@ -20,16 +20,16 @@ struct Tree {
         write_file_atomically(folder.path + path, text);
     }
     CgroupLimits limits() const { return cgroup_limits(folder.path); }
+    bool unlimited() const { return !limits().memory && !limits().cores; }
 };
 
 }  // namespace
 
 TEST_CASE("cgroup: no files, no limits") {
     const Tree tree;
-    CHECK(!tree.limits().memory);
-    CHECK(!tree.limits().cores);
+    CHECK(tree.unlimited());
     tree.put("/proc/self/cgroup", "damaged\n0::\n::::\n");
-    CHECK(!tree.limits().memory);
+    CHECK(tree.unlimited());
 }
 
 TEST_CASE("cgroup: version 2, the tightest of a group and those above it") {
@@ -37,8 +37,7 @@ TEST_CASE("cgroup: version 2, the tightest of a group and those above it") {
     tree.put("/proc/self/cgroup", "0::/user.slice/job\n");
     tree.put("/sys/fs/cgroup/user.slice/job/memory.max", "max\n");
     tree.put("/sys/fs/cgroup/user.slice/job/cpu.max", "max 100000\n");
-    CHECK(!tree.limits().memory);
-    CHECK(!tree.limits().cores);
+    CHECK(tree.unlimited());
     tree.put("/sys/fs/cgroup/user.slice/memory.max", "3000000000\n");
     tree.put("/sys/fs/cgroup/user.slice/job/cpu.max", "150000 100000\n");
     tree.put("/sys/fs/cgroup/user.slice/cpu.max", "400000 100000\n");
@@ -54,8 +53,7 @@ TEST_CASE("cgroup: version 1, also where the container's group is the root of it
     tree.put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     tree.put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
     tree.put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
-    CHECK(!tree.limits().memory);
-    CHECK(!tree.limits().cores);
+    CHECK(tree.unlimited());
     tree.put("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "2097152\n");
     tree.put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n");
     CHECK(*tree.limits().memory == 2097152);

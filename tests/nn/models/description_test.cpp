@@ -2,15 +2,11 @@
 
 #include <doctest/doctest.h>
 
-#include "lathe/core/ops/concat.h"
 #include "lathe/core/ops/cross_entropy.h"
-#include "lathe/core/ops/pool2d.h"
 #include "lathe/core/random.h"
 #include "lathe/nn/files/model_file.h"
-#include "lathe/nn/layers/batch_norm.h"
-#include "lathe/nn/layers/conv2d.h"
-#include "lathe/nn/layers/linear.h"
 #include "lathe/optim/optimizer.h"
+#include "lathe/tests/nn/branches.h"
 #include "lathe/tests/nn/random_tensor.h"
 
 using namespace lathe;
@@ -33,29 +29,6 @@ const std::string kText = R"({
   "classes": 10
 })";
 
-class Same : public Module {
-public:
-    Same() {
-        child("conv1", conv1_);
-        child("bn1", bn1_);
-        child("left", left_);
-        child("right", right_);
-        child("fc", fc_);
-    }
-
-private:
-    Variable forward(const Variable& x) override {
-        const Variable y = bn1_(conv1_(x));
-        return fc_(ops::global_avg_pool(ops::concat({left_(y), right_(y)}, -1)));
-    }
-
-    Conv2d conv1_{{.in = 3, .out = 16, .kernel = 3, .padding = 1}};
-    BatchNorm bn1_{{.channels = 16, .activation = Activation::relu}};
-    Conv2d left_{{.in = 16, .out = 16, .kernel = 3, .padding = 1, .groups = 4}};
-    Conv2d right_{{.in = 16, .out = 16, .bias = false}};
-    Linear fc_{{.in = 32, .out = 10}};
-};
-
 std::string refused(const std::string& from, const std::string& to) {
     std::string text = kText;
     text.replace(text.find(from), from.size(), to);
@@ -66,7 +39,7 @@ std::string refused(const std::string& from, const std::string& to) {
 
 TEST_CASE("a description gives the weights and the training of the same network in C++") {
     seed(3);
-    Same source;
+    Branches source(10, false);
     seed(3);
     const auto described = model_from_description(kText, "net");
     CHECK(described->classes() == 10);

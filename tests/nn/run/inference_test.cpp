@@ -34,17 +34,10 @@
 
 using namespace lathe;
 using namespace lathe::nn;
+using lathe::testing::random_tensor;
 using lathe::testing::same_bits;
 
 namespace {
-
-Tensor normal(const Shape& shape, uint64_t seed) {
-    Random random(seed);
-    Tensor x(shape);
-    float* to = x.mutable_data<float>();
-    for (int64_t i = 0; i < x.numel(); ++i) to[i] = static_cast<float>(random.normal());
-    return x;
-}
 
 // Batch norms as after some training.
 void settle(Module& module) {
@@ -101,7 +94,7 @@ TEST_CASE("every network of the zoo infers what it computes in evaluation mode, 
         if (name == "mobilenetv2") options.input = {32, 32, 3};
         const auto model = make_model(name, options);
         settle(*model);
-        const Tensor x = normal(batched(3, model->input_shape()), 1);
+        const Tensor x = random_tensor(batched(3, model->input_shape()), 1);
         const Inference run(*model, x);
         CHECK(count(run.graph(), "batch_norm") == 0);
         CHECK(count(run.graph(), "relu") + count(run.graph(), "relu6") == 0);
@@ -114,12 +107,12 @@ TEST_CASE("every network of the zoo infers what it computes in evaluation mode, 
 
 TEST_CASE("residual additions become part of the convolution before them") {
     const auto model = make_model("resnet20");
-    const Inference run(*model, normal({1, 32, 32, 3}, 1));
+    const Inference run(*model, random_tensor({1, 32, 32, 3}, 1));
     CHECK(count(run.graph(), "add") == 0);
     CHECK(count(run.graph(), "conv2d_fused") == 19);
     BasicBlock block({.in = 8, .out = 8});
     settle(block);
-    const Tensor x = normal({2, 9, 7, 8}, 3), before = x.clone();
+    const Tensor x = random_tensor({2, 9, 7, 8}, 3), before = x.clone();
     const Inference of_block(block, x);
     CHECK(difference(of_block(x), evaluated(block, x)) < 1e-5);
     CHECK(std::memcmp(x.raw(), before.raw(), x.bytes()) == 0);  // the caller's tensor is the addend, and stays
@@ -136,7 +129,7 @@ TEST_CASE("a value that others read is not folded away") {
         }
     } shared;
     settle(shared);
-    const Tensor x = normal({2, 5, 5, 4}, 1);
+    const Tensor x = random_tensor({2, 5, 5, 4}, 1);
     const Inference run(shared, x);
     CHECK(count(run.graph(), "batch_norm") == 1);
     CHECK(difference(run(x), evaluated(shared, x)) < 1e-5);
@@ -151,7 +144,7 @@ TEST_CASE("masks, squeeze-and-excite and hard-swish are inferred, too") {
             for (int64_t i = 0; i < mask.numel(); i += 3) mask.mutable_data<uint8_t>()[i] = 0;
             parameter->add_transform(std::make_unique<Mask>(mask));
         }
-    const Tensor x = normal({2, 6, 6, 8}, 1);
+    const Tensor x = random_tensor({2, 6, 6, 8}, 1);
     const Inference run(block, x);
     CHECK(difference(run(x), evaluated(block, x)) < 1e-5);
 }
@@ -168,7 +161,7 @@ TEST_CASE("sparse kernels infer what the dense ones do") {
                 for (int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data<uint8_t>()[i] = random.below(20) == 0;
                 parameter->add_transform(std::make_unique<Mask>(mask));
             }
-        const Tensor x = normal({16, 32, 32, 3}, 1);
+        const Tensor x = random_tensor({16, 32, 32, 3}, 1);
         const Inference run(*model, x);
         CHECK(difference(run(x), evaluated(*model, x)) < 2e-5);
     }
@@ -205,7 +198,7 @@ TEST_CASE("pruned networks run in CHWN and infer what they compute, at any batch
         const auto model = make_model(name, options);
         settle(*model);
         prune(*model, 0.05);
-        const Tensor x = normal({33, 32, 32, 3}, 1), y = evaluated(*model, x);
+        const Tensor x = random_tensor({33, 32, 32, 3}, 1), y = evaluated(*model, x);
         const Inference run(*model, x);
         CHECK(in_chwn(run.graph(), "conv2d_fused"));
         for (int64_t batch : {1, 15, 16, 17, 33}) {
@@ -235,7 +228,7 @@ TEST_CASE(
     const auto masked = [](Conv2d& layer) { prune(layer, 0.03); };
     masked(net.first);
     masked(net.last);
-    const Tensor x = normal({20, 18, 14, 64}, 1), y = evaluated(net, x);
+    const Tensor x = random_tensor({20, 18, 14, 64}, 1), y = evaluated(net, x);
     const Inference run(net, x);
     for (const GraphNode& node : run.graph().nodes) {
         if (node.op == "conv2d_fused" && node.path == "dense") CHECK_FALSE(is_chwn(node));
@@ -252,14 +245,14 @@ TEST_CASE(
 TEST_CASE("dense networks stay in NHWC") {
     for (const char* name : {"resnet20", "vgg-cifar"}) {
         const auto model = make_model(name, {.width = name == std::string("vgg-cifar") ? 0.5 : 1.0});
-        CHECK(count(Inference(*model, normal({32, 32, 32, 3}, 1)).graph(), "to_chwn") == 0);
+        CHECK(count(Inference(*model, random_tensor({32, 32, 32, 3}, 1)).graph(), "to_chwn") == 0);
     }
 }
 
 TEST_CASE("inference gives the same bits for one and two threads, and keeps the weights it was made with") {
     const int before = threads();
     const auto model = make_model("resnet20");
-    const Tensor x = normal({2, 32, 32, 3}, 1);
+    const Tensor x = random_tensor({2, 32, 32, 3}, 1);
     const Inference run(*model, x);
     set_threads(1);
     const Tensor one = run(x);
@@ -277,7 +270,7 @@ TEST_CASE("a large batch, whose first layers run for a few images at a time, giv
     options.classes = 10;
     const auto model = make_model("mobilenetv2", options);
     settle(*model);
-    const Tensor x = normal({17, 32, 32, 3}, 1);
+    const Tensor x = random_tensor({17, 32, 32, 3}, 1);
     const Inference run(*model, x);
     set_threads(2);
     const Tensor all = run(x);
@@ -290,11 +283,11 @@ TEST_CASE("a large batch, whose first layers run for a few images at a time, giv
 
 TEST_CASE("inference refuses inputs of another shape or type") {
     const auto model = make_model("lenet5");
-    const Inference run(*model, normal({4, 28, 28, 1}, 1));
-    CHECK_THROWS_WITH(run(normal({4, 27, 28, 1}, 1)),
+    const Inference run(*model, random_tensor({4, 28, 28, 1}, 1));
+    CHECK_THROWS_WITH(run(random_tensor({4, 27, 28, 1}, 1)),
                       "inference: expected an input like [4, 28, 28, 1] of type f32, got f32 [4, 27, 28, 1]");
     CHECK_THROWS_AS(run(Tensor::zeros({4, 28, 28, 1}, DType::f64)), Error);
-    const std::vector<Inference::Cost> costs = run.measure(normal({2, 28, 28, 1}, 1));
+    const std::vector<Inference::Cost> costs = run.measure(random_tensor({2, 28, 28, 1}, 1));
     REQUIRE(costs.size() == run.graph().nodes.size());
     for (size_t i = 0; i < costs.size(); ++i) CHECK((costs[i].seconds > 0) == run.ops()[i].runs);
 }
@@ -388,7 +381,8 @@ TEST_CASE("integers go in, and where the ops allow it the length is free") {
         const Tensor x = words(shape);
         CHECK(difference(run(x), evaluated(net, x)) < 1e-5);
     }
-    CHECK_THROWS_WITH(run(normal({2, 5}, 1)), "inference: expected an input like [2, 5] of type i32, got f32 [2, 5]");
+    CHECK_THROWS_WITH(run(random_tensor({2, 5}, 1)),
+                      "inference: expected an input like [2, 5] of type i32, got f32 [2, 5]");
     CHECK_THROWS_AS(run(words({2})), Error);
 }
 
@@ -405,7 +399,7 @@ TEST_CASE("values are written in place only where nobody needs what was there") 
             return ops::flatten(ops::sub(ops::add(e, e), ops::tanh(c)));
         }
     } net;
-    const Tensor x = normal({3, 6, 6, 4}, 2), kept = x.clone();
+    const Tensor x = random_tensor({3, 6, 6, 4}, 2), kept = x.clone();
     const Inference run(net, x);
     CHECK(difference(run(x), evaluated(net, x)) < 1e-5);
     CHECK(same_bits(x, kept));
@@ -415,7 +409,7 @@ TEST_CASE("what is read beside the input, and an output that is the input's view
     struct View : Module {
         Variable forward(const Variable& x) override { return ops::flatten(x); }
     } view;
-    const Tensor x = normal({3, 2, 2, 1}, 1);
+    const Tensor x = random_tensor({3, 2, 2, 1}, 1);
     const Tensor y = Inference(view, x)(x);
     CHECK(y.shape() == Shape{3, 4});
     CHECK(same_bits(y, x.reshape({3, 4})));
@@ -427,7 +421,7 @@ TEST_CASE("networks with several inputs, which stay as they are") {
         Two() { child("conv", conv); }
         Variable forward_all(const std::vector<Variable>& x) override { return ops::add(conv(x[0]), x[1]); }
     } net;
-    const Tensor x = normal({2, 5, 4, 3}, 1), skip = normal({2, 5, 4, 4}, 2), before = skip.clone();
+    const Tensor x = random_tensor({2, 5, 4, 3}, 1), skip = random_tensor({2, 5, 4, 4}, 2), before = skip.clone();
     const Inference run(net, {x, skip});
     CHECK(count(run.graph(), "add") == 0);
     const auto expected = [&](const std::vector<Tensor>& inputs) {

@@ -1,0 +1,19 @@
+#pragma once
+#include <string>
+
+#include "lathe/core/error.h"
+
+namespace lathe::testing {
+
+// The message of the Error that f raises; "" when it raises none.
+template <class F>
+std::string error_of(F&& f) {
+    try {
+        f();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace lathe::testing
