@@ -48,18 +48,19 @@ ModelOptions read_options(const Metadata& metadata) {
             .dropout = real(member(options, "dropout", what), what)};
 }
 
-void check_scaling(const InputScaling& scaling, int64_t channels, const std::string& what) {
+void check_scaling(const InputScaling& scaling, const Shape& input, const std::string& what) {
     const auto fits = [&](const std::vector<float>& values) {
-        return (values.empty() || static_cast<int64_t>(values.size()) == channels) &&
+        const auto count = static_cast<int64_t>(values.size());
+        return (count == 0 || count == input.back() || (input.rank() == 1 && input[0] % count == 0)) &&
                std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
     };
     check(fits(scaling.mean) && fits(scaling.std) && scaling.mean.size() == scaling.std.size() &&
               std::all_of(scaling.std.begin(), scaling.std.end(), [](float value) { return value > 0; }),
-          what, ": expected no means and deviations or one of each for the ", channels,
-          " channels, deviations above 0");
+          what, ": expected no means and deviations or one of each for every channel of inputs ", input,
+          ", deviations above 0");
 }
 
-InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
+InputScaling read_scaling(const Metadata& metadata, const Shape& input) {
     const std::string what = "lathe.scaling";
     const json scaling = parse(metadata, what);
     auto read = [&](const char* name) {
@@ -67,7 +68,7 @@ InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
         return std::vector<float>(values.begin(), values.end());
     };
     const InputScaling found{.mean = read("mean"), .std = read("std")};
-    check_scaling(found, channels, what);
+    check_scaling(found, input, what);
     return found;
 }
 
@@ -100,15 +101,20 @@ void make_transforms(Module& module, Listed left) {
     check(left.empty(), "lathe.transforms: '", left.empty() ? "" : left.begin()->first, "' is not part of this model");
 }
 
+// A network that tells classes apart gives a number for each.
+void check_output(const Graph& graph, int64_t classes, const std::string& what) {
+    const Shape expected{1, classes}, &output = graph[graph.output].shape;
+    check(classes == 0 || output == expected, what, ": expected an output ", expected, ", got ", output);
+}
+
 // The network's graph, with room for its values. They are set by name afterwards.
 Graph read_graph(const TensorFile& file, const ModelOptions& options) {
     Graph graph = graph_from_json(entry(file.metadata, "lathe.graph"));
-    Shape input{1}, output{1, options.classes};
+    Shape input{1};
     for (int64_t extent : options.input) input.push_back(extent);
     check(graph.inputs.size() == 1 && graph[graph.input()].shape == input, "lathe.graph: expected one input ", input,
           ", got ", graph[graph.inputs[0]].shape);
-    check(options.classes == 0 || graph[graph.output].shape == output, "lathe.graph: expected an output ", output,
-          ", got ", graph[graph.output].shape);
+    check_output(graph, options.classes, "lathe.graph");
     const Listed transforms = listed_transforms(file);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i) {
@@ -183,7 +189,7 @@ void set_weights(Module& module, const TensorFile& stored) {
 TensorFile to_file(Model& model, Weights weights) {
     for (const auto& [key, value] : model.metadata)
         check(!is_reserved(key), "save: the metadata name '", key, "' is reserved");
-    check_scaling(model.scaling, model.input_shape().back(), "save: the scaling");
+    check_scaling(model.scaling, model.input_shape(), "save: the scaling");
     check(model.class_names.empty() || static_cast<int64_t>(model.class_names.size()) == model.classes(),
           "save: expected no class names or ", model.classes(), ", got ", model.class_names.size());
     TensorFile file{.tensors = model.state(), .metadata = model.metadata};
@@ -195,6 +201,7 @@ TensorFile to_file(Model& model, Weights weights) {
     file.metadata["lathe.scaling"] = json{{"mean", model.scaling.mean}, {"std", model.scaling.std}}.dump();
     file.metadata["lathe.transforms"] = json_of(model);
     const Graph graph = weights_first(trace(model, model.example(1)), model);
+    check_output(graph, model.classes(), "save: the network");
     file.metadata["lathe.graph"] = to_json(graph);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i)  // numbers in the network's code that are no parameter and no buffer
@@ -215,7 +222,7 @@ std::unique_ptr<Model> from_file(const TensorFile& stored, const std::string& na
         auto model = std::make_unique<Model>(entry(metadata, "lathe.architecture"), options,
                                              std::make_unique<GraphModule>(read_graph(file, options)));
         model->class_names = read_class_names(metadata, model->classes());
-        model->scaling = read_scaling(metadata, model->input_shape().back());
+        model->scaling = read_scaling(metadata, model->input_shape());
         for (const auto& [key, value] : metadata)
             if (!is_reserved(key)) model->metadata[key] = value;
         set_weights(*model, file);

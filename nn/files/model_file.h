@@ -19,7 +19,7 @@ namespace lathe::nn {
 // and Model::metadata. Tensors named "optim.…" are a trainer's own and are passed over.
 
 // Encoded, weights take the room of what their transforms leave of them: masked ones cannot grow back.
-// Error: as write_safetensors, or the model has a scaling, class names or metadata that load would refuse.
+// Error: as write_safetensors, or the model has a scaling, class names, metadata or an output that load would refuse.
 enum class Weights { dense, encoded };
 void save(Model& model, const std::string& path, Weights weights = Weights::dense);
 // Error: as read_safetensors, or the file is not a model: no or another version, a graph that does not
