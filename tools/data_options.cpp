@@ -10,6 +10,19 @@
 
 namespace lathe::tools {
 
+namespace {
+
+// The square image whose pixels are so many features, of three channels or one: never both. Empty: there is none.
+Shape square_image(int64_t features) {
+    for (const int64_t channels : {3, 1}) {
+        const auto side = std::llround(std::sqrt(static_cast<double>(features) / static_cast<double>(channels)));
+        if (channels * side * side == features) return {side, side, channels};
+    }
+    return {};
+}
+
+}  // namespace
+
 void DataOptions::add_to(CLI::App& command) {
     command
         .add_option("--data", data,
@@ -89,13 +102,10 @@ ImageForm DataOptions::form(const nn::Model& network, bool saved, const std::str
         form.size = parse_input(input);
         check(form.size.rank() == 3, "--input: expected HEIGHTxWIDTHxCHANNELS for images, got '", input, "'");
     } else if (is_folder()) {
-        form.size = wanted;
-        if (form.flat) {  // colour, square
-            const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(wanted[0]) / 3)));
-            check(!saved || 3 * side * side == wanted[0], "--input: expected HEIGHTxWIDTHxCHANNELS, since ", wanted[0],
-                  " features are no square image of three channels");
-            form.size = saved ? Shape{side, side, 3} : Shape{32, 32, 3};
-        }
+        form.size = form.flat ? square_image(wanted[0]) : wanted;
+        if (form.flat && !form.size.rank() && !saved) form.size = {32, 32, 3};  // it takes any number of features
+        check(form.size.rank() == 3, network.architecture(),
+              ": expected inputs that are images, or the pixels of square ones, got ", wanted);
     }
     return form;
 }

@@ -30,7 +30,6 @@ Tensor input_of(const nn::Model& model, const std::string& path) {
     DataOptions folder;
     folder.data = "folder:";
     const ImageForm form = folder.form(model, true);
-    check(form.size.rank() == 3, "predict: expected a network of images, got one of inputs ", model.input_shape());
     data::Image image = data::read_image(path, form.size[2]);
     Random none(0);
     if (form.size[0] == form.size[1]) image = data::fit(form.size[0])(std::move(image), none);

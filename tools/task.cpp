@@ -25,13 +25,17 @@ void keep_normal_classes(nn::Model& model, const std::vector<std::string>& names
     model.metadata[kNormal] = text_of(nlohmann::json(names));
 }
 
-optim::Task task_of(const nn::Model& model, const data::Dataset& images) {
+optim::Task task_of(nn::Model& model, const data::Dataset& images) {
     const auto classes = static_cast<int64_t>(images.classes().size());
     if (model.classes() != 0) {
         check(model.classes() == classes, "the model tells ", model.classes(), " classes apart, ", images.info().name,
               " has ", classes);
         return optim::classification();
     }
+    const Graph graph = nn::trace(model, model.example());
+    const Shape &input = graph[graph.input()].shape, &output = graph[graph.output].shape;
+    check(output == input, model.architecture(), ": expected an output for each class, or one like the input ", input,
+          ", got ", output);
     optim::ReconstructionOptions options;
     for (int64_t label = 0; label < classes; ++label)
         if (is_normal(model, images.classes()[static_cast<size_t>(label)])) options.normal.push_back(label);

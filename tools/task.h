@@ -6,8 +6,8 @@ namespace lathe::tools {
 
 // What a network is for, as the commands train and measure it: classification, or reconstruction where it has no
 // classes. Images of its normal classes (keep_normal_classes) are normal, all others anomalous. Error: it tells another
-// number of classes apart than the images have.
-optim::Task task_of(const nn::Model& model, const data::Dataset& images);
+// number of classes apart than the images have, or none and gives something else than its input.
+optim::Task task_of(nn::Model& model, const data::Dataset& images);
 
 // The images with labels as a trained network counts them: classes of the same names in any order, or some of them.
 // Unchanged for a network that has no names of classes. Error: a class that the network does not know, the first.

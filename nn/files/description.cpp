@@ -38,18 +38,19 @@ ModelOptions read_options(const Metadata& metadata) {
             .dropout = real(member(options, "dropout", what), what)};
 }
 
-void check_scaling(const InputScaling& scaling, int64_t channels, const std::string& what) {
+void check_scaling(const InputScaling& scaling, const Shape& input, const std::string& what) {
     const auto fits = [&](const std::vector<float>& values) {
-        return (values.empty() || static_cast<int64_t>(values.size()) == channels) &&
+        const auto count = static_cast<int64_t>(values.size());
+        return (count == 0 || count == input.back() || (input.rank() == 1 && input[0] % count == 0)) &&
                std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
     };
     check(fits(scaling.mean) && fits(scaling.std) && scaling.mean.size() == scaling.std.size() &&
               std::all_of(scaling.std.begin(), scaling.std.end(), [](float value) { return value > 0; }),
-          what, ": expected no means and deviations or one of each for the ", channels,
-          " channels, deviations above 0");
+          what, ": expected no means and deviations or one of each for every channel of inputs ", input,
+          ", deviations above 0");
 }
 
-InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
+InputScaling read_scaling(const Metadata& metadata, const Shape& input) {
     const std::string what = "lathe.scaling";
     const json scaling = parse(metadata, what);
     auto read = [&](const char* name) {
@@ -57,7 +58,7 @@ InputScaling read_scaling(const Metadata& metadata, int64_t channels) {
         return std::vector<float>(values.begin(), values.end());
     };
     const InputScaling found{.mean = read("mean"), .std = read("std")};
-    check_scaling(found, channels, what);
+    check_scaling(found, input, what);
     return found;
 }
 
@@ -85,7 +86,7 @@ void write_description(const Description& about, Metadata& metadata) {
     const int64_t classes = about.options.classes;
     for (const auto& [key, value] : about.metadata)
         check(!is_reserved(key), "save: the metadata name '", key, "' is reserved");
-    check_scaling(about.scaling, about.options.input.back(), "save: the scaling");
+    check_scaling(about.scaling, about.options.input, "save: the scaling");
     check(about.class_names.empty() || static_cast<int64_t>(about.class_names.size()) == classes,
           "save: expected no class names or ", classes, ", got ", about.class_names.size());
     metadata.insert(about.metadata.begin(), about.metadata.end());
@@ -101,7 +102,7 @@ Description read_description(const Metadata& metadata) {
                       .options = read_options(metadata)};
     check(about.options.input.rank() >= 1, "lathe.options: expected the shape of one input, like [32, 32, 3]");
     about.class_names = read_class_names(metadata, about.options.classes);
-    about.scaling = read_scaling(metadata, about.options.input.back());
+    about.scaling = read_scaling(metadata, about.options.input);
     for (const auto& [key, value] : metadata)
         if (!is_reserved(key)) about.metadata[key] = value;
     return about;

@@ -36,15 +36,20 @@ void make_transforms(Module& module, Listed left) {
     check(left.empty(), "lathe.transforms: '", left.empty() ? "" : left.begin()->first, "' is not part of this model");
 }
 
+// A network that tells classes apart gives a number for each.
+void check_output(const Graph& graph, int64_t classes, const std::string& what) {
+    const Shape expected{1, classes}, &output = graph[graph.output].shape;
+    check(classes == 0 || output == expected, what, ": expected an output ", expected, ", got ", output);
+}
+
 // The network's graph, with room for its values. They are set by name afterwards.
 Graph read_graph(const TensorFile& file, const ModelOptions& options) {
     Graph graph = graph_from_json(metadata_entry(file.metadata, "lathe.graph"));
-    Shape input{1}, output{1, options.classes};
+    Shape input{1};
     for (int64_t extent : options.input) input.push_back(extent);
     check(graph.inputs.size() == 1 && graph[graph.input()].shape == input, "lathe.graph: expected one input ", input,
           ", got ", graph[graph.inputs[0]].shape);
-    check(options.classes == 0 || graph[graph.output].shape == output, "lathe.graph: expected an output ", output,
-          ", got ", graph[graph.output].shape);
+    check_output(graph, options.classes, "lathe.graph");
     const Listed transforms = listed_transforms(file);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i) {
@@ -110,6 +115,7 @@ TensorFile to_file(Model& model, Weights weights) {
     file.metadata["lathe.version"] = kVersion;
     file.metadata["lathe.transforms"] = json_of(model);
     const Graph graph = weights_first(trace(model, model.example(1)), model);
+    check_output(graph, model.classes(), "save: the network");
     file.metadata["lathe.graph"] = to_json(graph);
     const std::vector<std::string> names = graph.names();
     for (int i = 0; i < graph.size(); ++i)  // numbers in the network's code that are no parameter and no buffer

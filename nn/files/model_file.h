@@ -20,7 +20,8 @@ namespace lathe::nn {
 
 // Encoded, weights take the room of what their transforms leave of them: masked ones cannot grow back. With `huffman`,
 // indices of codebooks and of what masks keep are Huffman coded besides (Han et al. 2015, arXiv 1510.00149, section 4).
-// Error: as write_safetensors, or the model has a scaling, class names or metadata that load would refuse.
+// Error: as write_safetensors, or the model has a scaling, class names, metadata or an output that load would
+// refuse.
 enum class Weights { dense, encoded, huffman };
 void save(Model& model, const std::string& path, Weights weights = Weights::dense);
 // Error: as read_safetensors, or the file is not a model: no or another version, a graph that does not

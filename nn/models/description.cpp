@@ -382,7 +382,9 @@ std::unique_ptr<Model> model_from_description(const std::string& text, const std
     Builder builder(options.input, options.classes);
     for (const json& layer : layers) builder.add(layer);
     Graph graph = builder.finish();
-    const Shape output = graph[graph.output].shape;
+    const Shape output = graph[graph.output].shape, a_class_each{1, options.classes};
+    check(!builder.uses_classes() || output == a_class_each, "expected an output ", a_class_each,
+          " for its classes, got ", output);
     if (!builder.uses_classes()) {  // what it gives is a class each, unless it gives back what it takes
         const bool reconstructs = output == graph[graph.input()].shape;
         options.classes = output.rank() == 2 && !reconstructs ? output[1] : 0;

@@ -178,8 +178,8 @@ std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<
                                .layout = node.layout});
         if (!at(steps_, i).prepared) continue;
         const kernels::Conv2dShape traced = conv2d_shape(graph_, node), now = conv2d_shape(graph, graph[i]);
-        check(now.in_h == traced.in_h && now.in_w == traced.in_w, node.path,
-              ": expected the example's height and width");
+        check(now.in_h == traced.in_h && now.in_w == traced.in_w && now.in_c == traced.in_c, node.path,
+              ": expected the example's height, width and channels");
     }
     PlanOptions options{.elsewhere = std::vector<bool>(graph.nodes.size(), false)};
     for (int input : graph.inputs) at(options.elsewhere, input) = true;

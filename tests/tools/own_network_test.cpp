@@ -8,6 +8,7 @@
 #include "lathe/core/random.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/models/description.h"
+#include "lathe/tests/data/test_files.h"
 #include "lathe/tests/nn/branches.h"
 #include "lathe/tests/nn/random_tensor.h"
 #include "lathe/tests/temporary_folder.h"
@@ -96,6 +97,37 @@ TEST_CASE(
     CHECK(nn::load(folder / "again/best.safetensors")->parameter_count() < model.parameter_count());
 }
 
+TEST_CASE("a network of flat pixels, of colours or greys, trains on a folder and then takes its images as it did") {
+    const TemporaryFolder folder;
+    for (const char* split : {"train", "val"})
+        for (const auto& [name, at] : {std::pair("dark", 20), std::pair("light", 200)})
+            for (int i = 0; i < 12; ++i)
+                write_file(folder / "set/" + split + "/" + name + "/" + std::to_string(i) + ".png",
+                           encode_png(plain_image(9, 9, {static_cast<uint8_t>(at + i)})));
+    const std::string set = " --data folder:" + (folder / "set");
+    for (const int64_t features : {192, 64}) {
+        const std::string name = "flat" + std::to_string(features), run = folder / (name + "-run"),
+                          model = " --model " + run + "/best.safetensors ";
+        std::ofstream(folder / (name + ".json"))
+            << R"({"input": [)" << features << R"(], "layers": [{"name": "fc", "op": "linear", "out": "classes"}]})";
+        for (const auto& [command, said] :
+             {std::pair("train --epochs 4 --batch 4 --model " + (folder / (name + ".json")) + set + " --out " + run,
+                        "input [" + std::to_string(features) + "]"),
+              std::pair("eval" + model + set, std::string("top-1 100.00%")),
+              std::pair("predict" + model + (folder / "set/val/dark/3.png"), std::string("3.png  dark ")),
+              std::pair("predict" + model + (folder / "set/val/light/3.png"), std::string("3.png  light ")),
+              std::pair("scan --images 4" + model + set, std::string("fc.weight")),
+              std::pair("prune --sparsity 0.5" + model + set + " --out " + (folder / (name + "-half")),
+                        std::string("fc.weight"))}) {
+            const auto [code, log] = lathe_command(command, folder / "log");
+            INFO(command, "\n", log);
+            CHECK(code == 0);
+            CHECK(log.find(said) != std::string::npos);
+        }
+        CHECK(nn::load(run + "/best.safetensors")->scaling.mean.size() == (features == 192 ? 3 : 1));
+    }
+}
+
 TEST_CASE("a description that does not hold, and a file of an earlier version, are refused in one line") {
     TemporaryFolder folder;
     std::string text = readme_network();
@@ -105,6 +137,15 @@ TEST_CASE("a description that does not hold, and a file of an earlier version, a
         "train --model " + (folder / "net.json") + " --data shapes --out " + (folder / "run"), folder / "log");
     CHECK(code == 1);
     CHECK(log == "lathe: net.conv1: no op is called 'convd'; did you mean 'conv2d'?\n");
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
+
+    std::ofstream(folder / "net.json")
+        << R"({"input": [8, 8, 3], "layers": [{"name": "conv", "op": "conv2d", "out": 4, "kernel": 3}]})";
+    std::tie(code, log) = lathe_command(
+        "train --model " + (folder / "net.json") + " --data shapes --out " + (folder / "run"), folder / "log");
+    CHECK(code == 1);
+    CHECK(log == "lathe: net: expected an output for each class, or one like the input [1, 32, 32, 3], got "
+                 "[1, 30, 30, 4]\n");
     CHECK_FALSE(std::filesystem::exists(folder / "run"));
 
     nn::Model model("branches", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<Branches>(10));

@@ -92,6 +92,23 @@ TEST_CASE("class names, scaling, masks and further texts are kept") {
     CHECK(load(path)->class_names.size() == 2);
 }
 
+TEST_CASE("the pixels of an image as features take the scaling of its channels in turn") {
+    Model model("flat", {.classes = 2, .input = {12}}, std::make_unique<Linear>(LinearOptions{.in = 12, .out = 2}));
+    model.scaling = {.mean = {0.1f, 0.2f, 0.3f}, .std = {1, 2, 3}};
+    CHECK(from_file(to_file(model), "flat")->scaling.std == model.scaling.std);
+    model.scaling = {.mean = {0.5f}, .std = {2}};
+    CHECK(from_file(to_file(model), "flat")->scaling.mean == model.scaling.mean);
+    model.scaling = {.mean = {0, 0, 0, 0, 0}, .std = {1, 1, 1, 1, 1}};
+    CHECK(message_of([&] { to_file(model); }) ==
+          "save: the scaling: expected no means and deviations or one of each for every channel of inputs [12], "
+          "deviations above 0");
+}
+
+TEST_CASE("a network that gives something else than a number for each class is not saved") {
+    Model model("rows", {.classes = 2, .input = {3, 4}}, std::make_unique<Linear>(LinearOptions{.in = 4, .out = 2}));
+    CHECK(message_of([&] { to_file(model); }) == "save: the network: expected an output [1, 2], got [1, 3, 2]");
+}
+
 TEST_CASE("a pruned network keeps its sizes, and its graph follows") {
     TemporaryFolder folder;
     const std::string path = folder / "model.safetensors";

@@ -106,6 +106,11 @@ TEST_CASE("a description that does not hold is refused with the layer and the re
     CHECK(refused("\"out\": \"classes\"", "\"out\": -1") == "net.fc: 'out': expected 1 to 1048576, got -1");
     CHECK(message_of([] { model_from_description("{\"input\": [4], \"layers\": []}", "net"); }) ==
           "net: expected at least one layer");
+    CHECK(message_of([] {
+              model_from_description(
+                  R"({"input": [8, 4], "layers": [{"name": "fc", "op": "linear", "out": "classes"}], "classes": 2})",
+                  "net");
+          }) == "net: expected an output [1, 2] for its classes, got [1, 8, 2]");
     CHECK(message_of([] { model_from_description(kText, "net", {.width = 2}); }) ==
           "net: expected a described network to say its own widths and dropout, got options for them");
     CHECK(message_of([] { model_from_description(std::string(100000, '['), "net"); }) ==
