@@ -14,7 +14,8 @@
 #include "lathe/core/measure/cgroup.h"
 
 #ifdef __SANITIZE_THREAD__
-// The thread sanitizer sees nothing of what the OpenMP runtime does: this tells it who waits for whom.
+// The thread sanitizer sees nothing of what the OpenMP runtime does. So threads find their region by an atomic, not
+// among the variables that the runtime hands them, and this tells who waits for whom at its end.
 extern "C" void __tsan_acquire(void* address);
 extern "C" void __tsan_release(void* address);
 #else
@@ -91,27 +92,31 @@ struct Region {
     Clock::time_point caller_done{};
     int64_t caller_tasks = 0;
 
+    static inline std::atomic<Region*> current{};  // of who holds `team`
+
     void run_task(int64_t task) {
-        __tsan_acquire(this);
         try {
             call(body, task);
         } catch (...) {
             const std::lock_guard lock(error_lock);
             if (!error) error = std::current_exception();
         }
+    }
+
+    // A thread's part of it.
+    void work() {
+        const InsideScope scope;
+        int64_t done = 0;
+#pragma omp for schedule(dynamic, 1) nowait
+        for (int64_t task = 0; task < tasks; ++task) run_task(task), ++done;
+        if (omp_get_thread_num() == 0) caller_done = Clock::now(), caller_tasks = done;
         __tsan_release(this);
     }
 
     void run(int workers) {
-        __tsan_release(this);
+        current = this;
 #pragma omp parallel num_threads(workers)
-        {
-            const InsideScope scope;
-            int64_t done = 0;
-#pragma omp for schedule(dynamic, 1) nowait
-            for (int64_t task = 0; task < tasks; ++task) run_task(task), ++done;
-            if (omp_get_thread_num() == 0) caller_done = Clock::now(), caller_tasks = done;
-        }
+        current.load()->work();
         __tsan_acquire(this);
     }
 };

@@ -140,7 +140,8 @@ void add_compare(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("compare", "Set models side by side: accuracy, size, work, memory, time");
     c.add_option("models", o->models, "Saved .safetensors files")->required()->expected(1, 1000);
     o->data.add_to(c);
-    c.get_option("--data")->required(false);
+    CLI::Option* data = c.get_option("--data")->required(false);
+    for (const char* name : {"--mean", "--std", "--workers", "--skip-damaged"}) c.get_option(name)->needs(data);
     add_runs(c, o->runs);
     add_threads(c);
     c.add_flag("--json", o->json, "Print JSON");

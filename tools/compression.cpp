@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
@@ -79,10 +78,11 @@ void CompressionOptions::enter(CLI::App& c) {
     const std::string name = c.get_name();
     out.enter(c);
     check(!model.empty() && !data.data.empty(), name, ": expected --model and --data");
-    for (const char* option : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience"})
+    for (const char* option : {"--lr-schedule", "--distill", "--lr", "--ema", "--patience", "--optimizer", "--momentum",
+                               "--weight-decay", "--label-smoothing", "--clip"})
         check(finetune > 0 || c.get_option(option)->count() == 0, name, ": ", option,
               " is for training; expected --finetune EPOCHS beside it");
-    seed(training.fit.seed);
+    training.begin();
 }
 
 Opened open(const CompressionOptions& o, const std::string& command) {

@@ -167,11 +167,31 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
     std::printf("%s", last.notes().c_str());
 }
 
+// What would change nothing is not taken in silence.
+void check_no_idle_options(const CLI::App& command, const PruneOptions& o) {
+    const auto only = [&](bool used, const char* where, std::initializer_list<const char*> names) {
+        for (const char* name : names)
+            check(used || command.get_option(name)->count() == 0, "prune: ", name, " is for ", where);
+    };
+    const bool channels = o.method == "channel";
+    only(o.distill > 0, "distillation; expected --distill WEIGHT beside it", {"--temperature"});
+    only(o.when.kind == compress::PruneSchedule::iterative, "--schedule iterative", {"--rounds"});
+    only(o.when.kind == compress::PruneSchedule::gradual, "--schedule gradual", {"--begin", "--end"});
+    only(channels, "--method channel", {"--round-to", "--max-ratio", "--macs"});
+    only(!channels, "single weights; expected no --method channel", {"--pattern"});
+    only(!channels && has_target(o), "a target of single weights", {"--scan-images"});
+    check(!o.prune_ties || !channels, "prune: --prune-ties is for single weights; expected no --method channel");
+    check(o.scope != "global" || o.method != "nm", "prune: N:M has no ranking; expected no --scope global");
+}
+
 void prune(CLI::App& command, PruneOptions& o) {
     o.enter(command);
     check((o.target_size > 0) + (o.target_macs > 0) + (o.target_latency > 0) <= 1,
           "prune: expected one target of --target-size, --target-macs and --target-latency, got more");
     o.when.kind = compress::prune_schedule_of(o.schedule);
+    check_no_idle_options(command, o);
+    check(o.when.kind != compress::PruneSchedule::iterative || o.finetune >= o.when.rounds,
+          "prune: expected at least one epoch of --finetune for each of ", o.when.rounds, " rounds, got ", o.finetune);
 
     auto [model, data] = open(o, "prune");
     o.out.claim(command);

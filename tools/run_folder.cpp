@@ -40,7 +40,8 @@ FolderLock::~FolderLock() {
 RunFolder::~RunFolder() {
     if (!lock_) return;
     std::error_code ignored;
-    if (claimed_ && !has_results()) fs::remove(*this / kSettings, ignored);  // nothing came of it
+    if (claimed_ && !has_results())  // nothing came of it
+        for (const char* name : {kSettings, "best.safetensors", "log.csv"}) fs::remove(*this / name, ignored);
     settle();
 }
 

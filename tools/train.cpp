@@ -1,8 +1,8 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "lathe/compress/channels/batch_norm_sparsity.h"
 #include "lathe/core/parallel.h"
-#include "lathe/core/random.h"
 #include "lathe/core/text.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/files/model_file.h"
@@ -68,13 +68,16 @@ std::unique_ptr<nn::Model> make_network(const TrainOptions& o, std::unique_ptr<n
     }
     if (reconstructs) keep_normal_classes(*model, train.classes());
     for (const std::string& pattern : o.freeze) model->freeze(pattern);
+    const auto parameters = model->named_parameters();
+    check(std::any_of(parameters.begin(), parameters.end(), [](const auto& p) { return p.second->trainable(); }),
+          "train: --freeze ", joined(o.freeze), " leaves nothing to train");
     return model;
 }
 
 void train_network(CLI::App& command, TrainOptions& o) {
     o.out.enter(command);
     check(!o.data.data.empty(), "train: expected --data");
-    seed(o.training.fit.seed);
+    o.training.begin();
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);

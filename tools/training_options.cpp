@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
@@ -88,6 +89,12 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr) {
         ->capture_default_str();
     c.add_option("--seed", fit.seed, "Of initial weights, order, augmentation and dropout")->capture_default_str();
     add_threads(c);
+}
+
+void TrainingOptions::begin() const {
+    optim::parse_schedule(schedule);  // what is wrong with it is known before anything is opened
+    check(!nesterov || optimizer == "sgd", "--nesterov is for sgd, got --optimizer ", optimizer);
+    seed(fit.seed);
 }
 
 std::unique_ptr<optim::Optimizer> TrainingOptions::make_optimizer() const {

@@ -16,6 +16,8 @@ struct TrainingOptions {
 
     // `usual_lr` is what sgd takes unless told otherwise; adam and adamw take a fiftieth of it.
     void add_to(CLI::App& command, double usual_lr);
+    // Before anything is opened: seeds the run. Error: options that do not go together.
+    void begin() const;
     std::unique_ptr<optim::Optimizer> make_optimizer() const;
     optim::Loss cross_entropy() const { return optim::cross_entropy({.label_smoothing = label_smoothing}); }
 

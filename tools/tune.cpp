@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <cstdio>
 #include <map>
 
@@ -217,6 +218,7 @@ void report(const Speed& old, const Speed& fresh) {
 void tune(const TuneOptions& o) {
     const std::string path = o.out.empty() ? kernels::sparse::speed_file() : o.out;
     check(!path.empty(), "tune: there is no home folder to keep the table in; expected --out FILE");
+    check(!std::filesystem::is_directory(path), path, ": expected a file to keep the table in, got a folder");
     Speed old = kernels::sparse::shipped_speed();
     try {
         old = kernels::sparse::speed();

@@ -49,6 +49,9 @@ public:
                 if (fixed_[g].empty()) fixed_[g] = "skipped";
         for (const auto& [pattern, ratio] : o.layers) set_ratio(matching(module, pattern), pattern, ratio);
         if (o.global) rank(scores);
+        bool any = fixed_.empty();
+        for (size_t g = 0; g < fixed_.size(); ++g) any |= can_cut(g);
+        check(any || o.ratio == 0, "prune channels: none can be cut: ", any ? "" : fixed_[0]);
     }
 
     // Why a group is left alone; empty: it is not.

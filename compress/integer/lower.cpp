@@ -220,8 +220,12 @@ private:
         const integer::Multiplier by =
             integer::multiplier_of(static_cast<double>(a.grid.scale) * b.grid.scale / grid.scale);
         return append(from_[i], "int_mul",
-                      {{"a_zero", int64_t{a.grid.zero}}, {"b_zero", int64_t{b.grid.zero}}, {"multiplier", int64_t{by.m}},
-                       {"shift", int64_t{31 - by.s}}, {"zero", int64_t{grid.zero}}, {"high", int64_t{grid.high}}},
+                      {{"a_zero", int64_t{a.grid.zero}},
+                       {"b_zero", int64_t{b.grid.zero}},
+                       {"multiplier", int64_t{by.m}},
+                       {"shift", int64_t{31 - by.s}},
+                       {"zero", int64_t{grid.zero}},
+                       {"high", int64_t{grid.high}}},
                       {a.node, b.node});
     }
 

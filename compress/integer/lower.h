@@ -5,8 +5,8 @@ namespace lathe::compress {
 
 // A prepared network (a fake_quantize on every value that integers are to stand for, weights with integers: Lowered) as
 // integers:
-//  - layers, with the addition and the activation that fold.h gives them, additions, products, means and any function of
-//    one value (by a table of 256 results) end in the grid of the fake_quantize behind them;
+//  - layers, with the addition and the activation that fold.h gives them, additions, products, means and any function
+//    of one value (by a table of 256 results) end in the grid of the fake_quantize behind them;
 //  - what only moves values, and maxima, keep their grid; so do means without a fake_quantize of their own;
 //  - a softmax or log_softmax at the end stays in floating point.
 // Weights of which all integers fit into 4 bits are stored so.

@@ -89,7 +89,8 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
         const double real = bias ? bias.at(k) : 0;
         double step = static_cast<double>(x.scale) * scales.at(scales.numel() == 1 ? 0 : k);
         check(step > 0 && std::isfinite(step) && std::isfinite(real), "channel ", k,
-              ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ", real);
+              ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ",
+              real);
         const auto reach = [&] {  // of its sums
             return 510.0 * static_cast<double>(size) + std::abs(real) / step +
                    (addend ? 255.0 * addend->scale / step + 1 : 0);

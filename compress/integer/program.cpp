@@ -204,7 +204,8 @@ SizeReport measure_size(const IntegerProgram& program) {
 
 std::unique_ptr<nn::Model> as_model(std::shared_ptr<const IntegerProgram> program) {
     const nn::Description& about = program->about();
-    auto model = std::make_unique<nn::Model>(about.architecture, about.options, std::make_unique<IntegerModule>(program));
+    auto model =
+        std::make_unique<nn::Model>(about.architecture, about.options, std::make_unique<IntegerModule>(program));
     model->class_names = about.class_names;
     model->scaling = about.scaling;
     model->metadata = about.metadata;

@@ -83,8 +83,8 @@ private:
     std::vector<double>* seconds_ = nullptr;
 };
 
-// What its layers' constants take, by layer: weights ("conv1.weight", two of 4 bits in a byte) and what else a channel has
-// ("conv1.bias": bias, multiplier and shift).
+// What its layers' constants take, by layer: weights ("conv1.weight", two of 4 bits in a byte) and what else a channel
+// has ("conv1.bias": bias, multiplier and shift).
 SizeReport measure_size(const IntegerProgram& program);
 
 // The program as a network that the commands take: it runs, and cannot train.

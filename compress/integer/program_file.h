@@ -11,7 +11,8 @@ namespace lathe::compress {
 // graph, its metadata
 //   lathe.program  "1", the version
 //   lathe.graph    the graph of integer ops (nn/files/graph_json.h)
-//   lathe.grids    {"input": {"scale": S, "zero": Z, "high": H}, "output": {…}, "ending": "" or the op behind in floating point}
+//   lathe.grids    {"input": {"scale": S, "zero": Z, "high": H}, "output": {…}, "ending": "" or the floating-point op
+//                  behind}
 // and nn::Description.
 TensorFile to_file(const IntegerProgram& program);
 // Error: anything that is no such file, or no program that holds (IntegerProgram); one line that names the file.

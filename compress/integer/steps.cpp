@@ -33,8 +33,10 @@ public:
     int32_t zero(const char* name) const { return number(name, 0, 255); }
     // Of values up to `most`.
     static Multiplier checked(int32_t m, int32_t shift, double most) {
-        check((m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62, "expected a multiplier of 31 bits and a shift from "
-              "1 to 62, got ", m, " and ", shift);
+        check((m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62,
+              "expected a multiplier of 31 bits and a shift from "
+              "1 to 62, got ",
+              m, " and ", shift);
         check(std::ldexp(most * m, -shift) < kernel::kMostSum, "results reach beyond 32 bits");
         return {m, 31 - shift};
     }
@@ -45,8 +47,8 @@ public:
     const Shape& shape(size_t k) const { return graph[node.inputs[k]].shape; }
     int input(size_t k) const {  // of an activation
         const int from = node.inputs[k];
-        check(from >= 0 && graph[from].activation && graph[from].dtype == DType::u8, "expected an activation u8 as input ",
-              k);
+        check(from >= 0 && graph[from].activation && graph[from].dtype == DType::u8,
+              "expected an activation u8 as input ", k);
         return from;
     }
     template <class T>
@@ -85,9 +87,15 @@ std::vector<int8_t> unpacked(const uint8_t* packed, int64_t rows, int64_t width)
 IntegerStep layer_step(const Reader& r) {
     const kernels::Conv2dShape shape = conv2d_shape(r.graph, r.node);
     check(shape.pad_top >= 0 && shape.pad_left >= 0, "expected a padding of at least 0");
-    kernel::Layer layer{.shape = shape, .weight = nullptr, .bits = r.number("bits", 4, 8), .bias = r.constant<int32_t>(2),
-                        .multiplier = r.constant<int32_t>(4), .shift = r.constant<int32_t>(5),
-                        .x_zero = r.zero("x_zero"), .zero = r.zero("zero"), .low = r.zero("low"),
+    kernel::Layer layer{.shape = shape,
+                        .weight = nullptr,
+                        .bits = r.number("bits", 4, 8),
+                        .bias = r.constant<int32_t>(2),
+                        .multiplier = r.constant<int32_t>(4),
+                        .shift = r.constant<int32_t>(5),
+                        .x_zero = r.zero("x_zero"),
+                        .zero = r.zero("zero"),
+                        .low = r.zero("low"),
                         .high = r.zero("high")};
     check(layer.low <= layer.high, "expected 'low' of at most 'high'");
     std::vector<int8_t> weights;
@@ -277,8 +285,10 @@ IntegerStep global_avg_pool_step(const Reader& r) {
     const int64_t pixels = r.shape(0)[1] * r.shape(0)[2], channels = r.shape(0)[3];
     check(pixels <= 1 << 22, "expected maps of at most 2^22 pixels");
     const Multiplier by = r.multiplier(255.0 * static_cast<double>(pixels));
-    return {.run = [=, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"), zero = r.zero("zero"), high = r.zero("high")](
-                       const IntegerFrame& f) {
+    return {
+        .run =
+            [=, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"), zero = r.zero("zero"),
+             high = r.zero("high")](const IntegerFrame& f) {
                 const int64_t grain = std::max<int64_t>(1, kGrain / (pixels * channels));
                 parallel_for(f.images, grain, [&](int64_t begin, int64_t end) {
                     for (int64_t i = begin; i < end; ++i) {
@@ -291,7 +301,7 @@ IntegerStep global_avg_pool_step(const Reader& r) {
                     }
                 });
             },
-            .workspace = [=](int64_t images) { return images * channels * 4; }};
+        .workspace = [=](int64_t images) { return images * channels * 4; }};
 }
 
 // --- moving
@@ -349,7 +359,8 @@ IntegerStep slice_step(const Reader& r) {
 IntegerStep pad_step(const Reader& r) {
     const double value = r.node.attributes.real("value");
     const std::vector<int64_t>& before = r.node.attributes.integers("before");
-    check(value >= 0 && value <= 255 && value == static_cast<int>(value), "expected a value from 0 to 255, got ", value);
+    check(value >= 0 && value <= 255 && value == static_cast<int>(value), "expected a value from 0 to 255, got ",
+          value);
     check(r.shape(0)[0] == r.node.shape[0], "expected no padding of images");
     int64_t at = 0;
     for (int i = 0; i < r.node.shape.rank(); ++i) at = at * r.node.shape[i] + before[static_cast<size_t>(i)];

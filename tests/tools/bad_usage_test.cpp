@@ -3,14 +3,22 @@
 #include <map>
 #include <regex>
 
-using namespace testing;
+#include "lathe/nn/files/model_file.h"
+#include "lathe/nn/models/description.h"
+
+using testing::Folder;
+using testing::check_fails;
+using testing::write_bmp;
+namespace fs = testing::fs;
 
 namespace {
 
 // A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
+// A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
 // SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN and SEARCH (of nas) stand for a good line of the command, OUT for
 // a folder that is not there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images,
-// NONE for a path where nothing is.
+// BARE for one whose val/ has none, FLAT for a good file of a network of features that are no image, NONE for a path
+// where nothing is.
 struct Row {
     std::string line;
     int code;
@@ -33,6 +41,8 @@ const std::vector<Row> kRows = {
     {"TRAIN --epochs 2 --epochs 3", 2, "--epochs"},
     {"train --model lenet5 --data shapes --out ''", 2, "--out: expected a word, got an empty one"},
     {"TRAIN --force --resume", 2, "--force"},
+    {"train train --out OUT", 2, "train"},
+    {"TRAIN --data shapes", 2, "--data: At Most 1 required but received 2"},
     // Numbers; those of a wrong form are tried on every option below.
     {"TRAIN --epochs 0", 2, "--epochs: expected a number above 0, got 0"},
     {"TRAIN --epochs -3", 2, "--epochs: expected a number above 0, got -3"},
@@ -65,6 +75,16 @@ const std::vector<Row> kRows = {
     {"TRAIN --threads 5000", 2, "--threads"},
     {"TRAIN --nesterov=maybe", 2, "--nesterov: expected true or false, got maybe"},
     {"TRAIN --nesterov=2", 2, "--nesterov: expected true or false, got 2"},
+    {"TRAIN --epochs 1e3", 2, "--epochs: expected a whole number up to 1000000000000, got 1e3"},
+    {"TRAIN --epochs 0x10", 2, "--epochs: expected a whole number"},
+    {"TRAIN --seed 1.5", 2, "--seed: expected a whole number"},
+    {"TRAIN --validation 0.95", 2, "--validation"},
+    {"TRAIN --validation -0.1", 2, "--validation"},
+    {"TRAIN --widths 0,1,2,3", 1, "expected widths from 1 to 65536, got 0"},
+    {"TRAIN --widths 6,16,120,84 --width 2", 1, "a width multiplier or a list of widths, got both"},
+    {"TRAIN --momentum 0 --nesterov", 1, "momentum above 0"},
+    {"TRAIN --optimizer adam --nesterov", 1, "--nesterov is for sgd, got --optimizer adam"},
+    {"TRAIN --recompute-activations=3", 2, "expected true or false, got 3"},
     // Words.
     {"TRAIN --optimizer sdg", 2, "sdg"},
     {"TRAIN --optimizer SGD", 2, "SGD"},
@@ -81,6 +101,16 @@ const std::vector<Row> kRows = {
     {"TRAIN --input 48x32x1", 1, "square"},
     {"TRAIN --input 32x32x3x", 1, "--input"},
     {"TRAIN --freeze fc9", 1, "fc9"},
+    {"TRAIN --input 65536x65536x3", 1, "expected a size from 1 to 8192, got 65536"},
+    {"TRAIN --input 784", 1, "--input: expected HEIGHTxWIDTHxCHANNELS for images, got '784'"},
+    {"TRAIN --input 8x8x2", 1, "expected 1 or 3 channels, got 2"},
+    {"TRAIN --input 4x4x1", 1, "expected images of at least 12x12 pixels, got 4x4"},
+    {"TRAIN --augment crop:1000000", 1, "expected a padding from 0 to 28, got 1000000"},
+    {"TRAIN --augment flip,", 1, "got ''"},
+    {"TRAIN --augment jitter:nan", 1, "expected a number after 'jitter:'"},
+    {"TRAIN --augment resized-crop:2", 1, "expected a smallest area in (0, 1], got 2"},
+    {"TRAIN --freeze '*'", 1, "--freeze * leaves nothing to train"},
+    {"TRAIN --norm-sparsity 1e-4", 1, "expected a network with batch norms"},
     {"TRAIN --lr-schedule linear", 1, "linear"},
     {"TRAIN --lr-schedule multi-step:-5", 1, "rising epochs of 1 or more, got -5"},
     {"TRAIN --lr-schedule multi-step:5,3", 1, "rising epochs of 1 or more, got 3"},
@@ -91,6 +121,9 @@ const std::vector<Row> kRows = {
     {"TRAIN --lr-schedule cosine+warmup:nan", 1, "warm-up"},
     {"TRAIN --lr-schedule cosine+restart:0", 1, "restart"},
     {"TRAIN --lr-schedule ''", 2, "--lr-schedule: expected a word"},
+    {"TRAIN --lr-schedule constant:3", 1, "at most 0 numbers after constant, got 1"},
+    {"TRAIN --lr-schedule cosine+cosine", 1, "'+warmup:EPOCHS'"},
+    {"TRAIN --lr-schedule one-cycle:x", 1, "expected a number, got 'x'"},
     // What to train, and on what.
     {"train --data shapes --out OUT", 1, "--model or --init"},
     {"train --model lenet5 --out OUT", 1, "--data"},
@@ -103,6 +136,14 @@ const std::vector<Row> kRows = {
     {"train --model lenet5 --data shapes --input 48x48x3 --out OUT", 1, "--input: expected images of [48, 48, 3]"},
     {"train --init NONE --data shapes --out OUT", 1, "NONE"},
     {"train --init TEXT --data shapes --out OUT", 1, "TEXT"},
+    {"train --model lenet5 --data mnist --data-root '' --out OUT", 2, "--data-root: expected a word"},
+    {"train --model lenet5 --data cifar10 --data-root SET --out OUT", 1, "expected data_batch_1.bin"},
+    {"train --model lenet5 --data folder:SET/train/a --out OUT", 1, "expected a folder of images for each class"},
+    {"train --model lenet5 --data folder:SET/train --validation 0.001 --out OUT", 1, "a share of 0.001 held out"},
+    {"train --model lenet5 --data folder:BARE --out OUT", 1, "class folder val/a holds no PNG, JPEG or BMP image"},
+    {"train --model NONE.json --data shapes --out OUT", 1, "NONE.json: cannot open"},
+    {"train --init FLAT --data folder:SET --out OUT", 1, "images, or the pixels of square ones, got [5]"},
+    {"train --init SET --data shapes --out OUT", 1, "expected a file, got a folder"},
     {"train --init MODEL --model resnet8 --data folder:SET --out OUT", 1, "--model is resnet8"},
     {"train --init MODEL --width 2 --data folder:SET --out OUT", 1, "--width"},
     {"train --init MODEL --dropout 0.5 --data folder:SET --out OUT", 1, "--dropout"},
@@ -143,6 +184,35 @@ const std::vector<Row> kRows = {
     {"PRUNE --method channel --ratio 1", 1, "[0, 1), got 1"},
     {"PRUNE --method channel --ratio 0.5 --round-to 0", 2, "--round-to"},
     {"PRUNE --method channel --layer fc3=0.5", 1, "it is the network's output"},
+    {"PRUNE --sparsity 0.5 --ratio 0.5", 2, "At Most 1 required"},
+    {"PRUNE --layer conv1=2", 1, "expected a sparsity in [0, 1) for 'conv1', got 2"},
+    {"PRUNE --sparsity 0.5 --skip '*'", 1, "got none"},
+    {"PRUNE --method nm --pattern 2:2", 1, "N below M"},
+    {"PRUNE --method nm --sparsity 0.5", 1, "brings its sparsity along"},
+    {"PRUNE --method nm --scope global", 1, "expected no --scope global"},
+    {"PRUNE --method channel --ratio 0.5 --importance movement", 1, "movement"},
+    {"PRUNE --method channel --ratio 0.5 --importance batch-norm", 1, "none can be cut: nothing in it has"},
+    {"PRUNE --method channel --ratio 0.5 --max-ratio 0", 1, "(0, 1], got 0"},
+    {"PRUNE --method channel --ratio 0.5 --pattern 2:4", 1, "--pattern is for single weights"},
+    {"PRUNE --method channel --ratio 0.5 --prune-ties", 1, "--prune-ties is for single weights"},
+    {"PRUNE --method channel --target-macs 0.5 --scan-images 10", 1, "--scan-images is for a target of single weights"},
+    {"PRUNE --sparsity 0.5 --round-to 4", 1, "--round-to is for --method channel"},
+    {"PRUNE --sparsity 0.5 --max-ratio 0.5", 1, "--max-ratio is for --method channel"},
+    {"PRUNE --sparsity 0.5 --macs lab", 1, "--macs is for --method channel"},
+    {"PRUNE --sparsity 0.5 --rounds 3", 1, "--rounds is for --schedule iterative"},
+    {"PRUNE --sparsity 0.5 --begin 0.3", 1, "--begin is for --schedule gradual"},
+    {"PRUNE --sparsity 0.5 --scan-images 10", 1, "--scan-images is for a target of single weights"},
+    {"PRUNE --sparsity 0.5 --finetune 1 --temperature 2", 1, "--temperature is for distillation"},
+    {"PRUNE --sparsity 0.5 --momentum 0.5", 1, "--momentum is for training; expected --finetune EPOCHS"},
+    {"PRUNE --sparsity 0.5 --schedule iterative --finetune 1 --rounds 5", 1, "each of 5 rounds, got 1"},
+    {"PRUNE --sparsity 0.5 --schedule gradual --finetune 1 --begin 0.5 --end 0.2", 1, "got 0.5 and 0.2"},
+    {"PRUNE --target-size 0.5 --scan-images 100", 1, "holds all 40 training images out"},
+    {"PRUNE --sparsity 0.5 --rewind SET", 1, "expected a file, got a folder"},
+    {"PRUNE --sparsity 0.5 --validation 1", 2, "--validation"},
+    {"prune --model MODEL --data folder:SET/train --validation 0.001 --sparsity 0.5 --out OUT", 1, "held out leaves"},
+    {"prune --model FLAT --data folder:SET --sparsity 0.5 --out OUT", 1, "the pixels of square ones, got [5]"},
+    {"prune --model MODEL --data folder:SET --sparsity 0.5 --out TEXT", 1, "TEXT: cannot make the folder"},
+    {"prune --resume --out OUT", 1, "config.json"},
     {"prune --model NONE --data shapes --sparsity 0.5 --out OUT", 1, "NONE"},
     {"prune --model lenet5 --data shapes --sparsity 0.5 --out OUT", 1, "lenet5"},
     {"prune --model MODEL --data shapes --sparsity 0.5 --out OUT", 1, "class 'circle' is none of those expected: a, b"},
@@ -176,6 +246,13 @@ const std::vector<Row> kRows = {
     {"SCAN --skip conv7", 1, "conv7"},
     {"SCAN --out TEXT", 1, "TEXT: cannot make the folder"},
     {"scan --model TEXT --data shapes", 1, "TEXT"},
+    {"SCAN --sparsities nan", 2, "--sparsities: expected a number, got nan"},
+    {"SCAN --skip '*'", 1, "got none"},
+    {"SCAN --seed -1", 2, "--seed"},
+    {"SCAN --pattern 0:4", 1, "got '0:4'"},
+    {"SCAN --importance batch-norm", 1, "batch-norm"},
+    {"scan --model lenet5 --data shapes", 1, "lenet5: cannot open"},
+    {"scan --model FLAT --data folder:SET", 1, "the pixels of square ones, got [5]"},
     // eval
     {"eval --model MODEL", 2, "--data is required"},
     {"eval --model NONE --data shapes", 1, "neither a file nor the name of a network"},
@@ -188,6 +265,14 @@ const std::vector<Row> kRows = {
     {"EVAL --input 8x16x1", 1, "square"},
     {"eval --model MODEL --data shapes", 1, "class 'circle' is none of those expected: a, b"},
     {"eval --model lenet5 --classes -1 --data shapes", 2, "--classes"},
+    {"EVAL --input 28x28x3", 1, "expected an input like"},
+    {"EVAL --mean 1,2", 1, "mean: expected 1 values"},
+    {"EVAL --threads 4097", 2, "--threads"},
+    {"EVAL --json=5", 2, "--json: expected true or false, got 5"},
+    {"eval --data shapes", 2, "--model is required"},
+    {"eval --model resnet20 --weights MODEL --data folder:SET", 1, "expected 'conv1.weight'"},
+    {"eval --model FLAT --data folder:SET", 1, "the pixels of square ones, got [5]"},
+    {"eval --model FLAT --data shapes", 1, "tells 2 classes apart, shapes test has 10"},
     // profile
     {"profile", 2, "--model is required"},
     {"PROFILE --input 4x4x3", 1, "4"},
@@ -197,6 +282,13 @@ const std::vector<Row> kRows = {
     {"PROFILE --batch 0", 2, "--batch"},
     {"PROFILE --widths 1", 1, "widths"},
     {"profile --model MODEL --width 2", 1, "--width"},
+    {"PROFILE --batch 1000000000000", 1, "memory: cannot allocate"},
+    {"PROFILE --width 1e9", 1, "up to 64, got 1e+09"},
+    {"PROFILE --classes 1000000000000", 1, "expected 1 to 65536 classes"},
+    {"PROFILE --weights NONE", 1, "NONE: cannot open"},
+    {"PROFILE --data shapes", 2, "--data"},
+    {"profile --model FLAT --input 100", 1, "expected input [N, 5], got [1, 100]"},
+    {"profile --model lenet", 1, "did you mean 'lenet5'?"},
     // compare
     {"compare", 2, "models is required"},
     {"COMPARE NONE", 1, "NONE"},
@@ -204,6 +296,11 @@ const std::vector<Row> kRows = {
     {"COMPARE --runs 0", 2, "--runs"},
     {"COMPARE --data cifar11", 1, "cifar10"},
     {"COMPARE --data shapes", 1, "class 'circle' is none of those expected: a, b"},
+    {"COMPARE --skip-damaged", 2, "--skip-damaged requires --data"},
+    {"COMPARE --data folder:NONE", 1, "NONE: cannot be read"},
+    {"COMPARE --model MODEL", 2, "--model"},
+    {"COMPARE lenet5", 1, "lenet5: cannot open"},
+    {"compare FLAT --data folder:SET", 1, "the pixels of square ones, got [5]"},
     // predict
     {"predict IMAGE", 2, "--model is required"},
     {"predict --model MODEL", 2, "images is required"},
@@ -213,9 +310,15 @@ const std::vector<Row> kRows = {
     {"PREDICT --top 0", 2, "--top"},
     {"predict --model lenet5 IMAGE", 1, "lenet5"},
     {"predict --model SET IMAGE", 1, "expected a file, got a folder"},
+    {"PREDICT SET", 1, "expected a file, got a folder"},
+    {"PREDICT --top 99999999999999999999", 2, "--top"},
+    {"predict --model FLAT IMAGE", 1, "flat: expected inputs that are images, or the pixels of square ones, got [5]"},
+    {"predict --model TEXT IMAGE", 1, "TEXT"},
     // tune
     {"TUNE --seconds 0", 2, "--seconds"},
     {"TUNE --threads -1", 2, "--threads"},
+    {"TUNE extra", 2, "extra"},
+    {"tune --out SET", 1, "SET: expected a file to keep the table in, got a folder"},
     // nas
     {"nas", 2, "A subcommand is required"},
     {"nas serch", 2, "unknown command 'nas serch'; did you mean 'search'?"},
@@ -244,15 +347,22 @@ struct Files {
 
     Files() {
         words = {{"OUT", folder / "out"}, {"TEXT", folder / "text"},       {"NONE", folder / "none"},
-                 {"SET", folder / "set"}, {"IMAGE", folder / "image.bmp"}, {"MODEL", folder / "run/best.safetensors"}};
+                 {"SET", folder / "set"}, {"IMAGE", folder / "image.bmp"}, {"MODEL", folder / "run/best.safetensors"},
+                 {"BARE", folder / "bare"}, {"FLAT", folder / "flat.safetensors"}};
         std::ofstream(words["TEXT"]) << "no image, model or archive";
         write_bmp(words["IMAGE"]);
         for (const std::string path : {"train/a", "train/b", "val/a"}) {
             fs::create_directories(folder / ("set/" + path));
             for (int i = 0; i < 20; ++i) write_bmp(folder / ("set/" + path + "/" + std::to_string(i) + ".bmp"));
         }
+        for (const std::string path : {"train/a", "train/b", "val/a", "val/b"})
+            fs::create_directories(folder / ("bare/" + path));
+        for (const std::string name : {"a", "b"}) write_bmp(folder / ("bare/train/" + name + "/0.bmp"));
+        lathe::nn::save(*lathe::nn::model_from_description(
+                            R"({"input": [5], "layers": [{"name": "fc", "op": "linear", "out": 2}]})", "flat"),
+                        words["FLAT"]);
         const std::string set = "--data folder:" + words["SET"] + " ";  // few and small: it is opened again and again
-        REQUIRE(lathe("train --model lenet5 --epochs 1 " + set + "--out " + (folder / "run")).code == 0);
+        REQUIRE(testing::lathe("train --model lenet5 --epochs 1 " + set + "--out " + (folder / "run")).code == 0);
         const std::string model = " --model " + words["MODEL"] + " ", out = "--out " + words["OUT"] + " ";
         words["TRAIN"] = "train --model lenet5 " + set + out;
         words["PRUNE"] = "prune" + model + set + out;
@@ -282,7 +392,7 @@ TEST_CASE("bad command lines: one clear line, the right code, and nothing left b
     const Files files;
     for (const Row& row : kRows) {
         CAPTURE(row.line);
-        check_fails(lathe(files.filled(row.line)), row.code, files.filled(row.words));
+        check_fails(testing::lathe(files.filled(row.line)), row.code, files.filled(row.words));
         CHECK_FALSE((fs::exists(files.words.at("OUT")) && !fs::is_empty(files.words.at("OUT"))));
         fs::remove_all(files.words.at("OUT"));
     }
@@ -295,12 +405,12 @@ TEST_CASE("bad numbers: every number of every command") {
     for (const char* name : {"TRAIN", "PRUNE", "QUANTIZE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE",
                              "LEARN", "SEARCH"}) {
         const std::string command = files.words.at(name),
-                          help = lathe(command.substr(0, command.find(" --")) + " --help").out;
+                          help = testing::lathe(command.substr(0, command.find(" --")) + " --help").out;
         for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at)
             for (const char* word : {"''", "nan", "3x", "1e400"}) {
                 const std::string line = command + (*at)[1].str() + " " + word;
                 CAPTURE(line);
-                check_fails(lathe(line), 2, (*at)[1].str().substr(2));
+                check_fails(testing::lathe(line), 2, (*at)[1].str().substr(2));
                 ++tried;
             }
     }

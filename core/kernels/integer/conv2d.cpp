@@ -86,10 +86,16 @@ size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64
 }
 
 Finish PreparedLayer::finish_at(size_t numbers) const {
-    return {.bias = bias_.data() + numbers, .multiplier = multiplier_.data() + numbers, .shift = shift_.data() + numbers,
+    return {.bias = bias_.data() + numbers,
+            .multiplier = multiplier_.data() + numbers,
+            .shift = shift_.data() + numbers,
             .addend_multiplier = adds_ ? addend_multiplier_.data() + numbers : nullptr,
-            .addend_shift = adds_ ? addend_shift_.data() + numbers : nullptr, .addend_zero = addend_zero_,
-            .addend_left = bits_ == 4 ? 4 : 0, .zero = zero_, .low = low_, .high = high_};
+            .addend_shift = adds_ ? addend_shift_.data() + numbers : nullptr,
+            .addend_zero = addend_zero_,
+            .addend_left = bits_ == 4 ? 4 : 0,
+            .zero = zero_,
+            .low = low_,
+            .high = high_};
 }
 
 // A run is a row of the window where its pixels are neighbours in memory and belong to one group, else a tap.

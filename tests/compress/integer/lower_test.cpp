@@ -34,7 +34,8 @@ nn::Description about(const Shape& input, int64_t classes) {
 
 bool is_lowerable(uint64_t seed) {
     const auto net = random_network(seed);
-    for (const GraphNode& node : fold(lathe::testing::with_plain_norms(nn::trace(*net, random_tensor({1, 8, 8, 3}, 1)))).nodes)
+    for (const GraphNode& node :
+         fold(lathe::testing::with_plain_norms(nn::trace(*net, random_tensor({1, 8, 8, 3}, 1)))).nodes)
         if (node.op == "permute" || node.op->affine) return false;  // mixed pixels, norms that stand alone
     return true;
 }
@@ -64,7 +65,8 @@ TEST_CASE("random networks: execution in integers is what their simulation says,
 }
 
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {
-    for (const char* name : {"resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8", "ds-cnn", "lenet5", "autoencoder"}) {
+    for (const char* name :
+         {"resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8", "ds-cnn", "lenet5", "autoencoder"}) {
         INFO(std::string(name));
         const bool wide = std::string(name) == "mobilenetv2";
         const auto model = nn::make_model(name, {.width = wide ? 0.25 : 1, .input = wide ? Shape{16, 16, 3} : Shape{}});

@@ -39,12 +39,14 @@ inline Graph with_plain_norms(const Graph& graph) {
     return to;
 }
 
-// A network prepared by the plainest rules, so that lowering can be tested by itself: weights symmetric with a scale for
-// each output channel, every stored value between its least and its greatest on x.
+// A network prepared by the plainest rules, so that lowering can be tested by itself: weights symmetric with a scale
+// for each output channel, every stored value between its least and its greatest on x.
 class Preparation {
 public:
     Preparation(nn::Module& net, const Tensor& x, int weight_bits = 8)
-        : from_(fold(with_plain_norms(nn::trace(net, x.rows(0, 1))))), values_(values_of(from_, x)), weight_bits_(weight_bits) {}
+        : from_(fold(with_plain_norms(nn::trace(net, x.rows(0, 1))))),
+          values_(values_of(from_, x)),
+          weight_bits_(weight_bits) {}
 
     Graph run() {
         std::vector<int> at(from_.nodes.size());

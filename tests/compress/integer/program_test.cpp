@@ -24,7 +24,8 @@ namespace {
 
 std::shared_ptr<nn::Model> small_model() {
     seed(3);
-    std::shared_ptr<nn::Model> model = nn::make_model("mobilenetv2", {.classes = 5, .width = 0.25, .input = {16, 16, 3}});
+    std::shared_ptr<nn::Model> model =
+        nn::make_model("mobilenetv2", {.classes = 5, .width = 0.25, .input = {16, 16, 3}});
     model->class_names = {"a", "b", "c", "d", "e"};
     model->scaling = {{0.5f, 0.4f, 0.3f}, {0.2f, 0.2f, 0.3f}};
     model->eval();
@@ -90,7 +91,8 @@ TEST_CASE("damaged program files are refused in one line") {
     CHECK(refused([](TensorFile& f) { f.metadata["lathe.grids"] = "{}"; }).find("lathe.grids") != std::string::npos);
 }
 
-TEST_CASE("a run asks the system for no memory, and its plan is proven: no live buffers overlap, a lower bound beside") {
+TEST_CASE(
+    "a run asks the system for no memory, and its plan is proven: no live buffers overlap, a lower bound beside") {
     const IntegerProgram program = small_program();
     program.memory_plan().check(program.net().graph);
     CHECK(program.memory_plan().lower_bound <= program.memory_plan().total);
