@@ -40,7 +40,7 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     auto [model, data] = open(o, "quantize");
     o.out.claim(command);
     std::printf("%s", data.describe().c_str());
-    Before before = measure("quantize", "quantized", *model, data.validation, o);
+    Before before = measure("quantize", "given", "quantized", *model, data.validation, o);
     print(compress::quantize_kmeans(*model, options));
     before.now = accuracy(*model, data.validation, o);
     const bool huffman = o.coding == "huffman";
