@@ -13,7 +13,8 @@ namespace lathe::tools {
 namespace {
 
 // Trains the model; false when it was stopped.
-bool finetune(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Training& how) {
+bool finetune(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+              const Training& how) {
     optim::Trainer trainer(model, o.training.make_optimizer());
     optim::FitOptions fit = o.training.fit;
     fit.epochs = o.finetune;
@@ -28,7 +29,7 @@ bool finetune(const CompressionOptions& o, nn::Model& model, const TrainingData&
         fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .labels = fit.loss});
     }
     std::printf("%s, %s\n", trainer.optimizer().describe().c_str(),
-                o.distill > 0 ? "taught by the dense model" : "labels alone");
+                o.distill > 0 ? ("taught by the " + before.from + " model").c_str() : "labels alone");
     std::fflush(stdout);
     TrainingOptions training = o.training;
     if (how.rounds > 1)
@@ -44,7 +45,7 @@ void summarise(const CompressionOptions& o, const TrainingData& data, const Befo
     const auto percent = [](double value) { return format("%.2f%%", value); };
     const auto test = [&](nn::Model& which) { return data.test ? percent(accuracy(which, *data.test, o)) : ""; };
     TextTable table({"", "validation", "test", "parameters", "not zero", "parameter bytes", "file"});
-    table.add({"dense", percent(before.dense), test(*nn::load(o.model)), with_commas(before.size.elements), "",
+    table.add({before.from, percent(before.given), test(*nn::load(o.model)), with_commas(before.size.elements), "",
                with_commas(before.size.dense_bytes),
                with_commas(static_cast<int64_t>(std::filesystem::file_size(o.model)))});
     if (before.now >= 0) table.add({before.how, percent(before.now), "", "", "", "", ""});
@@ -66,7 +67,7 @@ void CompressionOptions::add_model_to(CLI::App& c) {
 
 void CompressionOptions::add_training_to(CLI::App& c, const std::string& file, const std::string& finetune_names) {
     c.add_option(finetune_names, finetune, "Epochs of training")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--distill", distill, "Weight of the dense model's outputs in the loss; 0: labels alone")
+    c.add_option("--distill", distill, "Weight of the given model's outputs in the loss; 0: labels alone")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     c.add_option("--temperature", temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
@@ -99,21 +100,23 @@ double accuracy(nn::Module& model, const data::Dataset& images, const Compressio
     return optim::evaluate(model, images, {.workers = o.data.workers})["accuracy"];
 }
 
-Before measure(const std::string& command, const std::string& how, nn::Model& model, const data::Dataset& validation,
-               const CompressionOptions& o) {
+Before measure(const std::string& command, const std::string& from, const std::string& how, nn::Model& model,
+               const data::Dataset& validation, const CompressionOptions& o) {
     return {.command = command,
+            .from = from,
             .how = how,
-            .dense = accuracy(model, validation, o),
+            .given = accuracy(model, validation, o),
             .size = compress::measure_size(model).total()};
 }
 
 bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
             nn::Weights weights, const Training& training) {
     if (before.now >= 0)
-        std::printf("validation accuracy: dense %.2f%%, %s %.2f%%\n", before.dense, before.how.c_str(), before.now);
+        std::printf("validation accuracy: %s %.2f%%, %s %.2f%%\n", before.from.c_str(), before.given,
+                    before.how.c_str(), before.now);
     std::fflush(stdout);
     if (o.finetune > 0) {
-        if (!finetune(o, model, data, training)) {
+        if (!finetune(o, model, data, before, training)) {
             say_stopped("lathe " + before.command + " --out " + shell_quoted(o.out.path) + " --resume");
             return false;
         }

@@ -37,13 +37,13 @@ double accuracy(nn::Module& model, const data::Dataset& images, const Compressio
 
 // What became of a model before it is trained.
 struct Before {
-    std::string command, how;  // "prune", "pruned"
-    double dense;     // accuracy on the validation images
+    std::string command, from, how;  // "prune", "dense", "pruned"
+    double given;     // accuracy on the validation images
     double now = -1;  // the same; negative: it becomes so while it trains
     compress::SizeReport::Entry size;
 };
-Before measure(const std::string& command, const std::string& how, nn::Model& model, const data::Dataset& validation,
-               const CompressionOptions& o);
+Before measure(const std::string& command, const std::string& from, const std::string& how, nn::Model& model,
+               const data::Dataset& validation, const CompressionOptions& o);
 
 // How its training differs from the usual one.
 struct Training {

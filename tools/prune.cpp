@@ -129,7 +129,7 @@ void prune_channels(const PruneOptions& o, nn::Model& model, const TrainingData&
     compress::ChannelPruneOptions options = channel_options(o, data.plain);
     compress::LatencyTable latency(o.out / kLatencyFile);
     if (o.target_latency > 0) options.cost = [&](const Graph& graph) { return latency.seconds(graph); };
-    Before before = measure("prune", "pruned", model, data.validation, o);
+    Before before = measure("prune", "dense", "pruned", model, data.validation, o);
     print(compress::prune_channels(model, model.example(), options));
     before.now = accuracy(model, data.validation, o);
     finish(o, model, data, before, nn::Weights::encoded);
@@ -145,7 +145,7 @@ void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
         options.layers = choose_sparsities(o, model, data.plain.sample(o.scan_images, seed), options);
         data.train = data.train.without_sample(o.scan_images, seed);
     }
-    Before before = measure("prune", "pruned", model, data.validation, o);
+    Before before = measure("prune", "dense", "pruned", model, data.validation, o);
     std::unique_ptr<compress::PruneHook> hook;
     compress::WeightReport last;  // of the hook
     if (o.when.kind == compress::PruneSchedule::oneshot) {

@@ -63,7 +63,7 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     o.out.claim(command);
     std::printf("%s", data.describe().c_str());
     std::fflush(stdout);
-    Before before = measure("quantize", "quantized", *model, data.validation, o);
+    Before before = measure("quantize", "given", "quantized", *model, data.validation, o);
     if (linear) model = quantize_linear(o.linear, grids, *model, data.plain);
     else print(compress::quantize_kmeans(*model, codebooks));
     before.now = accuracy(*model, data.validation, o);

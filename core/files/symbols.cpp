@@ -19,6 +19,9 @@ public:
         if (count_ % 8 == 0) bytes_.push_back(0);
         bytes_.back() |= static_cast<uint8_t>(bit << (count_++ % 8));
     }
+    void put(int number, int bits) {  // from its lowest bit on
+        for (int i = 0; i < bits; ++i) put(number >> i & 1);
+    }
     Symbols take() { return std::move(bytes_); }
 
 private:
@@ -33,6 +36,11 @@ public:
         const auto byte = static_cast<size_t>(at_ / 8);
         check(byte < bytes_.size(), "expected more than ", bytes_.size(), " bytes of codes");
         return bytes_[byte] >> (at_++ % 8) & 1;
+    }
+    int get(int bits) {
+        int number = 0;
+        for (int i = 0; i < bits; ++i) number |= get() << i;
+        return number;
     }
     void check_end() const {
         check(ceil_div(at_, 8) == static_cast<int64_t>(bytes_.size()), "expected ", ceil_div(at_, 8),
@@ -151,9 +159,10 @@ std::vector<int> huffman_lengths(const std::vector<int64_t>& counts) {
 
 Symbols huffman_encode(std::span<const uint8_t> symbols, int bits) {
     const std::vector<int> lengths = huffman_lengths(count_symbols(symbols, bits)), codes = codes_of(lengths);
+    const auto greatest = symbols.empty() ? size_t{0} : *std::max_element(symbols.begin(), symbols.end());
     BitWriter out;
-    for (int length : lengths)
-        for (int i = 0; i < 4; ++i) out.put(length >> i & 1);
+    out.put(static_cast<int>(greatest), 8);
+    for (size_t s = 0; s <= greatest; ++s) out.put(lengths[s], 4);
     for (uint8_t symbol : symbols)
         for (int i = lengths[symbol] - 1; i >= 0; --i) out.put(codes[symbol] >> i & 1);
     return out.take();
@@ -162,8 +171,9 @@ Symbols huffman_encode(std::span<const uint8_t> symbols, int bits) {
 Symbols huffman_decode(std::span<const uint8_t> coded, int bits, int64_t count) {
     BitReader in(coded);
     std::vector<int> lengths(symbols_of(bits));
-    for (int& length : lengths)
-        for (int i = 0; i < 4; ++i) length |= in.get() << i;
+    const auto greatest = static_cast<size_t>(in.get(8));
+    check(greatest < lengths.size(), "expected symbols below ", lengths.size(), ", got ", greatest);
+    for (size_t s = 0; s <= greatest; ++s) lengths[s] = in.get(4);
     check_complete(lengths, count);
     check(count <= 8 * static_cast<int64_t>(coded.size()), "expected codes of ", count, " symbols, got ", coded.size(),
           " bytes");

@@ -23,11 +23,12 @@ double entropy_bits(const std::vector<int64_t>& counts);
 // with the limit by merging packages: Larmore and Hirschberg 1990). A single symbol has one bit.
 std::vector<int> huffman_lengths(const std::vector<int64_t>& counts);
 
-// The lengths of all 2^bits codes, 4 bits each, then the codes of the symbols in order, each from its first bit on.
-// Codes are canonical: of growing length, and of growing symbol within one length, they count upwards from 0.
+// The greatest symbol, 8 bits; of each up to it the length of its code, 4 bits; then the codes of the symbols in order,
+// each from its first bit on. Codes are canonical: of growing length, and of growing symbol within one length, they
+// count upwards from 0.
 Symbols huffman_encode(std::span<const uint8_t> symbols, int bits);
-// Error: lengths that are none of a complete code, more or fewer bytes than `count` symbols take. Allocates nothing
-// that the bytes cannot hold.
+// Error: a symbol of more bits, lengths that are none of a complete code, other bytes than `count` symbols take.
+// Allocates nothing that the bytes cannot hold.
 Symbols huffman_decode(std::span<const uint8_t> coded, int bits, int64_t count);
 
 }  // namespace lathe

@@ -135,7 +135,9 @@ TEST_CASE("k-means: masked values, few values, none, and what is no number") {
     const Tensor values = Tensor::of<float>({6}, {5, 1, 100, 1, 2, -7});
     const Tensor keep = Tensor::of<uint8_t>({6}, {1, 1, 0, 1, 1, 0});
     const Clusters found = kmeans(values, {.clusters = 2}, keep);
-    CHECK(found.centroids == std::vector<double>{4.0 / 3, 5});
+    REQUIRE(found.centroids.size() == 2);
+    CHECK(found.centroids[0] == doctest::Approx(4.0 / 3));
+    CHECK(found.centroids[1] == doctest::Approx(5));
     CHECK(found.of(-7) == 0);
     CHECK(found.of(100) == 1);
     for (const std::string& name : kmeans_init_names()) {
