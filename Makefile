@@ -254,7 +254,7 @@ $(OUT)/tools.h.gch: private CXXFLAGS = $(TOOLS_CXXFLAGS)
 $(OUT)/tests.h.gch: private CXXFLAGS = $(TESTS_CXXFLAGS)
 $(OUT)/%.h.gch: $(OUT)/.flags | build/include/lathe
 	printf '#include <%s>\n' $(PRECOMPILED_$*) > $(OUT)/$*.h
-	$(ALL_CXX) -x c++-header -o $@ $(OUT)/$*.h
+	$(ALL_CXX) -x c++-header -o $@.new $(OUT)/$*.h && mv $@.new $@
 
 $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)

@@ -17,9 +17,9 @@
 namespace lathe::testing {
 
 // Two convolutions of the same input, side by side.
-struct Branches : nn::Module {
+struct RandomBranches : nn::Module {
     nn::Conv2d a, b;
-    Branches(int64_t in, int64_t out)
+    RandomBranches(int64_t in, int64_t out)
         : a({.in = in, .out = out, .kernel = 3, .padding = 1}), b({.in = in, .out = 2 * out}) {
         child("a", a), child("b", b);
     }
@@ -83,7 +83,7 @@ inline std::unique_ptr<nn::Sequential> random_network(uint64_t network_seed) {
             case 4: net->add<nn::BasicBlock>(name, {.in = channels, .out = channels + 6, .stride = pixels > 2 ? 2 : 1});
                 channels += 6, pixels = pixels > 2 ? pixels / 2 : pixels;
                 break;
-            case 5: net->append(name, std::make_unique<Branches>(channels, 4)), channels = 12; break;
+            case 5: net->append(name, std::make_unique<RandomBranches>(channels, 4)), channels = 12; break;
             case 6: net->append(name, std::make_unique<HalfSplit>(channels)); break;
             case 9: net->append(name, std::make_unique<PixelMixing>(channels, pixels * pixels)); break;
             case 7: net->add<nn::SqueezeExcite>(name, {.channels = channels, .squeezed = 4}); break;

@@ -9,6 +9,9 @@
 #include "lathe/core/parallel.h"
 #include "lathe/data/shapes.h"
 #include "lathe/nn/files/model_file.h"
+#include "lathe/nn/layers/layer_norm.h"
+#include "lathe/nn/layers/linear.h"
+#include "lathe/nn/layers/sequential.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/compress/integer/prepared.h"
 #include "lathe/tests/nn/random_tensor.h"
@@ -117,20 +120,19 @@ TEST_CASE("what cannot be lowered is named, with where") {
         change(graph);
         return message_of([&] { compress::lower_to_integer(graph); });
     };
-    const auto node = [](Graph& graph, const std::string& path, const char* op) -> GraphNode& {
-        for (GraphNode& each : graph.nodes)
-            if (each.path == path && each.op == op) return each;
-        FAIL("no such node");
-        return graph.nodes[0];
-    };
     CHECK(message_of([&] { compress::lower_to_integer(nn::trace(*model, model->example(1))); })
               .find("expected a fake_quantize") != std::string::npos);
     CHECK(changed([&](Graph& g) {
               for (GraphNode& each : g.nodes)
                   if (each.lowered) each.lowered = nullptr;
           }).find("with integers (FakeQuantize)") != std::string::npos);
-    CHECK(changed([&](Graph& g) { node(g, "pool", "global_avg_pool").op = "tanh"; }).find("lower_to_integer: node") ==
-          0);
+    nn::Sequential net;
+    net.add<nn::Linear>("fc1", {.in = 6, .out = 5});
+    net.add<nn::LayerNorm>("norm", {.features = 5});
+    net.add<nn::Linear>("fc2", {.in = 5, .out = 4});
+    const Graph middle = Preparation(net, lathe::testing::random_tensor({3, 6}, 1)).run();
+    const std::string said = message_of([&] { compress::lower_to_integer(middle); });
+    CHECK(said.find("lower_to_integer: node 'norm' (layer_norm)") == 0);
 }
 
 TEST_CASE("a network prepared for quantization becomes a program that says what its simulation says") {

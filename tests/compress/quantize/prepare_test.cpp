@@ -109,7 +109,7 @@ TEST_CASE("edges: what a layer takes in is not stored, what moves or is pooled k
     seed(3);
     nn::Sequential net;
     net.add<nn::Conv2d>("stem", {.in = 3, .out = 8, .kernel = 3, .padding = 1});
-    net.append("branches", std::make_unique<Branches>(8, 4));
+    net.append("branches", std::make_unique<RandomBranches>(8, 4));
     net.add<nn::BasicBlock>("block", {.in = 12, .out = 12});
     net.add<nn::MaxPool2d>("max", {.kernel = 2});
     net.add<nn::GlobalAvgPool>("mean");
