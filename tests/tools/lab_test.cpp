@@ -97,7 +97,7 @@ TEST_CASE("the architecture search lab goes through all questions on a made-up t
             folder / "log");
     INFO(text);
     REQUIRE(code == 0);
-    for (const char* words : {"8,302,128  8,302,128", "79,416,432  79,416,432", "misspells the key", "Kendall tau",
+    for (const char* words : {"8,302,128   8,302,128", "79,416,432  79,416,432", "misspells the key", "Kendall tau",
                               "60 M & 250 KB", "15 M & 256 KB: can be met", "cannot be met, the least is 72 KB",
                               "networks, from"})
         CHECK(text.find(words) != std::string::npos);
