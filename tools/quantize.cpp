@@ -42,7 +42,11 @@ compress::CodebookOptions codebook_options(const QuantizeOptions& o) {
             .gradient = nn::Codebook::gradient_of(o.gradient)};
 }
 
-// Options of one method beside the other are a mistake.
+// What sgd takes with method linear unless told otherwise: without its norms a network of 4-bit weights fell apart at
+// 0.01 (resnet20 on CIFAR-10: 65 % before, 23 % after an epoch) and got better at 0.001.
+constexpr double kLinearLr = 0.001;
+
+// Options of one method beside the other are a mistake. Not asked of a run that goes on: it gets all its settings back.
 void check_method(const CLI::App& command, const QuantizeOptions& o) {
     const bool linear = o.method == "linear";
     for (const std::string& name : linear ? std::vector<std::string>{"--init", "--gradient", "--skip"}
@@ -52,9 +56,10 @@ void check_method(const CLI::App& command, const QuantizeOptions& o) {
 }
 
 void quantize(CLI::App& command, QuantizeOptions& o) {
+    if (!o.out.resume) check_method(command, o);
     o.enter(command);
-    check_method(command, o);
     const bool linear = o.method == "linear", huffman = o.coding == "huffman";
+    if (linear && o.training.lr == 0 && o.training.optimizer == "sgd") o.training.lr = kLinearLr;
     const compress::CodebookOptions codebooks = codebook_options(o);
     const compress::QuantizeOptions grids =
         linear ? o.linear.make(o.bits ? o.bits : 8, layer_bits(o), o.training.fit.seed) : compress::QuantizeOptions{};
@@ -81,7 +86,8 @@ void add_quantize(CLI::App& app) {
     o->add_model_to(c);
     c.add_option("--method", o->method,
                  "kmeans: the weights of a layer share 2^B values, which are trained on; a file holds their indices. "
-                 "linear: weights and activations are a scale times an integer, as integer arithmetic has them")
+                 "linear: weights and activations are a scale times an integer, as integer arithmetic has them; norms "
+                 "are folded, so that --lr is 0.001 unless given")
         ->check(CLI::IsMember({"kmeans", "linear"}))
         ->capture_default_str();
     c.add_option("--bits", o->bits, "Of a weight; 4 unless given, with method linear 8")->check(CLI::Range(1, 8));

@@ -67,6 +67,19 @@ TEST_CASE("quantize linear: --explain only says, --adaround learns, fixed scales
     CHECK(learned.out.find("rounding learned") != std::string::npos);
 }
 
+TEST_CASE("quantize linear: an interrupted run goes on to the same file, with the settings that it had") {
+    const Trained base;
+    const std::string more = "--weight-bits 3 --qat 3 --ema 0.9 --equalize --observer mse";
+    REQUIRE(lathe(base.quantize(more, "whole")).code == 0);
+    const Result stopped = lathe(base.quantize(more, "parts"), base.folder / "parts/last.safetensors");
+    CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
+    const Result resumed = lathe("quantize --resume --out " + (base.folder / "parts"));
+    INFO(resumed.err);
+    REQUIRE(resumed.code == 0);
+    for (const std::string file : {"quantized.safetensors", "quantized-int8.safetensors"})
+        CHECK(text_of(base.folder / ("parts/" + file)) == text_of(base.folder / ("whole/" + file)));
+}
+
 TEST_CASE("quantize linear: what it refuses") {
     const Trained base;
     check_fails(lathe(base.quantize("--activation-bits 9", "bad")), 2, "activation-bits");
@@ -74,6 +87,7 @@ TEST_CASE("quantize linear: what it refuses") {
     check_fails(lathe(base.quantize("--layer-bits conv9=4", "bad")), 1, "no parameter matches 'conv9'");
     check_fails(lathe(base.quantize("--observer mes", "bad")), 2, "observer");
     check_fails(lathe(base.quantize("--lr 0.1", "bad")), 1, "--lr is for training");
+    check_fails(lathe(base.quantize("--init linear", "bad")), 1, "--init is for method kmeans; got method linear");
     REQUIRE(lathe(base.quantize("", "once")).code == 0);
     check_fails(lathe("quantize --method linear --data shapes --limit 512 --model " +
                       (base.folder / "once/quantized.safetensors") + " --out " + (base.folder / "twice")),

@@ -115,7 +115,7 @@ TEST_CASE("the README's way: calibrate on a sample of the training images, train
     nn::Model& model = *owner;
     const data::Dataset train = stripes(48), test = stripes(30, 2);
     auto [quantized, report] = compress::prepare_quantization(model, train.sample(512), {.weight_bits = 4});
-    optim::Trainer trainer(*quantized, optim::sgd({.lr = 0.01, .momentum = 0.9}));
+    optim::Trainer trainer(*quantized, optim::sgd({.lr = 0.001, .momentum = 0.9}));
     CHECK(trainer.fit(train, test, {.epochs = 1}).epochs.size() == 1);
     CHECK(report.images == 48);
 }
