@@ -123,15 +123,16 @@ TORCH_PYTHON = $(shell for p in $(PYTHON) python3 /usr/bin/python3; do \
 
 # BENCH="resnet20 tape" THREADS=2 BATCH=128 BASE=earlier.json narrow the bench.
 bench: $(BIN)/train-bench
-	$(TORCH_PYTHON) tests/bench/bench.py --worker $< $(if $(BENCH),--nets "$(BENCH)") $(if $(BATCH),--batch "$(BATCH)") \
-	    $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
+	$(TORCH_PYTHON) tests/bench/bench.py --worker $< $(if $(BENCH),--nets "$(BENCH)") \
+	    $(if $(BATCH),--batch "$(BATCH)") $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
 
 roofline:
 	$(TORCH_PYTHON) tests/bench/roofline.py build/bench.json
 
 # The first epochs and a checkpoint of resnet20 on CIFAR-10 beside PyTorch: tests/parity/parity.py.
 parity: $(BIN)/train-stream $(BIN)/lathe
-	$(TORCH_PYTHON) tests/parity/parity.py --stream $< $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(FIRST),--first $(FIRST))
+	$(TORCH_PYTHON) tests/parity/parity.py --stream $< \
+	    $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(FIRST),--first $(FIRST))
 
 $(BIN)/train-stream: $(OUT)/tests/parity/train_stream.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -162,7 +163,7 @@ tsan:
 	$(MAKE) BUILD=tsan thread-tests
 THREAD_SRC := $(shell grep -rlE 'std::thread|set_threads|ThreadScope|workers' --include=*_test.cpp \
     $(LIBRARY:%=tests/%))
-thread-tests: $(BIN)/thread-tests
+thread-tests: $(BIN)/thread-tests $(BIN)/liblathe.so
 	OMP_NUM_THREADS=4 TSAN_OPTIONS=halt_on_error=1 $< -tce='*killed*,*child process*,exit()*'
 $(BIN)/thread-tests: $(THREAD_SRC:%.cpp=$(OUT)/%.o) $(OUT)/tests/main.o $(OUT)/tests/data/test_files.o \
                      $(OUT)/tests/support/recorded.o $(BIN)/liblathe.a
@@ -204,8 +205,9 @@ install: check-prefix all
 
 # What install puts there, file by file, and the folders of headers that are then empty.
 uninstall: check-prefix
-	cd $(ROOT) && rm -f bin/lathe lib/pkgconfig/lathe.pc lib/liblathe.a \
-	    lib/liblathe.so lib/liblathe.so.0 lib/liblathe.so.$(VERSION) include/lathe/lathe.h $(HEADERS:%=include/lathe/%)
+	cd $(ROOT) && rm -f bin/lathe lib/pkgconfig/lathe.pc \
+	    lib/liblathe.a lib/liblathe.so lib/liblathe.so.0 lib/liblathe.so.$(VERSION) \
+	    include/lathe/lathe.h $(HEADERS:%=include/lathe/%)
 	if [ -d $(ROOT)/include/lathe ]; then find $(ROOT)/include/lathe -type d -empty -delete; fi
 
 deps:

@@ -49,7 +49,7 @@ struct FitOptions {
     int workers = 1;      // threads that prepare batches
 
     Task task = classification();
-    Loss loss{};  // to train with, instead of the task's: cross_entropy({.label_smoothing = 0.1}), distill(teacher), …
+    Loss loss{};  // to train with, not the task's: cross_entropy({.label_smoothing = 0.1}), distill(teacher), …
     Step step = plain_step();
     double clip_norm = 0;  // greatest L2 norm of all gradients together; 0: any
     double clip_value = 0; // greatest magnitude of a gradient's element; 0: any

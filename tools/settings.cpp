@@ -1,6 +1,5 @@
 #include "lathe/tools/settings.h"
 
-
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
 #include "lathe/core/files/json.inc"

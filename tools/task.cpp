@@ -12,10 +12,12 @@ namespace {
 
 constexpr const char* kNormal = "normal_classes";
 
-bool is_normal(const nn::Model& model, const std::string& name) {
+nlohmann::json normal_classes(const nn::Model& model) {
     const auto found = model.metadata.find(kNormal);
-    if (found == model.metadata.end()) return false;
-    const nlohmann::json names = parse_json(found->second, kNormal);
+    return found == model.metadata.end() ? nlohmann::json::array() : parse_json(found->second, kNormal);
+}
+
+bool is_one_of(const nlohmann::json& names, const std::string& name) {
     return names.is_array() && std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -37,8 +39,9 @@ optim::Task task_of(nn::Model& model, const data::Dataset& images) {
     check(output == input, model.architecture(), ": expected an output for each class, or one like the input ", input,
           ", got ", output);
     optim::ReconstructionOptions options;
+    const nlohmann::json normal = normal_classes(model);
     for (int64_t label = 0; label < classes; ++label)
-        if (is_normal(model, images.classes()[static_cast<size_t>(label)])) options.normal.push_back(label);
+        if (is_one_of(normal, images.classes()[static_cast<size_t>(label)])) options.normal.push_back(label);
     return optim::reconstruction(options);
 }
 
@@ -58,8 +61,9 @@ data::Dataset labelled_for(const nn::Model& model, const data::Dataset& images) 
 std::string say_normal(const nn::Model& model, const data::Dataset& images) {
     if (model.classes() != 0) return "";
     std::string normal, anomalous;
+    const nlohmann::json normal_names = normal_classes(model);
     for (const std::string& name : images.classes()) {
-        std::string& names = is_normal(model, name) ? normal : anomalous;
+        std::string& names = is_one_of(normal_names, name) ? normal : anomalous;
         names += (names.empty() ? "" : ", ") + printable(name);
     }
     return normal.empty() || anomalous.empty() ? "" : "normal: " + normal + "; anomalous: " + anomalous + "\n";

@@ -2,8 +2,8 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 
 #include "lathe/core/ceil_div.h"

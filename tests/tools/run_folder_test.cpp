@@ -178,7 +178,7 @@ TEST_CASE("the process around a command") {
 
     check_fails(shell("ulimit -f 8; exec " + binary() + " " + kTrain + "--out " + (folder / "small")), 1,
                 "File too large");
-    for (const auto& [name, text] : contents(folder / "small")) CHECK_FALSE(name.ends_with(".tmp"));
+    CHECK(contents(folder / "small").empty());  // nothing that the next run would take for one
 
     // In the background of a script SIGINT is ignored, and stays so.
     const Result ignored = shell("trap '' INT; " + binary() + " " + kTrain + "--out " + (folder / "ignored"),

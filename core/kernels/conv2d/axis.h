@@ -22,8 +22,8 @@ inline Axis forward_axis(int64_t out, int64_t kernel, int64_t stride, int64_t pa
     return {out, 0, 1, -pad, stride, dilation, kernel, 0, 1};
 }
 
-// The inputs `phase`, `phase + stride`, … get their gradients from the taps r for which (input + pad - r * dilation) is
-// a multiple of the stride: every (stride / gcd)-th one. Taken from the last to the first, they read dy forwards.
+// The inputs `phase`, `phase + stride`, … get their gradients from the taps r for which (input + pad - r * dilation)
+// is a multiple of the stride: every (stride / gcd)-th one. Taken from the last to the first, they read dy forwards.
 inline Axis backward_axis(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t phase) {
     const int64_t divisor = std::gcd(stride, dilation), every = stride / divisor;
     const int64_t count = phase < in ? ceil_div(in - phase, stride) : 0;
