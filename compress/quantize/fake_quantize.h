@@ -38,6 +38,9 @@ private:
     nn::Parameter scale_;
 };
 
+// A scale as training left it, as f32 and no less than kLeastScale: what the op computes with.
+Tensor usable_scale(const Tensor& scale);
+
 // Gives a weight a quantizer, or another one. Error: it has a codebook.
 FakeQuantize& set_fake_quantize(nn::Parameter& parameter, const Grid& grid);
 

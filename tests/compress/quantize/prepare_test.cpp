@@ -26,12 +26,6 @@ using namespace lathe::compress;
 
 namespace {
 
-Tensor output(nn::Module& net, const Tensor& x) {
-    const NoGrad no_grad;
-    const nn::ModeScope evaluating(net, false);
-    return net(x).value();
-}
-
 double snr(const Tensor& signal, const Tensor& noisy) {
     return 10 * std::log10(mean_square(signal) / mean_square_difference(signal, noisy));
 }
