@@ -26,8 +26,6 @@ public:
     Lowered lower(Lowered before, const Tensor& weight, const nn::Box& box) const override;
     void encode(nn::Encoded& weight) const override;  // integers of as many bits: what they round away cannot come back
 
-    int bits() const { return bits_; }
-    int axis() const { return axis_; }
     nn::Parameter& scale() { return scale_; }
     Grid grid() const;  // as it is now
 

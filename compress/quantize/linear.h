@@ -18,7 +18,6 @@ struct Range {
     double low = 0, high = 0;
 
     Range with_zero() const { return {low < 0 ? low : 0, high > 0 ? high : 0}; }
-    double magnitude() const { return high > -low ? high : -low; }
     bool operator==(const Range&) const = default;
 };
 // The least and the greatest element; {0, 0} of none. Error: one is NaN or infinite.
