@@ -58,10 +58,8 @@ GraphModule::~GraphModule() = default;
 
 GraphModule::GraphModule(Graph graph, Module& owner) : graph_(std::move(graph)) {
     prepare();
-    std::map<std::string, Parameter*> parameters;
-    std::map<std::string, Tensor*> buffers;
-    for (const auto& [name, parameter] : owner.named_parameters()) parameters[name] = parameter;
-    for (const auto& [name, buffer] : owner.named_buffers()) buffers[name] = buffer;
+    const auto parameters = by_name(owner.named_parameters());
+    const auto buffers = by_name(owner.named_buffers());
     const auto bind = [](const auto& known, const GraphNode& node) {
         const auto found = known.find(node.path);
         check(found != known.end(), "graph: the network has no ", node.op, " called '", node.path, "'");

@@ -32,8 +32,7 @@ void Model::replace_classifier(int64_t classes) {
           architecture_, ": expected a last linear layer with an output for each class, to be replaced");
     const GraphNode* bias = graph.parameter(*last, 2);
     const int64_t in = weight->shape[1];
-    std::map<std::string, Parameter*> parameters;
-    for (const auto& [name, parameter] : named_parameters()) parameters[name] = parameter;
+    const auto parameters = by_name(named_parameters());
     Parameter& w = *parameters.at(weight->path);
     w = Parameter(init::fan_in_uniform({classes, in}, in), w.layout());
     if (bias) *parameters.at(bias->path) = Parameter(init::fan_in_uniform({classes}, in));

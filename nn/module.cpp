@@ -306,8 +306,7 @@ Graph trace(Module& module, const std::vector<Tensor>& inputs) {
     const NoGrad no_grad;
     const TraceFn run = [&](const std::vector<Variable>& x) { return module(x); };
     Graph graph = lathe::trace(run, inputs, names_of(module));
-    std::map<std::string, Parameter*> parameters;
-    for (const auto& [name, parameter] : module.named_parameters()) parameters[name] = parameter;
+    const auto parameters = by_name(module.named_parameters());
     for (GraphNode& node : graph.nodes) {
         if (node.op != "parameter") continue;
         Parameter& parameter = *parameters.at(node.path);

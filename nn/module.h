@@ -97,6 +97,12 @@ private:
     bool training_ = true;
 };
 
+// {name: what it names}, of named_parameters() or named_buffers().
+template <class T>
+std::map<std::string, T*> by_name(const std::vector<std::pair<std::string, T*>>& named) {
+    return {named.begin(), named.end()};
+}
+
 // The graph of one forward of the module, in evaluation mode, with parameters and buffers under their names. A
 // parameter's node stands for its effective weight: its transforms are not part of the graph.
 Graph trace(Module& module, const std::vector<Tensor>& inputs);

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "lathe/compress/integer/lower.h"
 #include "lathe/compress/integer/program_file.h"
@@ -25,7 +26,7 @@ void LinearOptions::add_to(CLI::App& c) {
     c.add_option("--observer", observer,
                  "How ranges of activations are chosen: min-max, moving-average, percentile, entropy, mse, or auto: "
                  "for each the one that moves the output least")
-        ->check(CLI::IsMember({"min-max", "moving-average", "percentile", "entropy", "mse", "auto"}))
+        ->check(CLI::IsMember(compress::observer_names()))
         ->capture_default_str();
     c.add_option("--calibration", images, "Training images that ranges are taken from")
         ->check(PositiveNumber)
@@ -72,11 +73,14 @@ compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<st
 std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                            const data::Dataset& train) {
     const data::Dataset images = train.sample(o.images);
-    Progress progress("adaround", static_cast<int64_t>(model.named_parameters().size()));
+    std::optional<Progress> progress;
     if (options.adaround)
-        options.adaround->go_on = [&](int64_t done, int64_t) { return progress.update(done), true; };
+        options.adaround->go_on = [&](int64_t done, int64_t total) {
+            if (!progress) progress.emplace("adaround", total);
+            return progress->update(done), true;
+        };
     auto [quantized, report] = compress::prepare_quantization(model, images, options);
-    progress.clear();
+    progress.reset();
     print(report);
     if (o.fixed_scales) quantized->freeze("*scale");
     return std::move(quantized);

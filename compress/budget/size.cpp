@@ -1,7 +1,5 @@
 #include "lathe/compress/budget/size.h"
 
-#include <algorithm>
-
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/text_table.h"
 
@@ -9,18 +7,11 @@ namespace lathe::compress {
 
 namespace {
 
-int64_t count_nonzeros(const Tensor& x) {
-    return with_float(x, [&](auto zero) {
-        const auto* values = x.data<decltype(zero)>();
-        return x.numel() - std::count(values, values + x.numel(), zero);
-    });
-}
-
 SizeReport::Entry dense_entry(const std::string& name, const Tensor& value) {
     const auto bytes = static_cast<int64_t>(value.bytes());
     return {.name = name,
             .elements = value.numel(),
-            .nonzeros = is_float(value.dtype()) ? count_nonzeros(value) : value.numel(),
+            .nonzeros = is_float(value.dtype()) ? value.nonzeros() : value.numel(),
             .dense_bytes = bytes,
             .packed_bytes = bytes};
 }

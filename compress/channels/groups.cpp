@@ -68,10 +68,8 @@ ChannelGroups::ChannelGroups(nn::Module& module, const Tensor& x)
 }
 
 void ChannelGroups::find_groups() {
-    std::map<std::string, nn::Parameter*> parameters;
-    std::map<std::string, Tensor*> buffers;
-    for (const auto& [name, parameter] : module_.named_parameters()) parameters[name] = parameter;
-    for (const auto& [name, buffer] : module_.named_buffers()) buffers[name] = buffer;
+    const auto parameters = nn::by_name(module_.named_parameters());
+    const auto buffers = nn::by_name(module_.named_buffers());
 
     const ChannelLabels labels = label_channels(graph_);
     const std::vector<Footprint> found = footprints(labels);

@@ -27,8 +27,8 @@ public:
 
     IntegerGraph run() {
         int last = from_.output;
-        if (const std::string& op = from_[last].op.name(); op == "softmax" || op == "log_softmax") {
-            net_.ending = op;
+        if (from_[last].op->traits.probabilities) {
+            net_.ending = from_[last].op.name();
             last = from_[last].inputs[0];
         }
         for (int i = 0; i < from_.size(); ++i)

@@ -78,7 +78,7 @@ IntegerProgram::IntegerProgram(IntegerGraph net, nn::Description about)
               "': expected values u8, got ", name_of(node.dtype));
     check_grid(net_.input, "input");
     check_grid(net_.output, "output");
-    check(net_.ending.empty() || net_.ending == "softmax" || net_.ending == "log_softmax",
+    check(net_.ending.empty() || Op(net_.ending)->traits.probabilities,
           "integer program: expected an ending of softmax, log_softmax or none, got '", net_.ending, "'");
     image_ = graph[input].shape;
     result_ = graph[graph.output].shape;

@@ -16,6 +16,12 @@ Tensor run_node(const Graph& graph, int index, const std::vector<Tensor>& values
 
 }  // namespace
 
+std::vector<Tensor> leaf_values(const Graph& graph) {
+    std::vector<Tensor> values;
+    for (const GraphNode& node : graph.nodes) values.push_back(node.activation ? Tensor{} : node.value);
+    return values;
+}
+
 void see_activations(const Graph& graph, const std::vector<Tensor>& weights, const Tensor& x, const Change& see) {
     const NoGrad no_grad;
     std::vector<int> last_reader(graph.nodes.size(), -1);

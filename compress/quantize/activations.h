@@ -9,6 +9,9 @@ namespace lathe::compress {
 // What a node's value is exchanged for; empty: it stays.
 using Change = std::function<Tensor(int node, const Tensor& value)>;
 
+// Of each node that is no activation its value, of others none.
+std::vector<Tensor> leaf_values(const Graph& graph);
+
 // Runs a graph of one input op by op, in evaluation, and shows every activation, which may be changed for those that
 // follow. `weights`: of each node that is no activation its value.
 void see_activations(const Graph& graph, const std::vector<Tensor>& weights, const Tensor& x, const Change& see);

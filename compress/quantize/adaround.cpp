@@ -143,12 +143,9 @@ AdaRoundReport adaround(const Graph& graph, const std::vector<Tensor>& weights, 
     for (int i = 0; i < graph.size(); ++i)
         if (graph[i].op->layer)
             if (const GraphNode* weight = graph.parameter(graph[i], 1)) float_layers.emplace(weight->path, i);
-    std::map<std::string, nn::Parameter*> parameters;
-    for (const auto& [name, parameter] : quantized.named_parameters()) parameters[name] = parameter;
-    const nn::ModeScope evaluating(quantized, false);
+    const auto parameters = nn::by_name(quantized.named_parameters());
     const Graph now = nn::trace(quantized, x.rows(0, 1));
-    std::vector<Tensor> values;
-    for (const GraphNode& node : now.nodes) values.push_back(node.activation ? Tensor{} : node.value);
+    std::vector<Tensor> values = leaf_values(now);
 
     AdaRoundReport report;
     Random random(o.seed);

@@ -58,8 +58,7 @@ Calibration calibrate(nn::Model& model, const data::Dataset& images, bool equali
     if (equalize) c.equalized = compress::equalize(c.graph);
     c.edges = stored_edges(c.graph);
     const auto net = with_masks(c.graph, model.net());
-    std::map<std::string, nn::Parameter*> parameters;
-    for (const auto& [name, parameter] : net->named_parameters()) parameters[name] = parameter;
+    const auto parameters = nn::by_name(net->named_parameters());
     for (const GraphNode& node : c.graph.nodes)
         c.weights.push_back(node.op == "parameter" ? parameters.at(node.path)->effective().value() : node.value);
     observe(c, images, batch);

@@ -1,8 +1,7 @@
 #include "lathe/compress/quantize/codebook.h"
 
-#include <cmath>
-
 #include "lathe/compress/chosen.h"
+#include "lathe/compress/quantize/linear.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/mask.h"
@@ -79,7 +78,7 @@ CodebookReport::Layer row_of(const Target& target) {
 
 }  // namespace
 
-double CodebookReport::Layer::snr() const { return 10 * std::log10(signal / sse); }
+double CodebookReport::Layer::snr() const { return decibels(signal, sse); }
 
 std::string CodebookReport::str() const {
     TextTable table({"layer", "weights", "not zero", "bits", "values", "error", "signal to noise"});

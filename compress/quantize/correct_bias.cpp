@@ -54,14 +54,10 @@ BiasReport correct_bias(const Graph& graph, const std::vector<Tensor>& weights, 
         return Tensor{};
     });
 
-    std::map<std::string, nn::Parameter*> parameters;
-    for (const auto& [name, parameter] : quantized.named_parameters()) parameters[name] = parameter;
-    const nn::ModeScope evaluating(quantized, false);
+    const auto parameters = nn::by_name(quantized.named_parameters());
     const Graph now = nn::trace(quantized, x.rows(0, 1));
-    std::vector<Tensor> values;
-    for (const GraphNode& node : now.nodes) values.push_back(node.activation ? Tensor{} : node.value);
     BiasReport report;
-    see_activations(now, values, x, [&](int i, const Tensor& value) {
+    see_activations(now, leaf_values(now), x, [&](int i, const Tensor& value) {
         const GraphNode& node = now[i];
         const std::string* name = layer_name(now, node);
         const auto target = name ? wanted.find(*name) : wanted.end();

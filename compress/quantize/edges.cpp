@@ -51,7 +51,7 @@ private:
     bool is_stored(int i) const {
         const GraphNode& node = graph_[i];
         return node.activation && is_float(node.dtype) && !at(taken_in_, i) && !node.op->traits.view &&
-               !stays_in_float(node);
+               !node.op->traits.probabilities;
     }
 
     bool only_reader_is(int value, int reader) const {
@@ -109,8 +109,6 @@ private:
 };
 
 }  // namespace
-
-bool stays_in_float(const GraphNode& node) { return node.op == "softmax" || node.op == "log_softmax"; }
 
 std::vector<Edge> stored_edges(const Graph& graph) { return Finder(graph).run(); }
 

@@ -10,7 +10,8 @@ namespace lathe::compress {
 //  - a layer takes in what lathe::fold gives it: an addition with another value of its shape, then a relu or relu6, so
 //    that only the last of them is stored;
 //  - views share what they are views of;
-//  - what stays in floating point (softmax) is not stored in integers, nor is what is no floating-point number here.
+//  - probabilities (softmax) stay in floating point and are not stored in integers, nor is what is no floating-point
+//    number here.
 struct Edge {
     int node = 0;        // whose value it is
     std::string name;    // of the node (Graph::names)
@@ -20,7 +21,6 @@ struct Edge {
 // In order of execution. Values that only move (concat, slice, pad, permute, reshape) or are pooled have the scale of
 // what they come from, so that integers can be moved and averaged as they are; all inputs of a concat then share one.
 std::vector<Edge> stored_edges(const Graph& graph);
-bool stays_in_float(const GraphNode& node);
 int group_count(const std::vector<Edge>& edges);
 
 }  // namespace lathe::compress

@@ -14,12 +14,6 @@ namespace {
 constexpr int64_t kImages = 32;
 constexpr double kHalved = 3;  // decibels
 
-double decibels(double signal, double noise) {
-    return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
-}
-
-Tensor through(const Tensor& x, const Grid& grid) { return dequantize(quantize(x, grid), grid); }
-
 // A calibrated network and one run of it on a few images.
 class Measured {
 public:
@@ -33,11 +27,11 @@ public:
         return decibels(mean_square(run_.output()), mean_square_difference(run_.output_with(change), run_.output()));
     }
     Change with_weight(int node, const Grid& grid) const {
-        return [node, grid](int at, const Tensor& value) { return at == node ? through(value, grid) : Tensor{}; };
+        return [node, grid](int at, const Tensor& value) { return at == node ? on_grid(value, grid) : Tensor{}; };
     }
     Change with_group(int group, const Grid& grid) const {
         return [this, group, grid](int at, const Tensor& value) {
-            return calibration.in_group(group, at) ? through(value, grid) : Tensor{};
+            return calibration.in_group(group, at) ? on_grid(value, grid) : Tensor{};
         };
     }
     int64_t images() const { return run_[calibration.graph.input()].dim(0); }
@@ -85,7 +79,7 @@ private:
         const Tensor& value = c.weights[static_cast<size_t>(node)];
         const int bits = weight_bits(options_, c, node, model_);
         const Grid grid = weight_grid(value, bits, options_.per_channel);
-        const Tensor y = through(value, grid);
+        const Tensor y = on_grid(value, grid);
         all.push_back(now_.with_weight(node, grid));
         return {{.name = c.graph[node].path, .is_weight = true, .bits = bits,
                  .snr = decibels(mean_square(value), mean_square_difference(value, y)),
@@ -99,7 +93,7 @@ private:
         const int bits = activation_bits(options_, c, group);
         const Range range = seen.range(observer(), bits);
         const Observed::Error error = seen.error(range, bits);
-        const double noise = error.rounding + error.clipping;
+        const double noise = error.noise();
         all.push_back(now_.with_group(group, asymmetric(range, bits)));
         const auto first =
             std::find_if(c.edges.begin(), c.edges.end(), [&](const Edge& edge) { return edge.group == group; });

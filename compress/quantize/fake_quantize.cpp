@@ -8,17 +8,12 @@
 
 namespace lathe::compress {
 
-namespace {
-
-// Of scales as training left them.
-Tensor usable(const Tensor& scale) {
+Tensor usable_scale(const Tensor& scale) {
     Tensor least = scale.to(DType::f32).clone();
     float* s = least.mutable_data<float>();
     for (int64_t k = 0; k < least.numel(); ++k) s[k] = std::max(s[k], kLeastScale);
     return least;
 }
-
-}  // namespace
 
 FakeQuantize::FakeQuantize(const Grid& grid) : bits_(grid.bits), axis_(grid.axis), scale_(grid.scale.clone()) {
     integer_range(bits_, true);
@@ -48,7 +43,7 @@ Variable FakeQuantize::apply(const Variable& weight, nn::Box& box) {
     return ops::fake_quantize(weight, scale, {}, {.bits = bits_, .axis = axis_, .scale_gradient = gradient});
 }
 
-Grid FakeQuantize::grid() const { return {.bits = bits_, .axis = axis_, .scale = usable(scale_.value())}; }
+Grid FakeQuantize::grid() const { return {.bits = bits_, .axis = axis_, .scale = usable_scale(scale_.value())}; }
 
 Lowered FakeQuantize::lower(Lowered before, const Tensor& weight, const nn::Box& box) const {
     Grid part = grid();
@@ -75,7 +70,7 @@ void FakeQuantize::decode(nn::Encoded& weight, const Attributes& config) {
     check(symbols && symbols.dtype() == DType::u8 && scale && scale.dtype() == DType::f32,
           "fake_quantize: expected integers and a scale of type f32");
     const Grid grid{.bits = static_cast<int>(config.integer("bits")), .axis = static_cast<int>(config.integer("axis")),
-                    .scale = usable(scale)};
+                    .scale = usable_scale(scale)};
     const auto [low, high] = grid.integers();
     Tensor integers(symbols.shape(), DType::i8);
     const uint8_t* keep = weight.keep ? weight.keep.data<uint8_t>() : nullptr;

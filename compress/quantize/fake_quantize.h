@@ -26,8 +26,6 @@ public:
     Lowered lower(Lowered before, const Tensor& weight, const nn::Box& box) const override;
     void encode(nn::Encoded& weight) const override;  // integers of as many bits: what they round away cannot come back
 
-    int bits() const { return bits_; }
-    int axis() const { return axis_; }
     nn::Parameter& scale() { return scale_; }
     Grid grid() const;  // as it is now
 
@@ -37,6 +35,9 @@ private:
     int bits_, axis_;
     nn::Parameter scale_;
 };
+
+// A scale as training left it, as f32 and no less than kLeastScale: what the op computes with.
+Tensor usable_scale(const Tensor& scale);
 
 // Gives a weight a quantizer, or another one. Error: it has a codebook.
 FakeQuantize& set_fake_quantize(nn::Parameter& parameter, const Grid& grid);

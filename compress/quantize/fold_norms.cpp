@@ -138,8 +138,7 @@ private:
 
 Graph fold_norms(nn::Module& module, const Tensor& example) {
     Graph graph = nn::trace(module, example);
-    std::map<std::string, nn::Parameter*> parameters;
-    for (const auto& [name, parameter] : module.named_parameters()) parameters[name] = parameter;
+    const auto parameters = nn::by_name(module.named_parameters());
     for (GraphNode& node : graph.nodes) {  // the trace has effective values
         node.lowered = nullptr;
         if (node.op != "parameter") continue;
@@ -152,8 +151,7 @@ Graph fold_norms(nn::Module& module, const Tensor& example) {
 }
 
 std::unique_ptr<nn::GraphModule> with_masks(Graph graph, nn::Module& module) {
-    std::map<std::string, nn::Parameter*> parameters;
-    for (const auto& [name, parameter] : module.named_parameters()) parameters[name] = parameter;
+    const auto parameters = nn::by_name(module.named_parameters());
     for (GraphNode& node : graph.nodes)  // so that training it changes nobody else's
         if (node.value) node.value = node.value.clone();
     auto net = std::make_unique<nn::GraphModule>(std::move(graph));

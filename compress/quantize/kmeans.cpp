@@ -258,7 +258,6 @@ std::vector<float> kept_values(const Tensor& values, const Tensor& keep) {
 
 }  // namespace
 
-const char* name_of(KMeansInit init) { return kNames[init]; }
 std::vector<std::string> kmeans_init_names() { return kNames.all(); }
 KMeansInit kmeans_init_of(const std::string& name) { return kNames.value_of(name); }
 

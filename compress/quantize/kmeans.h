@@ -16,7 +16,6 @@ enum class KMeansInit {
     density,    // the values at even steps of the distribution function (the same)
     random,     // different values, drawn evenly (Forgy's; the same)
 };
-const char* name_of(KMeansInit init);
 std::vector<std::string> kmeans_init_names();
 KMeansInit kmeans_init_of(const std::string& name);  // Error: unknown (names the nearest)
 

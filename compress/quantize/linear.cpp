@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
+#include "lathe/core/integer/arithmetic.h"
 #include "lathe/core/parallel.h"
 
 namespace lathe::compress {
@@ -26,7 +28,7 @@ private:
     int64_t count_ = 1, inner_ = 1;
 };
 
-int64_t zero_point_of(const Grid& grid, int64_t channel) {
+int32_t zero_point_of(const Grid& grid, int64_t channel) {
     return grid.zero_point ? grid.zero_point.data<int32_t>()[channel] : 0;
 }
 
@@ -40,6 +42,10 @@ auto with_integers(DType dtype, F f) {
 }
 
 }  // namespace
+
+double decibels(double signal, double noise) {
+    return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+}
 
 Range range_of(const Tensor& x) {
     if (x.numel() == 0) return {};
@@ -55,10 +61,14 @@ Range range_of(const Tensor& x) {
     return {low, high};
 }
 
-Grid asymmetric(const Range& range, int bits, bool is_signed) {
+ScaleAndZero asymmetric_scale(const Range& range, int bits, bool is_signed) {
     const auto [low, high] = integer_range(bits, is_signed);
     const double scale = std::max(range.high - range.low, kLeastRange) / static_cast<double>(high - low);
-    const int64_t zero_point = std::clamp(rounded(static_cast<double>(low) - range.low / scale), low, high);
+    return {scale, std::clamp(rounded(static_cast<double>(low) - range.low / scale), low, high)};
+}
+
+Grid asymmetric(const Range& range, int bits, bool is_signed) {
+    const auto [scale, zero_point] = asymmetric_scale(range, bits, is_signed);
     return {.bits = bits, .is_signed = is_signed, .axis = -1,
             .scale = Tensor::full({1}, static_cast<float>(scale)),
             .zero_point = Tensor::full({1}, static_cast<double>(zero_point), DType::i32)};
@@ -92,7 +102,7 @@ Grid symmetric_least_error(const Tensor& weight, int bits, int axis) {
             for (int64_t i = 0; i < weight.numel(); ++i) {
                 const int64_t k = channel(i);
                 const float scale = largest.data<float>()[k] * static_cast<float>(kShares - share) / kShares;
-                const float error = scale * std::clamp(std::nearbyint(w[i] / scale), least, most) - w[i];
+                const float error = scale * integer::clip(integer::level_of(w[i], scale, 0), least, most) - w[i];
                 errors[static_cast<size_t>(share * scales + k)] += static_cast<double>(error) * error;
             }
     });
@@ -112,7 +122,7 @@ double lsq_gradient(int64_t numbers, int64_t levels) {
 
 Tensor quantize(const Tensor& x, const Grid& grid) {
     const Channels channel(x.shape(), grid);
-    const IntegerRange range = grid.integers();
+    const auto low = static_cast<float>(grid.integers().low), high = static_cast<float>(grid.integers().high);
     Tensor integers(x.shape(), grid.is_signed ? DType::i8 : DType::u8);
     with_integers(integers.dtype(), [&](auto zero) {
         using Integer = decltype(zero);
@@ -120,10 +130,9 @@ Tensor quantize(const Tensor& x, const Grid& grid) {
         Integer* to = x.numel() ? integers.mutable_data<Integer>() : nullptr;
         for (int64_t i = 0; i < x.numel(); ++i) {
             const int64_t k = channel(i);
-            const float level = std::nearbyint(from[i] / scale[k]) + static_cast<float>(zero_point_of(grid, k));
+            const float level = integer::level_of(from[i], scale[k], static_cast<float>(zero_point_of(grid, k)));
             check(!std::isnan(level), "quantize: expected numbers, got NaN");
-            to[i] = static_cast<Integer>(
-                std::clamp(level, static_cast<float>(range.low), static_cast<float>(range.high)));
+            to[i] = static_cast<Integer>(integer::clip(level, low, high));
         }
     });
     return integers;
@@ -137,11 +146,13 @@ Tensor dequantize(const Tensor& integers, const Grid& grid) {
         float* to = x.numel() ? x.mutable_data<float>() : nullptr;
         for (int64_t i = 0; i < x.numel(); ++i) {
             const int64_t k = channel(i);
-            to[i] = grid.scale.data<float>()[k] * static_cast<float>(from[i] - zero_point_of(grid, k));
+            to[i] = integer::dequantize(from[i], grid.scale.data<float>()[k], zero_point_of(grid, k));
         }
     });
     return x;
 }
+
+Tensor on_grid(const Tensor& x, const Grid& grid) { return dequantize(quantize(x, grid), grid); }
 
 Tensor quantize_bias(const Tensor& bias, const Tensor& weight_scale, double input_scale) {
     check(weight_scale.numel() == 1 || weight_scale.numel() == bias.numel(), "quantize_bias: expected 1 or ",

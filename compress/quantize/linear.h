@@ -6,6 +6,9 @@
 
 namespace lathe::compress {
 
+// A signal-to-noise ratio in decibels; infinite without noise.
+double decibels(double signal, double noise);
+
 // Linear quantization: real = scale (integer - zero_point), Jacob et al. 2017, arXiv 1712.05877, with the rounding
 // of the course lab: halves to even, before the zero point is added. Where the lab's int8 would wrap around, integers
 // saturate.
@@ -15,7 +18,6 @@ struct Range {
     double low = 0, high = 0;
 
     Range with_zero() const { return {low < 0 ? low : 0, high > 0 ? high : 0}; }
-    double magnitude() const { return high > -low ? high : -low; }
     bool operator==(const Range&) const = default;
 };
 // The least and the greatest element; {0, 0} of none. Error: one is NaN or infinite.
@@ -36,6 +38,12 @@ struct Grid {
 // taken as it is: one without zero loses a part at its far end, for zero is on every grid. A range of no width has the
 // scale of kLeastRange / (qmax - qmin).
 Grid asymmetric(const Range& range, int bits, bool is_signed = true);
+// Its numbers before they are a grid's.
+struct ScaleAndZero {
+    double scale;
+    int64_t zero_point;
+};
+ScaleAndZero asymmetric_scale(const Range& range, int bits, bool is_signed = true);
 
 // scale = magnitude / qmax, zero_point 0, for each index of an axis of the weight, or for all of it (axis -1). The
 // smallest magnitude is kLeastRange.
@@ -55,6 +63,7 @@ double lsq_gradient(int64_t numbers, int64_t levels);
 // clamp(round(x / scale) + zero_point), i8 or u8, of x's shape; and back. Error: an axis that does not fit the scale.
 Tensor quantize(const Tensor& x, const Grid& grid);
 Tensor dequantize(const Tensor& integers, const Grid& grid);
+Tensor on_grid(const Tensor& x, const Grid& grid);  // there and back
 
 // A bias as int32 beside the products of integers: scale = weight's scale of the output * the input's scale, zero
 // point 0. bias [K], weight_scale [1] or [K]  ->  i32 [K]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "lathe/core/enum_names.h"
 
@@ -24,9 +23,9 @@ struct Levels {
 
     Levels(const Range& range, int bits) {
         const IntegerRange integers = integer_range(bits, true);
+        const auto [step, zero_point] = asymmetric_scale(range, bits);
         low = static_cast<double>(integers.low), high = static_cast<double>(integers.high);
-        scale = std::max(range.high - range.low, kLeastRange) / (high - low);
-        zero = std::clamp(std::nearbyint(low - range.low / scale), low, high);
+        scale = step, zero = static_cast<double>(zero_point);
     }
     double level(double x) const { return std::nearbyint(x / scale) + zero; }
     double value(double level) const { return scale * (std::clamp(level, low, high) - zero); }
@@ -52,6 +51,8 @@ Range cheapest(const Range& full, Cost cost) {
 
 const char* name_of(Observer observer) { return kNames[observer]; }
 Observer observer_of(const std::string& name) { return kNames.value_of(name); }
+
+std::vector<std::string> observer_names() { return kNames.all(); }
 
 const std::vector<Observer>& plain_observers() {
     static const std::vector<Observer> all{Observer::min_max, Observer::moving_average, Observer::percentile,
@@ -91,10 +92,7 @@ Range Observed::range(Observer observer, int bits) const {
         case Observer::percentile: return inner_range().with_zero();
         case Observer::entropy: return cheapest(full, [&](const Range& range) { return divergence(range, bits); });
         case Observer::mse:
-            return cheapest(full, [&](const Range& range) {
-                const Error e = error(range, bits);
-                return e.rounding + e.clipping;
-            });
+            return cheapest(full, [&](const Range& range) { return error(range, bits).noise(); });
         case Observer::automatic: break;
     }
     fail("calibration: expected an observer that looks at one place alone, got ", name_of(observer));
@@ -126,10 +124,7 @@ Observed::Error Observed::error(const Range& range, int bits) const {
     return sum;
 }
 
-double Observed::Error::snr() const {
-    const double noise = rounding + clipping;
-    return noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
-}
+double Observed::Error::snr() const { return decibels(signal, noise()); }
 
 // How much is lost when the histogram, its ends clipped into the range, is told only how many values each level has:
 // the sum of p log(p / q) where q spreads a level's values evenly over those of its bins that have any.

@@ -19,6 +19,7 @@ enum class Observer {
 };
 const char* name_of(Observer observer);
 Observer observer_of(const std::string& name);  // "min-max", "percentile", …, "auto". Error: none of these
+std::vector<std::string> observer_names();
 const std::vector<Observer>& plain_observers();  // all but automatic
 
 // What one place of a network was seen to hold: its ends, and where its values lie between them. All batches are shown
@@ -36,6 +37,7 @@ public:
     // rounding and from clipping.
     struct Error {
         double signal = 0, rounding = 0, clipping = 0;
+        double noise() const { return rounding + clipping; }
         double snr() const;  // signal-to-noise ratio in decibels; infinite without noise
     };
     Error error(const Range& range, int bits) const;

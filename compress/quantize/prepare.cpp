@@ -70,7 +70,7 @@ private:
         const auto with = [&](Observer observer) -> Change {
             const Grid grid = asymmetric(calibration_.observed[static_cast<size_t>(group)].range(observer, bits), bits);
             return [this, group, grid](int node, const Tensor& value) {
-                return calibration_.in_group(group, node) ? dequantize(quantize(value, grid), grid) : Tensor{};
+                return calibration_.in_group(group, node) ? on_grid(value, grid) : Tensor{};
             };
         };
         Observer best = Observer::min_max;
@@ -140,8 +140,7 @@ private:
     }
 
     void quantize_weights(nn::Module& net) {
-        std::map<std::string, nn::Parameter*> parameters;
-        for (const auto& [name, parameter] : net.named_parameters()) parameters[name] = parameter;
+        const auto parameters = nn::by_name(net.named_parameters());
         for (const GraphNode& node : graph_.nodes)
             if ((node.op->affine && node.activation) || (node.op->layer && !graph_.parameter(node, 1)))
                 report_.in_float.push_back(node.path);
@@ -153,8 +152,8 @@ private:
             const Tensor value = parameter.effective().value();
             const Grid grid = weight_grid(value, bits, options_.per_channel);
             set_fake_quantize(parameter, grid);
-            const double noise = mean_square_difference(dequantize(quantize(value, grid), grid), value);
-            report_.weights.push_back({name, bits, value.numel(), 10 * std::log10(mean_square(value) / noise)});
+            const double noise = mean_square_difference(on_grid(value, grid), value);
+            report_.weights.push_back({name, bits, value.numel(), decibels(mean_square(value), noise)});
         }
     }
 
@@ -168,7 +167,7 @@ private:
     QuantizeReport report_;
 };
 
-std::string decibels(double snr) { return std::isfinite(snr) ? format("%.1f", snr) : "exact"; }
+std::string text_of(double snr) { return std::isfinite(snr) ? format("%.1f", snr) : "exact"; }
 
 }  // namespace
 
@@ -196,24 +195,21 @@ Quantized prepare_quantization(nn::Model& model, const data::Dataset& images, co
 
 Grid grid_of(const Graph& graph, const GraphNode& node) {
     const GraphNode &scale = graph[node.inputs[1]], *zero = node.inputs[2] < 0 ? nullptr : &graph[node.inputs[2]];
-    Tensor usable = scale.value.clone();
-    float* s = usable.mutable_data<float>();
-    for (int64_t k = 0; k < usable.numel(); ++k) s[k] = std::max(s[k], kLeastScale);
     return {.bits = static_cast<int>(node.attributes.integer("bits")),
             .is_signed = node.attributes.integer("signed") != 0,
-            .axis = static_cast<int>(node.attributes.integer("axis")), .scale = usable,
+            .axis = static_cast<int>(node.attributes.integer("axis")), .scale = usable_scale(scale.value),
             .zero_point = zero ? zero->value.to(DType::i32) : Tensor{}};
 }
 
 std::string QuantizeReport::str() const {
     TextTable of_weights({"weight", "elements", "bits", "SNR dB"});
     for (const Weight& weight : weights)
-        of_weights.add({weight.name, with_commas(weight.elements), std::to_string(weight.bits), decibels(weight.snr)});
+        of_weights.add({weight.name, with_commas(weight.elements), std::to_string(weight.bits), text_of(weight.snr)});
     TextTable of_activations({"activation", "places", "bits", "low", "high", "zero point", "observer", "SNR dB"});
     for (const Activation& a : activations)
         of_activations.add({a.name, std::to_string(a.places), std::to_string(a.bits), format("%.4g", a.range.low),
                             format("%.4g", a.range.high), std::to_string(a.zero_point), name_of(a.observer),
-                            decibels(a.snr)});
+                            text_of(a.snr)});
     std::string text = of_weights.str() + "\n" + of_activations.str() + "calibrated on " + with_commas(images) +
                        (images == 1 ? " image\n" : " images\n");
     for (const std::string& name : in_float) text += "left in floating point: " + name + "\n";

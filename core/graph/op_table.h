@@ -53,6 +53,9 @@ struct Traits {
     bool per_channel = false;  // index c of the last axis comes from index c of the inputs alone
     bool monotone = false;     // never falls where the first input grows
     bool keeps_zero = false;   // zero where an input is zero
+    // Of one input and no attributes: its last axis becomes probabilities or their logarithms, which a network in
+    // integers still computes in floating point
+    bool probabilities = false;
     bool any_layout = false;   // treats images alike and channels alike: runs with the two exchanged as well
     bool lab_macs = false;     // the course labs count an operation for each element of the result
 };

@@ -41,12 +41,18 @@ static inline int32_t requantize(int32_t v, int32_t m, int32_t shift) {
 
 static inline int32_t saturate(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 
-// The integer nearest to x / scale, ties to even, and then the zero: how real numbers become integers, activations at a
-// network's input and in the simulation, weights, table entries.
+// The integer nearest to x / scale, ties to even, and then the zero; and its place in a range. NaN of NaN.
+static inline float level_of(float x, float scale, float zero) { return nearbyintf(x / scale) + zero; }
+static inline float clip(float level, float low, float high) {
+    const float raised = level < low ? low : level;
+    return high < raised ? high : raised;
+}
+
+// How real numbers become integers, activations at a network's input and in the simulation, weights, table entries: low
+// of NaN. low and high are less than 2^24 in magnitude.
 static inline int32_t quantize(float x, float scale, int32_t zero, int32_t low, int32_t high) {
-    const float steps = nearbyintf(x / scale);
-    if (!(steps > (float)low - (float)zero)) return low;  // and of NaN
-    return steps < (float)high - (float)zero ? (int32_t)steps + zero : high;
+    const float level = clip(level_of(x, scale, (float)zero), (float)low, (float)high);
+    return level == level ? (int32_t)level : low;
 }
 static inline float dequantize(int32_t q, float scale, int32_t zero) { return scale * (float)(q - zero); }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lathe/core/enum_names.h"
+#include "lathe/core/integer/arithmetic.h"
 #include "lathe/core/kernels/rows/reduce.h"
 #include "lathe/core/ops/detail/row.h"
 
@@ -40,14 +41,17 @@ void check_zero_points(const Variable& zero_point, const IntegerRange& range) {
     }
 }
 
-// The integers that share a scale, as numbers.
+// The integers that share a scale, as numbers: those of integer inference, which are found in float32, of float64 too.
 template <class T>
 struct Grid {
-    T scale, zero, low, high;
+    T scale;
+    float zero, low, high;
 
-    T level(T x) const { return std::nearbyint(x / scale) + zero; }  // before it is clipped
-    T clipped(T level) const { return std::min(std::max(level, low), high); }  // a NaN stays one
-    bool holds(T level) const { return level >= low && level <= high; }
+    float level(T x) const {  // before it is clipped
+        return integer::level_of(static_cast<float>(x), static_cast<float>(scale), zero);
+    }
+    float clipped(float level) const { return integer::clip(level, low, high); }
+    bool holds(float level) const { return level >= low && level <= high; }
 };
 
 // x as [outer, channels, inner] where the middle index has a scale, cut into pieces of one scale each.
@@ -85,8 +89,8 @@ std::vector<Grid<T>> grids_of(const Tensor& scale, const Tensor& zero_point, con
     std::vector<Grid<T>> grids;
     for (int64_t k = 0; k < scale.numel(); ++k)
         grids.push_back({std::max(scale.data<T>()[k], static_cast<T>(kLeastScale)),
-                         zero_point ? zero_point.data<T>()[k] : T(0), static_cast<T>(range.low),
-                         static_cast<T>(range.high)});
+                         zero_point ? static_cast<float>(zero_point.data<T>()[k]) : 0.f, static_cast<float>(range.low),
+                         static_cast<float>(range.high)});
     return grids;
 }
 
@@ -115,7 +119,8 @@ Gradients backward(const Tensor& x, const std::vector<Grid<T>>& grids, Tensor dy
         for (int64_t block = begin; block < end; block += kBlock) {
             const int64_t n = std::min(kBlock, end - block);
             for (int64_t i = 0; i < n; ++i) {
-                const T at = from[block + i] / grid.scale, level = std::nearbyint(at) + grid.zero, dz = d[block + i];
+                const T at = from[block + i] / grid.scale, dz = d[block + i];
+                const float level = grid.level(from[block + i]);
                 const bool inside = grid.holds(level);
                 share[i] = dz * (inside ? rounding * (level - grid.zero - at) : grid.clipped(level) - grid.zero);
                 if (to) to[block + i] = inside ? dz : T(0);

@@ -70,13 +70,15 @@ Shape row_shape(const Attributes&, Shapes x) {
 OpInfo softmax() {
     return {.name = "softmax",
             .run = [](const Attributes&, Inputs x, Mode) { return ops::softmax(x[0]); },
-            .shape = row_shape};
+            .shape = row_shape,
+            .traits = {.probabilities = true}};
 }
 
 OpInfo log_softmax() {
     return {.name = "log_softmax",
             .run = [](const Attributes&, Inputs x, Mode) { return ops::log_softmax(x[0]); },
-            .shape = row_shape};
+            .shape = row_shape,
+            .traits = {.probabilities = true}};
 }
 }  // namespace row
 

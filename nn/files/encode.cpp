@@ -20,6 +20,11 @@ constexpr int64_t kMaxElements = int64_t{1} << 31;
 enum class Encoding { bitmap, relative };
 const char* name_of(Encoding encoding) { return encoding == Encoding::bitmap ? "bitmap" : "relative"; }
 
+std::span<const uint8_t> span_of(const Tensor& bytes) {
+    return {bytes.data<uint8_t>(), static_cast<size_t>(bytes.numel())};
+}
+Tensor tensor_of(const Symbols& bytes) { return Tensor::of({static_cast<int64_t>(bytes.size())}, bytes); }
+
 // The bytes of the relative encoding; `put` gets them one by one.
 template <class F>
 void encode_relative(const Tensor& keep, F put) {
@@ -42,12 +47,10 @@ int64_t count_kept(const Tensor& keep) {
     return std::count_if(kept, kept + keep.numel(), [](uint8_t k) { return k != 0; });
 }
 
-int64_t bitmap_bytes(int64_t count) { return (count + 7) / 8; }
-
 Symbols make_index(const Tensor& keep, Encoding encoding) {
     Symbols bytes;
     if (encoding == Encoding::relative) encode_relative(keep, [&](uint8_t byte) { bytes.push_back(byte); });
-    else bytes = pack_symbols({keep.data<uint8_t>(), static_cast<size_t>(keep.numel())}, 1);
+    else bytes = pack_symbols(span_of(keep), 1);
     return bytes;
 }
 
@@ -57,14 +60,8 @@ Tensor read_index(const Tensor& index, const std::string& encoding, const Shape&
           " ", index.shape());
     const uint8_t* bytes = index.data<uint8_t>();
     const int64_t count = shape.numel();
-    if (encoding == name_of(Encoding::bitmap)) {
-        check(index.numel() == bitmap_bytes(count), "expected a bitmap of ", bitmap_bytes(count), " bytes, got ",
-              index.numel());
-        Tensor keep(shape, DType::u8);
-        uint8_t* kept = keep.mutable_data<uint8_t>();
-        for (int64_t i = 0; i < count; ++i) kept[i] = bytes[i / 8] >> (i % 8) & 1;
-        return keep;
-    }
+    if (encoding == name_of(Encoding::bitmap))
+        return tensor_of(unpack_symbols(span_of(index), 1, count)).reshape(shape);
     check(encoding == name_of(Encoding::relative), "unknown encoding '", encoding, "'");
     int64_t covered = 0;
     for (int64_t i = 0; i < index.numel(); ++i) covered += bytes[i] == kSkip ? kSkip : bytes[i] + 1;
@@ -128,10 +125,6 @@ Shape checked_shape(const std::vector<int64_t>& dims) {
     return Shape(dims);
 }
 
-std::span<const uint8_t> span_of(const Tensor& bytes) {
-    return {bytes.data<uint8_t>(), static_cast<size_t>(bytes.numel())};
-}
-Tensor tensor_of(const Symbols& bytes) { return Tensor::of({static_cast<int64_t>(bytes.size())}, bytes); }
 std::vector<int64_t> dims_of(const Tensor& tensor) { return {tensor.shape().begin(), tensor.shape().end()}; }
 
 struct Coded {

@@ -53,10 +53,9 @@ std::map<std::string, std::vector<ListedTransform>> listed_transforms(const Tens
 // symbols of as many bits as the tensor, and of 8; and `how` says "encoding" and "shape". Encodings, of which the
 // smaller is taken, coded as it will be:
 //   bitmap    a bit for each element, 1 where it is kept; element i is bit i % 8 of byte i / 8
-//   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes: each
-//   255
-//             skips 255 elements and goes on, any other byte skips so many and a kept element follows. Elements skipped
-//             at the end are there in bytes of 255, too, as far as they fill one
+//   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes:
+//             each 255 skips 255 elements and goes on, any other byte skips so many and a kept element follows.
+//             Elements skipped at the end are there in bytes of 255, too, as far as they fill one
 void encode_sparse(Encoded& weight, const std::string& mask);
 void decode_sparse(Encoded& weight, const std::string& mask);
 

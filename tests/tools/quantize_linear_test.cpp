@@ -1,32 +1,20 @@
 #include <doctest/doctest.h>
 
-#include "command.h"
+#include "trained.h"
 
 using namespace testing;
 
 namespace {
 
-// A trained model, from which runs begin.
-struct Trained {
-    const Folder folder;
-    std::string model = folder / "base/best.safetensors";
-
-    Trained() {
-        REQUIRE(lathe("train --model lenet5 --data shapes --limit 512 --epochs 1 --batch 64 --out " + (folder / "base"))
-                    .code == 0);
-    }
-    std::string quantize(const std::string& more, const std::string& out) const {
-        return "quantize --method linear --model " + model +
-               " --data shapes --limit 512 --batch 64 --calibration 64 " + more + " --out " + (folder / out);
-    }
-};
+const std::string kLinear = "--method linear --calibration 64 ";
 
 }  // namespace
 
 TEST_CASE("quantize linear: 4-bit weights, trained; what comes out is what every command takes, and is small") {
     const Trained base;
-    const Result result = lathe(base.quantize(
-        "--weight-bits 4 --end-bits 4 --layer-bits conv1=8 --observer auto --equalize --correct-bias --qat 1", "four"));
+    const std::string options =
+        "--weight-bits 4 --end-bits 4 --layer-bits conv1=8 --observer auto --equalize --correct-bias --qat 1";
+    const Result result = lathe(base.quantize(kLinear + options, "four"));
     INFO(result.err);
     REQUIRE(result.code == 0);
     const std::string file = base.folder / "four/quantized.safetensors";
@@ -41,27 +29,21 @@ TEST_CASE("quantize linear: 4-bit weights, trained; what comes out is what every
     const Json integer = Json::parse(lathe("eval --json --data shapes --model " + program).out);
     CHECK(integer["top1"].get<double>() == doctest::Approx(simulated["top1"].get<double>()).epsilon(0.01));
 
-    CHECK(lathe("eval --json --data shapes --model " + file).code == 0);
-    write_bmp(base.folder / "grey.bmp");
-    CHECK(lathe("predict --json --model " + file + " " + (base.folder / "grey.bmp")).code == 0);
+    check_usable(base.folder, file);
     CHECK(lathe("profile --json --runs 1 --model " + file).code == 0);
     CHECK(lathe("compare --json --runs 1 " + base.model + " " + file).code == 0);
-    const Result again = lathe("train --init " + file + " --data shapes --limit 128 --epochs 1 --out " +
-                               (base.folder / "again"));
-    INFO(again.err);
-    CHECK(again.code == 0);
-    check_fails(lathe(base.quantize("--bits 8", "four")), 1, "holds a run");
+    check_fails(lathe(base.quantize(kLinear + "--bits 8", "four")), 1, "holds a run");
 }
 
 TEST_CASE("quantize linear: --explain only says, --adaround learns, fixed scales stay") {
     const Trained base;
-    const Result said = lathe(base.quantize("--bits 3 --explain", "none"));
+    const Result said = lathe(base.quantize(kLinear + "--bits 3 --explain", "none"));
     INFO(said.err);
     CHECK(said.code == 0);
     CHECK(said.out.find("cheapest fix") != std::string::npos);
     CHECK_FALSE(fs::exists(base.folder / "none/quantized.safetensors"));
     const Result learned =
-        lathe(base.quantize("--bits 4 --adaround 20 --qat 1 --fixed-scales --scale-rule pact", "ada"));
+        lathe(base.quantize(kLinear + "--bits 4 --adaround 20 --qat 1 --fixed-scales --scale-rule pact", "ada"));
     INFO(learned.err);
     CHECK(learned.code == 0);
     CHECK(learned.out.find("rounding learned") != std::string::npos);
@@ -69,26 +51,20 @@ TEST_CASE("quantize linear: --explain only says, --adaround learns, fixed scales
 
 TEST_CASE("quantize linear: an interrupted run goes on to the same file, with the settings that it had") {
     const Trained base;
-    const std::string more = "--weight-bits 3 --qat 3 --ema 0.9 --equalize --observer mse";
-    REQUIRE(lathe(base.quantize(more, "whole")).code == 0);
-    const Result stopped = lathe(base.quantize(more, "parts"), base.folder / "parts/last.safetensors");
-    CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
-    const Result resumed = lathe("quantize --resume --out " + (base.folder / "parts"));
-    INFO(resumed.err);
-    REQUIRE(resumed.code == 0);
-    for (const std::string file : {"quantized.safetensors", "quantized-int8.safetensors"})
-        CHECK(text_of(base.folder / ("parts/" + file)) == text_of(base.folder / ("whole/" + file)));
+    check_resumes(base, kLinear + "--weight-bits 3 --qat 3 --ema 0.9 --equalize --observer mse",
+                  {"quantized.safetensors", "quantized-int8.safetensors"});
 }
 
 TEST_CASE("quantize linear: what it refuses") {
     const Trained base;
-    check_fails(lathe(base.quantize("--activation-bits 9", "bad")), 2, "activation-bits");
-    check_fails(lathe(base.quantize("--layer-bits conv1=9", "bad")), 1, "expected 2 to 8 bits, got 9");
-    check_fails(lathe(base.quantize("--layer-bits conv9=4", "bad")), 1, "no parameter matches 'conv9'");
-    check_fails(lathe(base.quantize("--observer mes", "bad")), 2, "observer");
-    check_fails(lathe(base.quantize("--lr 0.1", "bad")), 1, "--lr is for training");
-    check_fails(lathe(base.quantize("--init linear", "bad")), 1, "--init is for method kmeans; got method linear");
-    REQUIRE(lathe(base.quantize("", "once")).code == 0);
+    check_fails(lathe(base.quantize(kLinear + "--activation-bits 9", "bad")), 2, "activation-bits");
+    check_fails(lathe(base.quantize(kLinear + "--layer-bits conv1=9", "bad")), 1, "expected 2 to 8 bits, got 9");
+    check_fails(lathe(base.quantize(kLinear + "--layer-bits conv9=4", "bad")), 1, "no parameter matches 'conv9'");
+    check_fails(lathe(base.quantize(kLinear + "--observer mes", "bad")), 2, "observer");
+    check_fails(lathe(base.quantize(kLinear + "--lr 0.1", "bad")), 1, "--lr is for training");
+    check_fails(lathe(base.quantize(kLinear + "--init linear", "bad")), 1,
+                "--init is for method kmeans; got method linear");
+    REQUIRE(lathe(base.quantize(kLinear, "once")).code == 0);
     check_fails(lathe("quantize --method linear --data shapes --limit 512 --model " +
                       (base.folder / "once/quantized.safetensors") + " --out " + (base.folder / "twice")),
                 1, "expected weights as they are or masked");

@@ -1,27 +1,8 @@
-#include "command.h"
-
 #include <doctest/doctest.h>
 
+#include "trained.h"
+
 using namespace testing;
-
-namespace {
-
-// A trained model, from which runs begin.
-struct Trained {
-    const Folder folder;
-    std::string model = folder / "base/best.safetensors";
-
-    Trained() {
-        REQUIRE(lathe("train --model lenet5 --data shapes --limit 512 --epochs 1 --batch 64 --out " + (folder / "base"))
-                    .code == 0);
-    }
-    std::string quantize(const std::string& more, const std::string& out) const {
-        return "quantize --model " + model + " --data shapes --limit 512 --batch 64 " + more + " --out " +
-               (folder / out);
-    }
-};
-
-}  // namespace
 
 TEST_CASE("quantize: a file of codebooks is what every command takes, and is as small as it says") {
     const Trained base;
@@ -35,9 +16,7 @@ TEST_CASE("quantize: a file of codebooks is what every command takes, and is as 
     CHECK(result.out.find("entropy bound") != std::string::npos);
     CHECK(fs::file_size(file) * 6 < fs::file_size(base.model));
 
-    CHECK(lathe("eval --json --data shapes --model " + file).code == 0);
-    write_bmp(base.folder / "grey.bmp");
-    CHECK(lathe("predict --json --model " + file + " " + (base.folder / "grey.bmp")).code == 0);
+    check_usable(base.folder, file);
     const Json profile = Json::parse(lathe("profile --json --runs 1 --model " + file).out);
     int64_t packed = 0;
     for (const Json& layer : profile["layers"]) packed += layer["packed_bytes"].get<int64_t>();
@@ -45,10 +24,6 @@ TEST_CASE("quantize: a file of codebooks is what every command takes, and is as 
     CHECK(profile["layers"][0]["packed_bytes"] == 450 + 256 * 4 + 6 * 4);  // indices of 8 bits, codebook, bias
     const Json compared = Json::parse(lathe("compare --json --runs 1 " + base.model + " " + file).out);
     CHECK(compared[1]["file_bytes"] == fs::file_size(file));
-    const Result again = lathe("train --init " + file + " --data shapes --limit 128 --epochs 1 --out " +
-                               (base.folder / "again"));
-    INFO(again.err);
-    CHECK(again.code == 0);
     check_fails(lathe(base.quantize("--bits 2", "four")), 1, "holds a run");
 }
 
@@ -73,17 +48,7 @@ TEST_CASE("quantize: pruned, quantized and Huffman coded, the file gives the sam
 
 TEST_CASE("quantize: an interrupted run goes on to the same file") {
     const Trained base;
-    for (const std::string gradient : {"mean", "sum --lr 0.0001"}) {
-        const std::string name = gradient.substr(0, 3), more = "--bits 2 --finetune 3 --ema 0.9 --gradient " + gradient;
-        REQUIRE(lathe(base.quantize(more, name + "whole")).code == 0);
-        const Result stopped =
-            lathe(base.quantize(more, name + "parts"), base.folder / (name + "parts/last.safetensors"));
-        CHECK((stopped.code == 130 || stopped.code == 0));  // the machine may be too fast for the signal
-        if (stopped.code == 130) CHECK(stopped.out.find("go on with: lathe quantize --out ") != std::string::npos);
-        const Result resumed = lathe("quantize --resume --out " + (base.folder / (name + "parts")));
-        INFO(resumed.err);
-        REQUIRE(resumed.code == 0);
-        CHECK(text_of(base.folder / (name + "parts/quantized.safetensors")) ==
-              text_of(base.folder / (name + "whole/quantized.safetensors")));
-    }
+    for (const std::string gradient : {"mean", "sum --lr 0.0001"})
+        check_resumes(base, "--bits 2 --finetune 3 --ema 0.9 --gradient " + gradient, {"quantized.safetensors"},
+                      gradient.substr(0, 3));
 }

@@ -202,8 +202,7 @@ TEST_CASE("a network without some channels is the network in which they are sile
         CAPTURE(trial);
         const auto pruned = random_network(trial), silent = random_network(trial);
         pruned->eval(), silent->eval();
-        std::map<std::string, nn::Parameter*> parameters;
-        for (const auto& [name, parameter] : silent->named_parameters()) parameters[name] = parameter;
+        const auto parameters = nn::by_name(silent->named_parameters());
         const Tensor x = random_tensor({2, 8, 8, 3}, trial);
         CHECK(same((*pruned)(x).value(), (*silent)(x).value()));
 

@@ -18,10 +18,6 @@ TEST_CASE("adaround: every layer's output comes closer, weights move by a step a
     prune_magnitude(*model, {.sparsity = 0.3});
     const data::Dataset images = random_examples(64, {8, 8, 3}, 5);
     const Tensor x = images.batch({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}).input();
-    const auto output = [&](nn::Module& net) {
-        const nn::ModeScope evaluating(net, false);
-        return net(x).value();
-    };
     QuantizeOptions options{.weight_bits = 3, .end_bits = 3};
     const Quantized nearest = prepare_quantization(*model, images, options);
     options.adaround = AdaRoundOptions{.iterations = 200, .batch = 16};
@@ -37,10 +33,9 @@ TEST_CASE("adaround: every layer's output comes closer, weights move by a step a
     }
     CHECK(after < 0.9 * before);
     CHECK(changed > 0);
-    CHECK(mean_square_difference(output(*learned.model), output(*model)) <
-          mean_square_difference(output(*nearest.model), output(*model)));
-    std::map<std::string, nn::Parameter*> plain;
-    for (const auto& [name, parameter] : nearest.model->named_parameters()) plain[name] = parameter;
+    CHECK(mean_square_difference(output(*learned.model, x), output(*model, x)) <
+          mean_square_difference(output(*nearest.model, x), output(*model, x)));
+    const auto plain = nn::by_name(nearest.model->named_parameters());
     for (const auto& [name, parameter] : learned.model->named_parameters()) {
         if (!parameter->find_transform<FakeQuantize>()) continue;
         const Lowered a = plain.at(name)->lowered(), b = parameter->lowered();

@@ -15,12 +15,6 @@ using namespace lathe::compress;
 
 namespace {
 
-Tensor output(nn::Module& net, const Tensor& x) {
-    const NoGrad no_grad;
-    const nn::ModeScope evaluating(net, false);
-    return net(x).value();
-}
-
 // A depthwise-separable network whose channels have ranges far apart, as norms leave them, with the same function.
 std::unique_ptr<nn::Model> uneven_model() {
     seed(5);

@@ -21,4 +21,11 @@ inline std::unique_ptr<nn::Model> random_model(uint64_t seed) {
     return model;
 }
 
+// What a network gives in evaluation mode.
+inline Tensor output(nn::Module& net, const Tensor& x) {
+    const NoGrad no_grad;
+    const nn::ModeScope evaluating(net, false);
+    return net(x).value();
+}
+
 }  // namespace lathe::testing

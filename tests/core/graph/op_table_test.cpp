@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <set>
@@ -98,7 +99,7 @@ TEST_CASE(
     CHECK_MESSAGE(unseen.empty(), "no case runs ", unseen.empty() ? "" : unseen[0]);
 }
 
-TEST_CASE("what a row says of an op holds: views, elementwise, per channel, monotone, keeps zero") {
+TEST_CASE("what a row says of an op holds: views, elementwise, per channel, monotone, zero, probabilities") {
     for (const std::string& name : op_names()) {
         const OpInfo& op = op_info(name);
         INFO(name);
@@ -115,6 +116,13 @@ TEST_CASE("what a row says of an op holds: views, elementwise, per channel, mono
             }
             CHECK(op.traits.keeps_zero == (y.at(3) == 0));
             CHECK(op.traits.per_channel);
+        }
+        if (op.traits.probabilities) {
+            const std::vector<Variable> inputs{Tensor::of<double>({1, 3}, {-1, 0, 2})};
+            const Tensor y = run_op(name, {}, inputs).value();
+            double sum = 0;
+            for (int64_t i = 0; i < y.numel(); ++i) sum += y.at(i) < 0 ? std::exp(y.at(i)) : y.at(i);
+            CHECK(sum == doctest::Approx(1));
         }
         if (op.fused) CHECK(bool(op_info(op.fused).layer));
         if (op.traits.lab_macs) CHECK_FALSE(bool(op.macs));

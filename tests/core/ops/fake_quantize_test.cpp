@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "lathe/core/graph/graph.h"
+#include "lathe/core/integer/arithmetic.h"
 #include "lathe/core/ops/fake_quantize.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/nn/random_tensor.h"
@@ -56,9 +57,34 @@ TEST_CASE("fake_quantize: halves go to even before the zero point is added, and 
     expect(quantized(x, 1, 1, {.bits = 3}), {-5, -2, 0, 0, 0, 0, 2, 2, 2});
     expect(quantized(x, 0.5, 0, {.bits = 2}), {-1, -1, -0.5, 0, 0, 0.5, 0.5, 0.5, 0.5});
     expect(quantized(x, 1, 2, {.bits = 2, .is_signed = false}), {-2, -2, 0, 0, 0, 0, 1, 1, 1});
-    CHECK(std::isnan(quantized(Tensor::full({1}, NAN), 1, 0, {}).item()));
     CHECK(quantized(Tensor::zeros({0, 3}), 1, 0, {}).numel() == 0);
     CHECK(quantized(Tensor::full({1}, 1), -3, 0, {}).item() == doctest::Approx(127 * kLeastScale));
+}
+
+TEST_CASE("fake_quantize: gives what integers do, to the bit; NaN stays NaN, for which integers have their lowest") {
+    constexpr float kScale = 0.3f;
+    for (const bool is_signed : {true, false})
+        for (int bits = 2; bits <= 8; ++bits) {
+            const auto [low, high] = integer_range(bits, is_signed);
+            std::vector<float> x{INFINITY, -INFINITY, 1e30f, -1e30f, 0.f, -0.f};
+            for (int64_t q = 2 * low - 3; q <= 2 * high + 3; ++q)  // levels, ties, and what lies beside them
+                for (const float part : {0.f, 0.25f, 0.49999f, 0.5f})
+                    x.push_back(kScale * (static_cast<float>(q) + part));
+            const auto n = static_cast<int64_t>(x.size());
+            for (const int64_t zero : {low, low + 1, high}) {
+                const Tensor y = quantized(Tensor::of<float>({n}, x), kScale, static_cast<float>(zero),
+                                           {.bits = bits, .is_signed = is_signed});
+                const auto least = static_cast<int32_t>(low), most = static_cast<int32_t>(high),
+                           about = static_cast<int32_t>(zero);
+                std::vector<float> expected;
+                for (const float each : x)
+                    expected.push_back(integer::dequantize(integer::quantize(each, kScale, about, least, most), kScale,
+                                                           about));
+                CHECK(same(y, Tensor::of<float>({n}, expected)));
+                CHECK(integer::quantize(NAN, kScale, about, least, most) == least);
+            }
+        }
+    CHECK(std::isnan(quantized(Tensor::full({1}, NAN), kScale, 0, {}).item()));
 }
 
 TEST_CASE("fake_quantize: quantizing twice is quantizing once, for all bits") {
