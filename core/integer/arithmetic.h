@@ -42,11 +42,11 @@ static inline int32_t requantize(int32_t v, int32_t m, int32_t shift) {
 static inline int32_t saturate(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 
 // The integer nearest to x / scale, ties to even, and then the zero: how real numbers become integers, activations at a
-// network's input and in the simulation, weights, table entries.
+// network's input and in the simulation, weights, table entries. Without branches, so that loops become vectors.
 static inline int32_t quantize(float x, float scale, int32_t zero, int32_t low, int32_t high) {
-    const float steps = nearbyintf(x / scale);
-    if (!(steps > (float)low - (float)zero)) return low;  // and of NaN
-    return steps < (float)high - (float)zero ? (int32_t)steps + zero : high;
+    const float least = (float)(low - zero), most = (float)(high - zero), steps = nearbyintf(x / scale);
+    const float from_least = steps > least ? steps : least;  // and of NaN
+    return (int32_t)(from_least < most ? from_least : most) + zero;
 }
 static inline float dequantize(int32_t q, float scale, int32_t zero) { return scale * (float)(q - zero); }
 
