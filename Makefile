@@ -247,8 +247,8 @@ $(OUT)/%.o:       private WITH = $(call with,library)
 $(OUT)/tools/%.o: private WITH = $(call with,tools)
 $(OUT)/tests/%.o: private WITH = $(call with,tests)
 # Flags of their own.
-$(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/data/image.o $(OUT)/tools/ladder/%.o $(OUT)/tests/bench/%.o \
-    $(OUT)/tests/parity/%.o: private WITH =
+$(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/%_vnni.o $(OUT)/data/image.o $(OUT)/tools/ladder/%.o \
+    $(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
 $(LIB_OBJ):  | $(patsubst %,$(OUT)/%.h.gch,$(filter library,$(PRECOMPILED)))
 $(TOOL_OBJ) $(LAB_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(OUT)/%.h.gch,$(filter tools,$(PRECOMPILED)))
 $(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(OUT)/%.h.gch,$(filter tests,$(PRECOMPILED)))

@@ -16,8 +16,8 @@ void forget(Parameter& parameter, const Tensor& keep, const Tensor& before) {
     const uint8_t *now = keep.data<uint8_t>(), *then = before ? before.data<uint8_t>() : nullptr;
     for (auto& [name, slot] : parameter.slots()) {
         if (name.starts_with(Parameter::kKept)) continue;
-        with_float(slot, [&](auto zero) {
-            auto* values = slot.template mutable_data<decltype(zero)>();
+        with_float(slot, [&, &tensor = slot](auto zero) {  // clang before 16 captures no binding by its name
+            auto* values = tensor.template mutable_data<decltype(zero)>();
             for (int64_t i = 0; i < keep.numel(); ++i)
                 if (!now[i] && (!then || then[i])) values[i] = 0;
         });

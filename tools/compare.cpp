@@ -49,16 +49,12 @@ Row make_row(const std::string& file) {
     row.saved = open_saved(file);
     row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(file));
     const Tensor x = row.saved.model->example();
-    if (row.saved.program) {
-        row.size = compress::measure_size(*row.saved.program).total();
-        row.macs = row.effective_macs = macs(row.saved.program->net().graph);
-    } else {
-        const compress::SizeReport size = compress::measure_size(*row.saved.model);
-        const Graph graph = nn::trace(*row.saved.model, x);
-        row.size = size.total();
-        row.macs = macs(graph);
-        row.effective_macs = compress::effective_macs(graph, size);
-    }
+    const auto& [model, program] = row.saved;
+    const compress::SizeReport size = program ? compress::measure_size(*program) : compress::measure_size(*model);
+    const Graph graph = program ? program->net().graph : nn::trace(*model, x);
+    row.size = size.total();
+    row.macs = macs(graph);
+    row.effective_macs = compress::effective_macs(graph, size);
     row.peak_bytes = Runner(row.saved, x).peak_bytes(x);
     return row;
 }

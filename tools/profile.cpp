@@ -73,9 +73,8 @@ struct Report {
     const nn::Model& model;
     Shape input;
     int64_t batch;
-    bool backward;
-    const char* unit;
-    double peak;  // in that unit
+    bool backward, integers;
+    double peak;  // GFLOP/s, or GOP/s of integers
     nn::NetworkProfile profile;
     compress::SizeReport size;
 };
@@ -115,7 +114,7 @@ void print_table(const Report& r) {
     std::printf("%s%s: %s parameters; input %s, batch %lld, %d thread%s at %.0f %s\n", table.str().c_str(),
                 printable(r.model.architecture()).c_str(), with_commas(r.size.total().elements).c_str(),
                 r.input.str().c_str(), static_cast<long long>(r.batch), threads(), threads() == 1 ? "" : "s", r.peak,
-                r.unit);
+                r.integers ? "GOP/s of integers" : "GFLOP/s");
 }
 
 void print_memory(const nn::NetworkProfile& profile) {
@@ -169,7 +168,7 @@ nlohmann::ordered_json json_of(const Report& r) {
         out["memory_plan"] = {{"total", p.plan.total}, {"lower_bound", p.plan.lower_bound}, {"input", p.input_bytes},
                               {"output", p.output_bytes}, {"alive_at_peak", p.alive}};
     }
-    out["peak_gflops"] = r.peak;
+    out[r.integers ? "peak_integer_gops" : "peak_gflops"] = r.peak;
     out["seconds"] = total.seconds;
     if (r.backward) out["backward_seconds"] = total.backward_seconds;
     const std::vector<int64_t> packed = packed_bytes(r.size, r.profile.layers);
@@ -190,8 +189,8 @@ void profile(ProfileOptions& o) {
           " is an integer program for inputs ", model->input_shape());
     const auto peak = program ? peak_integer_gops : peak_gflops;
     Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch,
-             .backward = o.backward, .unit = program ? "GOP/s of integers" : "GFLOP/s", .peak = peak(),
-             .profile = {}, .size = program ? compress::measure_size(*program) : compress::measure_size(*model)};
+             .backward = o.backward, .integers = program != nullptr, .peak = peak(), .profile = {},
+             .size = program ? compress::measure_size(*program) : compress::measure_size(*model)};
     const Tensor x = nn::Model::example(o.batch, r.input);
     r.profile = o.backward ? nn::profile_training(*model, x, o.runs)
                 : program  ? program->profile(x, o.runs)

@@ -21,11 +21,9 @@ std::unique_ptr<nn::Model> open_network(const std::string& path);
 // Either of them made ready for inputs like the example.
 class Runner {
 public:
-    Runner(nn::Model& model, std::shared_ptr<const compress::IntegerProgram> program, const Tensor& example)
-        : program_(std::move(program)) {
-        if (!program_) inference_.emplace(model, example);
+    Runner(const Saved& saved, const Tensor& example) : program_(saved.program) {
+        if (!program_) inference_.emplace(*saved.model, example);
     }
-    Runner(const Saved& saved, const Tensor& example) : Runner(*saved.model, saved.program, example) {}
 
     Tensor operator()(const Tensor& x) const { return program_ ? (*program_)(x) : (*inference_)(x); }
     // Bytes of activations, with the input and the output.

@@ -59,10 +59,10 @@ SizeReport measure_size(nn::Module& module, nn::Coding coding) {
 
 int64_t effective_macs(const Graph& graph, const GraphNode& node, const SizeReport& size) {
     const int64_t macs = lathe::macs(graph, node);
-    const GraphNode* weight = macs > 0 ? graph.parameter(node, 1) : nullptr;
-    if (!weight) return macs;
+    const int weight = macs > 0 && node.inputs.size() > 1 ? node.inputs[1] : -1;
+    if (weight < 0) return macs;
     for (const SizeReport::Entry& entry : size.parameters)
-        if (entry.name == weight->path) return macs / entry.elements * entry.nonzeros;
+        if (entry.name == graph[weight].path) return macs / entry.elements * entry.nonzeros;
     return macs;
 }
 

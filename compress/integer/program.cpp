@@ -13,8 +13,6 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;
-
 template <class T>
 decltype(auto) at(T& values, int i) {
     return values[static_cast<size_t>(i)];
@@ -88,19 +86,23 @@ IntegerProgram::IntegerProgram(IntegerGraph net, nn::Description about)
     plan_.check(graph);
 }
 
-int64_t IntegerProgram::workspace_bytes() const {
+int64_t IntegerProgram::workspace_bytes(int64_t images) const {
     int64_t most = 0;
     for (const IntegerStep& step : steps_)
-        if (step.workspace) most = std::max(most, step.workspace(1));
+        if (step.workspace) most = std::max(most, step.workspace(images));
     return most;
 }
 
-Tensor IntegerProgram::operator()(const Tensor& x) const {
+Shape IntegerProgram::result_for(const Tensor& x) const {
     Shape expected = image_, result = result_;
     if (x && x.rank() > 0) expected[0] = result[0] = x.dim(0);
     check(x && x.shape() == expected && x.dtype() == DType::f32, "integer program: expected an input f32 ", image_,
           " of any number of images, got ", x ? name_of(x.dtype()) : "none", " ", x.shape());
-    Tensor y(result);
+    return result;
+}
+
+Tensor IntegerProgram::operator()(const Tensor& x) const {
+    Tensor y(result_for(x));
     if (y.numel() == 0) return y;
     IntegerRun(*this, IntegerRun::fitting(*this, x.dim(0)))(x.dim(0), x.data<float>(), y.mutable_data<float>());
     if (net_.ending.empty()) return y;
@@ -109,28 +111,30 @@ Tensor IntegerProgram::operator()(const Tensor& x) const {
 
 nn::NetworkProfile IntegerProgram::profile(const Tensor& x, int runs) const {
     const Graph& graph = net_.graph;
+    Tensor y(result_for(x));
     const int64_t images = x.dim(0);
     IntegerRun run(*this, images);
-    Shape result = result_;
-    result[0] = images;
-    Tensor y(result);
     std::vector<std::vector<double>> seconds(graph.nodes.size());
     run(images, x.data<float>(), y.mutable_data<float>());  // warms up
     for (int i = 0; i < std::max(runs, 1); ++i) {
         std::vector<double> once(graph.nodes.size());
-        run.measure(&once);
-        run(images, x.data<float>(), y.mutable_data<float>());
+        run(images, x.data<float>(), y.mutable_data<float>(), &once);
         for (size_t k = 0; k < once.size(); ++k) seconds[k].push_back(once[k]);
     }
     nn::NetworkProfile profile{.layers = {}, .plan = plan_};
+    for (MemoryPlan::Buffer& buffer : profile.plan.buffers) buffer.bytes *= images, buffer.offset *= images;
+    profile.plan.total *= images, profile.plan.lower_bound *= images;
     for (int b : plan_.alive_at(plan_.busiest)) profile.alive.push_back(graph[at(plan_.buffers, b).first].path);
+    const SizeReport size = measure_size(*this);
     for (int i = 0; i < graph.size(); ++i) {
         const GraphNode& node = graph[i];
         const IntegerStep& step = at(steps_, i);
         if (!step.run) continue;
-        nn::LayerProfile layer{.name = node.path, .op = node.op, .output = node.shape,
-                               .activation_bytes = node.shape.numel()};
-        layer.macs = layer.effective_macs = layer.done_macs = images * macs(graph, node);
+        Shape output = node.shape;
+        output[0] = images;
+        nn::LayerProfile layer{.name = node.path, .op = node.op, .output = output, .activation_bytes = output.numel()};
+        layer.macs = layer.done_macs = images * macs(graph, node);
+        layer.effective_macs = images * effective_macs(graph, node, size);
         if (step.kernel) layer.kernel = step.kernel(kernels::integer::table());
         if (step.workspace) layer.workspace_bytes = step.workspace(images);
         if (node.op->layer)
@@ -146,12 +150,7 @@ IntegerRun::IntegerRun(const IntegerProgram& program, int64_t images)
     : program_(program),
       images_(images),
       block_(static_cast<size_t>(program.plan_.total * images)),
-      scratch_([&] {
-          int64_t most = 1;
-          for (const IntegerStep& step : program.steps_)
-              if (step.workspace) most = std::max(most, step.workspace(images));
-          return static_cast<size_t>(most);
-      }()) {
+      scratch_(static_cast<size_t>(program.workspace_bytes(images))) {
     const Graph& graph = program.net_.graph;
     for (int i = 0; i < graph.size(); ++i) {
         const int buffer = at(program.plan_.buffer_of, i);
@@ -165,28 +164,28 @@ int64_t IntegerRun::fitting(const IntegerProgram& program, int64_t images) {
     return std::max<int64_t>(1, std::min(images, fit));
 }
 
-void IntegerRun::operator()(int64_t images, const float* x, float* y) {
+void IntegerRun::operator()(int64_t images, const float* x, float* y, std::vector<double>* seconds) {
     const int64_t in = program_.image_.numel(), out = program_.result_.numel();
     for (int64_t first = 0; first < images; first += images_)
-        pass(std::min(images_, images - first), x + first * in, y + first * out);
+        pass(std::min(images_, images - first), x + first * in, y + first * out, seconds);
 }
 
-void IntegerRun::pass(int64_t images, const float* x, float* y) {
+void IntegerRun::pass(int64_t images, const float* x, float* y, std::vector<double>* seconds) {
     const Graph& graph = program_.net_.graph;
-    uint8_t* from = at(elements_, graph.inputs[0]);
-    parallel_for(images * program_.image_.numel(), kGrain, [&, in = program_.net_.input](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-            from[i] = static_cast<uint8_t>(integer::quantize(x[i], in.scale, in.zero, 0, in.high));
-    });
     const IntegerFrame frame{images, elements_, scratch_.data(), kernels::integer::table()};
+    const Grid8 in = program_.net_.input;
+    uint8_t* from = frame.at(graph.inputs[0]);
+    parallel_for(images * program_.image_.numel(), kElementGrain, [&](int64_t begin, int64_t end) {
+        frame.kernels.elementwise.quantize(end - begin, x + begin, in.scale, in.zero, in.high, from + begin);
+    });
     for (int i = 0; i < graph.size(); ++i) {
         const IntegerStep& step = at(program_.steps_, i);
         if (!step.run) continue;
-        const double start = seconds_ ? now() : 0;
+        const double start = seconds ? now() : 0;
         step.run(frame);
-        if (seconds_) at(*seconds_, i) += now() - start;
+        if (seconds) at(*seconds, i) += now() - start;
     }
-    const uint8_t* result = output();
+    const uint8_t* result = frame.at(graph.output);
     const Grid8 out = program_.net_.output;
     for (int64_t i = 0; i < images * program_.result_.numel(); ++i)
         y[i] = integer::dequantize(result[i], out.scale, out.zero);

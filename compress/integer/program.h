@@ -47,11 +47,13 @@ public:
     const nn::Description& about() const { return about_; }
     // Of one image: input and output are in it. Offsets and sizes of n images are n times as great.
     const MemoryPlan& memory_plan() const { return plan_; }
-    int64_t workspace_bytes() const;         // that kernels want beside it for one image
+    int64_t workspace_bytes(int64_t images = 1) const;  // that kernels want beside it
+    // What each op does on x, all images at once. Error: another shape.
     nn::NetworkProfile profile(const Tensor& x, int runs = 20) const;
 
 private:
     friend class IntegerRun;
+    Shape result_for(const Tensor& x) const;  // Error: another shape than that of inputs
     IntegerGraph net_;
     nn::Description about_;
     std::vector<IntegerStep> steps_;  // of each node
@@ -64,23 +66,20 @@ class IntegerRun {
 public:
     IntegerRun(const IntegerProgram& program, int64_t images);
 
-    // `images` inputs and outputs as floats, whatever their number: as many at a time as there is room for.
-    void operator()(int64_t images, const float* x, float* y);
-    // The u8 output of the last of these passes, and the seconds that each node took in it when asked for.
-    const uint8_t* output() const { return elements_[static_cast<size_t>(program_.net_.graph.output)]; }
-    void measure(std::vector<double>* seconds) { seconds_ = seconds; }
+    // `images` inputs and outputs as floats, whatever their number: as many at a time as there is room for. The seconds
+    // that each node took are added to `seconds` where given.
+    void operator()(int64_t images, const float* x, float* y, std::vector<double>* seconds = nullptr);
 
     // So many images that the activations of all stay in a second-level cache.
     static int64_t fitting(const IntegerProgram& program, int64_t images);
 
 private:
-    void pass(int64_t images, const float* x, float* y);
+    void pass(int64_t images, const float* x, float* y, std::vector<double>* seconds);
 
     const IntegerProgram& program_;
     int64_t images_;
     Workspace<uint8_t> block_, scratch_;
     std::vector<uint8_t*> elements_;  // of each node
-    std::vector<double>* seconds_ = nullptr;
 };
 
 // What its layers' constants take, by layer: weights ("conv1.weight", two of 4 bits in a byte) and what else a channel

@@ -18,8 +18,6 @@ namespace {
 using integer::Multiplier;
 namespace kernel = kernels::integer;
 
-constexpr int64_t kGrain = 1 << 15;  // elements of a task
-
 // What steps are made from: reads a node, and says what is wrong with it.
 class Reader {
 public:
@@ -33,10 +31,8 @@ public:
     int32_t zero(const char* name) const { return number(name, 0, 255); }
     // Of values up to `most`.
     static Multiplier checked(int32_t m, int32_t shift, double most) {
-        check((m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62,
-              "expected a multiplier of 31 bits and a shift from "
-              "1 to 62, got ",
-              m, " and ", shift);
+        check(kernel::is_multiplier(m, shift), "expected a multiplier of 31 bits and a shift from 1 to 62, got ", m,
+              " and ", shift);
         check(std::ldexp(most * m, -shift) < kernel::kMostSum, "results reach beyond 32 bits");
         return {m, 31 - shift};
     }
@@ -58,18 +54,11 @@ public:
               "expected a constant ", name_of(DTypeOf<T>::value), " as input ", k);
         return graph[from].value.data<T>();
     }
-    Shape shape_for(const Shape& one, int64_t images) const {
-        Shape all = one;
-        all[0] = images;
-        return all;
-    }
 
     const Graph& graph;
     const int index;
     const GraphNode& node;
 };
-
-int64_t per_image(const Shape& shape) { return shape.numel(); }
 
 // --- layers
 
@@ -117,8 +106,7 @@ IntegerStep layer_step(const Reader& r) {
                                   f.at(y));
             },
             .workspace = [=](int64_t images) { return prepared->workspace(images * rows); },
-            .kernel = [=](const kernel::Table& table) { return prepared->name(table); },
-            .arranged = true};
+            .kernel = [=](const kernel::Table& table) { return prepared->name(table); }};
 }
 
 // --- element by element
@@ -128,14 +116,15 @@ template <class F>
 void for_each_stretch(const Shape& a_shape, const Shape& b_shape, const uint8_t* a, const uint8_t* b, uint8_t* y,
                       const F& f) {
     if (a_shape == b_shape)
-        return parallel_for(a_shape.numel(), kGrain, [&](int64_t begin, int64_t end) {
+        return parallel_for(a_shape.numel(), kElementGrain, [&](int64_t begin, int64_t end) {
             f(end - begin, a + begin, b + begin, 1, y + begin);
         });
     const kernels::Broadcast plan = kernels::broadcast("integer program", a_shape, b_shape);
     const int last = plan.rank - 1;
     const int64_t width = plan.extent[static_cast<size_t>(last)], rows = width ? plan.shape.numel() / width : 0;
     const int64_t b_step = plan.b_stride[static_cast<size_t>(last)];
-    parallel_for(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(width, 1)), [&](int64_t begin, int64_t end) {
+    const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(width, 1));
+    parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
             int64_t rest = row, a_at = 0, b_at = 0;
             for (int axis = last; axis-- > 0; rest /= plan.extent[static_cast<size_t>(axis)]) {
@@ -169,8 +158,8 @@ IntegerStep add_step(const Reader& r) {
     const int32_t low = r.zero("low"), high = r.zero("high");
     check(on.a_shape == on.b_shape, "expected two inputs of one shape, got ", on.a_shape, " and ", on.b_shape);
     return {.run = [=, y = r.index](const IntegerFrame& f) {
-        const int64_t n = per_image(on.a_shape) * f.images;
-        parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
+        const int64_t n = on.a_shape.numel() * f.images;
+        parallel_for(n, kElementGrain, [&](int64_t begin, int64_t end) {
             f.kernels.elementwise.add(end - begin, f.at(on.a) + begin, f.at(on.b) + begin, sum, low, high,
                                       f.at(y) + begin);
         });
@@ -196,8 +185,8 @@ IntegerStep mul_step(const Reader& r) {
 IntegerStep lookup_step(const Reader& r) {
     std::array<uint8_t, 256> table;
     std::copy_n(r.constant<uint8_t>(1), table.size(), table.begin());
-    return {.run = [table, x = r.input(0), y = r.index, each = per_image(r.node.shape)](const IntegerFrame& f) {
-        parallel_for(each * f.images, kGrain, [&](int64_t begin, int64_t end) {
+    return {.run = [table, x = r.input(0), y = r.index, each = r.node.shape.numel()](const IntegerFrame& f) {
+        parallel_for(each * f.images, kElementGrain, [&](int64_t begin, int64_t end) {
             f.kernels.elementwise.lookup(end - begin, f.at(x) + begin, table.data(), f.at(y) + begin);
         });
     }};
@@ -205,7 +194,7 @@ IntegerStep lookup_step(const Reader& r) {
 
 // --- pooling
 
-// f(pixel of y, first row, last row, first column, last column of its window inside the image) for each result.
+// The windows of a pooling.
 struct Windows {
     int64_t in_h, in_w, channels, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, top, left;
 
@@ -216,14 +205,15 @@ struct Windows {
           stride_h(r.node.attributes.integers("stride").at(0)), stride_w(r.node.attributes.integers("stride").at(1)),
           top(r.node.attributes.integers("padding").at(0)), left(r.node.attributes.integers("padding").at(2)) {}
 
-    // f(pixels, count, y) with the first channels of the window's pixels inside the image, row by row.
+    // f(image, row of y) for each.
     template <class F>
     void for_each_row(int64_t images, const F& f) const {
-        const int64_t grain = std::max<int64_t>(1, kGrain / (out_w * channels * kernel_h * kernel_w));
+        const int64_t grain = std::max<int64_t>(1, kElementGrain / (out_w * channels * kernel_h * kernel_w));
         parallel_for(images * out_h, grain, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) f(i / out_h, i % out_h);
         });
     }
+    // The part inside the image of the window of y's pixel p, q.
     struct Box {
         int64_t h, h_end, w, w_end;
         int64_t count() const { return (h_end - h) * (w_end - w); }
@@ -289,7 +279,7 @@ IntegerStep global_avg_pool_step(const Reader& r) {
         .run =
             [=, x = r.input(0), y = r.index, x_zero = r.zero("x_zero"), zero = r.zero("zero"),
              high = r.zero("high")](const IntegerFrame& f) {
-                const int64_t grain = std::max<int64_t>(1, kGrain / (pixels * channels));
+                const int64_t grain = std::max<int64_t>(1, kElementGrain / (pixels * channels));
                 parallel_for(f.images, grain, [&](int64_t begin, int64_t end) {
                     for (int64_t i = begin; i < end; ++i) {
                         auto* sums = reinterpret_cast<int32_t*>(f.scratch) + i * channels;

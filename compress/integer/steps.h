@@ -10,6 +10,8 @@ namespace lathe::kernels::integer { struct Table; }
 
 namespace lathe::compress {
 
+constexpr int64_t kElementGrain = 1 << 15;  // elements of a task, where ops go element by element
+
 // Where the values of a run are.
 struct IntegerFrame {
     int64_t images;
@@ -25,11 +27,10 @@ struct IntegerStep {
     std::function<void(const IntegerFrame&)> run{};
     std::function<int64_t(int64_t images)> workspace{};  // bytes of scratch; empty: none
     std::function<std::string(const kernels::integer::Table&)> kernel{};  // of a layer: what it runs on
-    bool arranged = false;                               // a layer that has its own copy of its constants
 };
 
-// Constants are read from the graph's values, which must outlive the step unless it is arranged. Error: an op that
-// integer programs do not have, constants of another type, numbers out of their ranges.
+// It copies what it needs of the graph. Error: an op that integer programs do not have, constants of another type,
+// numbers out of their ranges.
 IntegerStep make_integer_step(const Graph& graph, int node);
 
 }  // namespace lathe::compress

@@ -49,10 +49,10 @@ static inline float clip(float level, float low, float high) {
 }
 
 // How real numbers become integers, activations at a network's input and in the simulation, weights, table entries: low
-// of NaN. low and high are less than 2^24 in magnitude.
+// of NaN. low and high are less than 2^24 in magnitude. Without branches, so that loops become vectors.
 static inline int32_t quantize(float x, float scale, int32_t zero, int32_t low, int32_t high) {
-    const float level = clip(level_of(x, scale, (float)zero), (float)low, (float)high);
-    return level == level ? (int32_t)level : low;
+    const float level = level_of(x, scale, (float)zero), least = (float)low;
+    return (int32_t)clip(level > least ? level : least, least, (float)high);
 }
 static inline float dequantize(int32_t q, float scale, int32_t zero) { return scale * (float)(q - zero); }
 

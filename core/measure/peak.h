@@ -9,7 +9,7 @@ namespace lathe {
 double peak_gflops();
 
 // Billions of operations a second, two for each 8-bit multiply-accumulate, on registers, of the instructions that the
-// integer kernels run with: dot products of VNNI, else products of 16 bits (AVX2), else those of the vectors of floats.
+// integer kernels run with: dot products of VNNI, else products of 16 bits (AVX2), else of 32 bits.
 double peak_integer_gops();
 
 // GB/s of memory, read and written together, by adding an array much larger than the caches to another. Takes about 50

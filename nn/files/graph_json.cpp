@@ -17,7 +17,7 @@ constexpr size_t kMostNodes = 1 << 16;
 
 void add_attributes(ordered_json& to, const Attributes& attributes) {
     for (const auto& [name, value] : attributes)
-        std::visit([&](const auto& plain) { to[name] = plain; }, value);
+        std::visit([&member = to[name]](const auto& plain) { member = plain; }, value);
 }
 
 Shape shape_of(const json& value, const std::string& what) {
@@ -97,9 +97,10 @@ private:
         const std::string name =
             json_reader::text(json_reader::member(entry, "name", "graph: a node"), "graph: a node's name");
         try {
-            check(index_.emplace(name, graph_.size()).second, "another node has this name");
+            check(!index_.contains(name), "another node has this name");
             GraphNode node = read_node(entry);
             node.path = entry.contains("layer") ? json_reader::text(entry["layer"], "'layer'") : name;
+            index_.emplace(name, graph_.size());  // after its inputs, of which it is none
             graph_.nodes.push_back(std::move(node));
         } catch (const Error& error) {
             fail("graph: node '", name, "': ", error.what());

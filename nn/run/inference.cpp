@@ -161,7 +161,7 @@ std::shared_ptr<const Inference::Sized> Inference::sized(Inputs inputs, Part par
         fail(expected(other, inputs[other]));
     }
     if (cache_->entries.size() == Cache::kMost) cache_->entries.erase(cache_->entries.begin());
-    return cache_->entries.emplace_back(std::move(shapes), part, std::move(made)).sized;
+    return cache_->entries.emplace_back(Cache::Entry{std::move(shapes), part, std::move(made)}).sized;
 }
 
 std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<Shape>& inputs, Part part) const {

@@ -1,15 +1,12 @@
 // integer-bench [THREADS [NET…]]: networks of the zoo as nn::Inference runs them in float32 and as integer programs, in
-// turns: medians of milliseconds for batches of 1 and 32. "limit" is what the integer
-// multiply-accumulates take at the peak that this machine showed just before; LATHE_CPU picks the instruction set.
+// turns: medians of milliseconds (seconds.h) for batches of 1 and 32. LATHE_CPU picks the instruction set.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "lathe/compress/integer/lower.h"
-#include "lathe/core/graph/cost.h"
 #include "lathe/core/measure/median.h"
-#include "lathe/core/measure/peak.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/models/registry.h"
@@ -40,11 +37,9 @@ void measure(const std::string& name, int64_t batch, int bits, TextTable& table)
         program(x);
         if (run >= 0) real.push_back(half - start), whole.push_back(seconds() - half);
     }
-    const double macs_done = static_cast<double>(batch * macs(program.net().graph));
-    const double limit = 2 * macs_done / (peak_integer_gops() * 1e9), f = median(real), q = median(whole);
+    const double f = median(real), q = median(whole);
     table.add({name, std::to_string(batch), std::to_string(bits), format("%.3f", 1e3 * f), format("%.3f", 1e3 * q),
-               format("%.2f", f / q), format("%.3f", 1e3 * limit), format("%.0f%%", 100 * limit / q),
-               human_bytes(program.memory_plan().total)});
+               format("%.2f", f / q), human_bytes(program.memory_plan().total)});
 }
 
 }  // namespace
@@ -53,10 +48,9 @@ int main(int argc, char** argv) {
     if (argc > 1) set_threads(std::atoi(argv[1]));
     std::vector<std::string> nets(argv + std::min(argc, 2), argv + argc);
     if (nets.empty()) nets = {"vgg-cifar", "resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8"};
-    TextTable table({"network", "batch", "bits", "float ms", "integer ms", "ratio", "limit ms", "of peak", "arena"});
+    TextTable table({"network", "batch", "bits", "float ms", "integer ms", "ratio", "arena"});
     for (const int64_t batch : {1, 32})
         for (const std::string& name : nets) measure(name, batch, 8, table);
     for (const std::string& name : nets) measure(name, 1, 4, table);
-    std::printf("%s%d thread%s, %.0f GFLOP/s, %.0f GOP/s of integers\n", table.str().c_str(), threads(),
-                threads() == 1 ? "" : "s", peak_gflops(), peak_integer_gops());
+    std::printf("%s%d thread%s\n", table.str().c_str(), threads(), threads() == 1 ? "" : "s");
 }

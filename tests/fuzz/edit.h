@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lathe/core/files/safetensors.h"
+#include "lathe/tests/fuzz/fuzz.h"
 
 namespace lathe::fuzz {
 
@@ -82,10 +83,14 @@ inline void change_shape(Tensor& tensor, uint8_t choice) {
     else tensor = Tensor::zeros({1, 2, 3});
 }
 
-// An edit script: (entry, offset in two bytes, byte) in fours, over a file's metadata, its tensors' bytes, shapes and
-// types, the numbers, words and flags of its graph, and extents of weights in all places at once, since what agrees
-// gets further than what does not.
-inline void edit(TensorFile& file, Bytes script) {
+// One of two files, which the first byte says, edited by the rest: (entry, offset in two bytes, byte) in fours, over
+// its metadata, its tensors' bytes, shapes and types, the numbers, words and flags of its graph, and extents of weights
+// in all places at once, since what agrees gets further than what does not.
+inline TensorFile edited(const TensorFile (&files)[2], Bytes bytes) {
+    const TensorFile& from = files[static_cast<size_t>(bytes[0]) % 2];
+    const Bytes script = bytes.subspan(1);
+    TensorFile file{.tensors = {}, .metadata = from.metadata};
+    for (const auto& [name, tensor] : from.tensors) file.tensors[name] = tensor.clone();
     for (size_t i = 0; i + 4 <= script.size(); i += 4) {
         const auto number = [&](size_t k) { return static_cast<size_t>(script[i + k]); };
         const size_t entries = file.metadata.size() + file.tensors.size(), entry = number(0) % entries;
@@ -111,6 +116,12 @@ inline void edit(TensorFile& file, Bytes script) {
                 tensor = tensor.rows(0, tensor.dim(0) - 1).clone();
         }
     }
+    return file;
+}
+
+inline std::vector<std::string> edit_seeds() {
+    return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8),
+            std::string("\x00\xf0\x02\x00\x04", 5), std::string("\x01\xe8\x00\x01\x00", 5)};
 }
 
 }  // namespace lathe::fuzz

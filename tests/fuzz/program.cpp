@@ -20,19 +20,12 @@ TensorFile saved(const char* name, int bits) {
 
 }  // namespace
 
-std::vector<std::string> seeds() {
-    return {"", std::string("\x00\x00\x00\x00", 4), std::string("\x0c\x00\x05\x07\x10\x00\x00\xff", 8),
-            std::string("\x00\xf0\x02\x00\x04", 5), std::string("\x01\xe8\x00\x01\x00", 5)};
-}
+std::vector<std::string> seeds() { return edit_seeds(); }
 
 void read(Bytes bytes) {
     static const TensorFile files[] = {saved("lenet5", 8), saved("ds-cnn", 4)};
     if (bytes.empty()) return;
-    const TensorFile& from = files[static_cast<size_t>(bytes[0]) % 2];
-    TensorFile file{.tensors = {}, .metadata = from.metadata};
-    for (const auto& [name, tensor] : from.tensors) file.tensors[name] = tensor.clone();
-    edit(file, bytes.subspan(1));
-    const auto program = compress::program_from_file(file, "fuzz");
+    const auto program = compress::program_from_file(edited(files, bytes), "fuzz");
     int64_t elements = 0;
     for (const GraphNode& node : program->net().graph.nodes) elements += node.shape.numel();
     if (elements > 1 << 20) return;  // right, but slow

@@ -31,6 +31,10 @@ TEST_CASE("eval, profile, predict and compare take integer programs; what trains
     CHECK(profile["macs"] == Json::parse(testing::lathe("profile --json --runs 2 --model " + network).out)["macs"]);
     CHECK(profile["params"] == Json::parse(testing::lathe("profile --json --runs 2 --model " + network).out)["params"]);
     CHECK(profile["memory_plan"]["total"] >= profile["memory_plan"]["lower_bound"]);
+    CHECK(profile["peak_integer_gops"] > 0);
+    const Json three = Json::parse(testing::lathe("profile --json --runs 1 --batch 3 --model " + program).out);
+    CHECK(three["memory_plan"]["total"] == 3 * profile["memory_plan"]["total"].get<int64_t>());
+    CHECK(three["layers"][0]["output"][0] == 3);
     const std::string table = testing::lathe("profile --runs 2 --model " + program).out;
     CHECK(table.find("int_conv2d") != std::string::npos);
     CHECK(table.find("GOP/s of integers") != std::string::npos);
@@ -43,6 +47,8 @@ TEST_CASE("eval, profile, predict and compare take integer programs; what trains
     const Json rows = Json::parse(testing::lathe("compare --json --runs 3 " + network + " " + program).out);
     CHECK(rows[0]["macs"] == rows[1]["macs"]);
     CHECK(rows[0]["params"] == rows[1]["params"]);
+    CHECK(rows[1]["effective_macs"] == profile["effective_macs"]);
+    CHECK(rows[1]["effective_macs"] < rows[1]["macs"]);  // some weights round to zero
     CHECK(rows[1]["file_bytes"] < rows[0]["file_bytes"]);
     CHECK(rows[1]["peak_activation_bytes"] < rows[0]["peak_activation_bytes"]);
 

@@ -23,18 +23,17 @@ int64_t reach(int64_t out, int64_t stride, int64_t kernel, int64_t dilation) {
 
 }  // namespace
 
+bool is_multiplier(int32_t m, int32_t shift) { return (m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62; }
+
 void check_layer(const Layer& layer) {
     const int64_t per_channel = layer.shape.weight_count() / std::max<int64_t>(layer.shape.out_c, 1);
-    const auto fits = [](int32_t m, int32_t shift) {
-        return (m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62;
-    };
     for (int64_t k = 0; k < layer.shape.out_c; ++k) {
         int64_t size = 0;
         for (int64_t i = 0; i < per_channel; ++i) size += std::abs(layer.weight[k * per_channel + i]);
         double sum = 255.0 * static_cast<double>(2 * size) + std::abs(static_cast<double>(layer.bias[k]));
-        bool right = fits(layer.multiplier[k], layer.shift[k]);
+        bool right = is_multiplier(layer.multiplier[k], layer.shift[k]);
         if (layer.addend_multiplier) {
-            right = right && fits(layer.addend_multiplier[k], layer.addend_shift[k]);
+            right = right && is_multiplier(layer.addend_multiplier[k], layer.addend_shift[k]);
             if (right) sum += std::ldexp(255.0 * layer.addend_multiplier[k], -layer.addend_shift[k]) + 1;
         }
         check(right, "channel ", k, ": expected multipliers of 31 bits and shifts from 1 to 62");
@@ -169,8 +168,6 @@ int64_t PreparedLayer::workspace(int64_t batch) const {
     constexpr int64_t kReadBeyond = 8;
     return pads_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
 }
-
-int64_t PreparedLayer::bytes() const { return static_cast<int64_t>(weights_.size()); }
 
 std::string PreparedLayer::name(const Table& table) const {
     return std::string(table.name) + (depthwise_ ? " depthwise" : bits_ == 4 ? " 4 bits" : "");

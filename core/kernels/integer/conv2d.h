@@ -24,6 +24,7 @@ struct Layer {
 
 // What sums and results must stay below, so that a zero may be added.
 constexpr double kMostSum = 2147483647.0 - 1024;
+bool is_multiplier(int32_t m, int32_t shift);  // one that `requantize` takes
 // Error: numbers of a channel that are not as above, for some x.
 void check_layer(const Layer& layer);
 
@@ -38,7 +39,6 @@ public:
     // y [N, P, Q, K] u8 from x [N, H, W, C] u8; addend like y, and it may be y.
     void forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* scratch,
                  uint8_t* y) const;
-    int64_t bytes() const;  // of the weights, arranged
     std::string name(const Table& table) const;
 
 private:

@@ -67,6 +67,7 @@ struct Elementwise {
     void (*sum)(int64_t n, const uint8_t* x, int32_t* sums);    // sums += x
     void (*mean)(int64_t n, const int32_t* sums, int32_t count, int32_t x_zero, lathe::integer::Multiplier by,
                  int32_t zero, int32_t high, uint8_t* y);
+    void (*quantize)(int64_t n, const float* x, float scale, int32_t zero, int32_t high, uint8_t* y);
 };
 
 constexpr int kBurnChains = 12, kBurnRounds = 4000;

@@ -2,11 +2,11 @@
 
 #include <doctest/doctest.h>
 
-#include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/parallel.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/compress/integer/prepared.h"
 #include "lathe/tests/compress/random_network.h"
+#include "lathe/tests/core/kernels/random_values.h"
 
 using namespace lathe;
 using compress::IntegerProgram;
@@ -18,14 +18,9 @@ using lathe::testing::values_of;
 
 namespace {
 
-// The largest difference of an output between simulation and execution, in steps of the output.
 double largest_difference(const Graph& prepared, const IntegerProgram& program, const Tensor& x) {
-    const Tensor simulated = values_of(prepared, x)[static_cast<size_t>(prepared.output)], y = program(x);
-    REQUIRE(y.shape() == simulated.shape());
-    double largest = 0;
-    for (int64_t i = 0; i < y.numel(); ++i)
-        largest = std::max(largest, std::fabs(y.at(i) - simulated.at(i)) / program.net().output.scale);
-    return largest;
+    const Tensor simulated = values_of(prepared, x)[static_cast<size_t>(prepared.output)];
+    return lathe::testing::largest_difference(simulated, program(x), program.net().output.scale);
 }
 
 nn::Description about(const Shape& input, int64_t classes) {
@@ -83,13 +78,7 @@ TEST_CASE("networks of the zoo run in integers, alike for every instruction set,
         CHECK(lathe::testing::same(program(x), y));
         set_threads(before);
         CHECK(lathe::testing::same(program(x.rows(3, 1)), y.rows(3, 1).clone()));
-        const kernels::Isa active = kernels::active_isa();
-        for (const auto isa : {kernels::Isa::baseline, kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::neon}) {
-            if (!kernels::supported(isa)) continue;
-            kernels::use_isa(isa);
-            CHECK(lathe::testing::same(program(x.rows(0, 2)), y.rows(0, 2).clone()));
-        }
-        kernels::use_isa(active);
+        for_each_isa([&] { CHECK(lathe::testing::same(program(x.rows(0, 2)), y.rows(0, 2).clone())); });
         CHECK(program(x.rows(0, 0)).numel() == 0);
     }
 }

@@ -20,6 +20,15 @@ inline std::vector<Tensor> values_of(const Graph& graph, const Tensor& x) {
     return values;
 }
 
+// Between a simulated output and an executed one of the same shape, in steps of the output.
+inline double largest_difference(const Tensor& simulated, const Tensor& y, double step) {
+    check(y.shape() == simulated.shape(), "expected an output ", simulated.shape(), ", got ", y.shape());
+    double largest = 0;
+    for (int64_t i = 0; i < y.numel(); ++i)
+        largest = std::max(largest, std::fabs(y.at(i) - simulated.at(i)) / step);
+    return largest;
+}
+
 // The graph with each norm's activation, where a layer has no place for it, as an op behind the norm.
 inline Graph with_plain_norms(const Graph& graph) {
     Graph to{.nodes = {}, .inputs = {}};

@@ -110,6 +110,11 @@ TEST_CASE(
     run(5, x.data<float>(), to);
     CHECK(memory::stats().peak == before);
     CHECK(same(y, program(x)));
+    for (const Shape& other : {Shape{5, 8, 16, 3}, Shape{16, 16, 3}, Shape{}}) {
+        const Tensor wrong = lathe::testing::random_tensor(other, 5);
+        CHECK_THROWS_WITH(program(wrong), doctest::Contains("expected an input f32 [1, 16, 16, 3]"));
+        CHECK_THROWS_WITH(program.profile(wrong), doctest::Contains("expected an input f32 [1, 16, 16, 3]"));
+    }
 }
 
 TEST_CASE("what cannot be lowered is named, with where") {
@@ -146,10 +151,8 @@ TEST_CASE("a network prepared for quantization becomes a program that says what 
     const IntegerProgram program = compress::lower_to_integer(*quantized);
     const Tensor x = quantized->example(16);
     const NoGrad no_grad;
-    const Tensor simulated = (*quantized)(x).value(), y = program(x);
-    double largest = 0;
-    for (int64_t i = 0; i < y.numel(); ++i)
-        largest = std::max(largest, std::fabs(y.at(i) - simulated.at(i)) / program.net().output.scale);
+    const double largest =
+        lathe::testing::largest_difference((*quantized)(x).value(), program(x), program.net().output.scale);
     MESSAGE("outputs differ by ", largest, " steps at most");
     CHECK(largest <= 2.01);
 }

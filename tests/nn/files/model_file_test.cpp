@@ -244,6 +244,8 @@ TEST_CASE("files with wrong claims are refused in one line") {
           "m: graph: node 'relu1': no op is called 'rellu'; did you mean 'relu'?");
     CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["conv3"])") ==
           "m: graph: node 'relu1': no node before is called 'conv3'");
+    CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["relu1"])") ==
+          "m: graph: node 'relu1': no node before is called 'relu1'");
     CHECK(changed(R"("inputs":["conv1"])", R"("inputs":["conv1","conv1"])") ==
           "m: graph: node 'relu1': relu: expected 1 inputs, got 2");
     CHECK(changed(R"("stride":[1,1])", R"("stride":[0,1])") ==

@@ -4,6 +4,7 @@
 
 #include "lathe/core/parallel.h"
 #include "lathe/tests/core/kernels/integer/integer_cases.h"
+#include "lathe/tests/core/kernels/random_values.h"
 
 using namespace lathe;
 using namespace lathe::kernels;
@@ -45,12 +46,12 @@ std::vector<uint8_t> expected(const Layer& l, const std::vector<uint8_t>& x, con
     return y;
 }
 
-std::vector<uint8_t> run(const IntegerLayer& of, Isa isa, const std::vector<uint8_t>& x,
-                         const std::vector<uint8_t>& addend, size_t results) {
+std::vector<uint8_t> run(const IntegerLayer& of, const std::vector<uint8_t>& x, const std::vector<uint8_t>& addend,
+                         size_t results) {
     const PreparedLayer layer(of.layer);
     const int64_t batch = of.layer.shape.batch;
     std::vector<uint8_t> y(results + 1, kGuard), scratch(static_cast<size_t>(layer.workspace(batch)));
-    layer.forward(kernels::integer::table(isa), batch, x.data(), addend.data(), scratch.data(), y.data());
+    layer.forward(kernels::integer::table(), batch, x.data(), addend.data(), scratch.data(), y.data());
     CHECK(y.back() == kGuard);
     y.pop_back();
     return y;
@@ -87,11 +88,7 @@ TEST_CASE("integer layers are the definition, the same bits for every instructio
                 const auto x = random_bytes(in, 2);
                 const auto addend = random_bytes(s.batch * s.out_h * s.out_w * s.out_c, 3);
                 const auto right = expected(layer.layer, x, addend);
-                for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
-                    if (supported(isa)) {
-                        INFO(name_of(isa));
-                        CHECK(run(layer, isa, x, addend, addend.size()) == right);
-                    }
+                for_each_isa([&] { CHECK(run(layer, x, addend, addend.size()) == right); });
             }
 }
 
@@ -104,7 +101,7 @@ TEST_CASE("an integer layer gives the same bits for one and two threads") {
     std::vector<uint8_t> results[2];
     for (int i : {0, 1}) {
         set_threads(i + 1);
-        results[i] = run(layer, active_isa(), x, addend, addend.size());
+        results[i] = run(layer, x, addend, addend.size());
     }
     CHECK(results[0] == results[1]);
     set_threads(before);
@@ -119,6 +116,5 @@ TEST_CASE("sums at the ends of their range keep every bit") {
     const auto m = lathe::integer::multiplier_of(250.0 / (255.0 * 128 * 4096));
     for (size_t k = 0; k < of.multiplier.size(); ++k) of.multiplier[k] = m.m, of.shift[k] = 31 - m.s;
     const std::vector<uint8_t> x(static_cast<size_t>(s.in_w) * 4096, 255);
-    for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
-        if (supported(isa)) CHECK(run(of, isa, x, {}, static_cast<size_t>(s.out_w) * 16)[0] == 5);
+    for_each_isa([&] { CHECK(run(of, x, {}, static_cast<size_t>(s.out_w) * 16)[0] == 5); });
 }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "lathe/tests/core/kernels/integer/integer_cases.h"
+#include "lathe/tests/core/kernels/random_values.h"
 
 using namespace lathe;
 using namespace lathe::kernels;
@@ -12,11 +13,15 @@ TEST_CASE("elementwise integer kernels are the shared arithmetic, for every inst
     const auto a = random_bytes(200, 1), b = random_bytes(200, 2), entries = random_bytes(256, 3);
     const lathe::integer::Sum sum = lathe::integer::sum_of(0.8, 3, 1.7, 140, 20);
     const lathe::integer::Multiplier by = lathe::integer::multiplier_of(0.013);
-    for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+    std::vector<float> reals{0, -0.0f, NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 1e-30f};
+    Random random(4);
+    while (reals.size() < 200)  // every second one is a tie
+        reals.push_back(reals.size() % 2 ? 0.5f * (static_cast<float>(random.below(300)) - 150.5f)
+                                         : static_cast<float>(random.uniform() * 200 - 100));
+    for_each_isa([&] {
         for (const int64_t n : {0, 1, 7, 64, 131}) {
-            if (!supported(isa)) continue;
-            INFO(name_of(isa), " ", n);
-            const kernels::integer::Elementwise& table = kernels::integer::table(isa).elementwise;
+            INFO(n);
+            const kernels::integer::Elementwise& table = kernels::integer::table().elementwise;
             std::vector<uint8_t> y(200, 7);
             table.add(n, a.data(), b.data(), sum, 10, 200, y.data());
             for (int64_t i = 0; i < n; ++i) CHECK(y[i] == lathe::integer::add(a[i], b[i], sum, 10, 200));
@@ -39,5 +44,9 @@ TEST_CASE("elementwise integer kernels are the shared arithmetic, for every inst
             }
             CHECK(sums[n] == 5);
             CHECK(y[n] == b[n]);
+            table.quantize(n, reals.data(), 0.5f, 60, 200, y.data());
+            for (int64_t i = 0; i < n; ++i) CHECK(y[i] == lathe::integer::quantize(reals[i], 0.5f, 60, 0, 200));
+            CHECK(y[n] == b[n]);
         }
+    });
 }
