@@ -98,6 +98,8 @@ std::string human_bytes(int64_t bytes) {
     return format(unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
 }
 
+std::string percent(double share) { return format("%.2f%%", 100 * share); }
+
 std::string human_time(double seconds) {
     if (seconds < 60) return format("%.1f s", seconds);
     const auto whole = static_cast<long>(seconds + 0.5);

@@ -21,6 +21,7 @@ private:
 std::string format(const char* pattern, ...) __attribute__((format(printf, 1, 2)));
 std::string with_commas(int64_t number);   // "9,228,362"
 std::string human_bytes(int64_t bytes);    // "1.5 KiB"
+std::string percent(double share);         // "12.34%" of 0.1234
 std::string human_time(double seconds);    // "1:02:03", "2:03", "4.5 s"
 
 }  // namespace lathe

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "lathe/core/files/file.h"
 #include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/run/recomputed.h"
@@ -135,9 +136,8 @@ private:
             progress_ = load_checkpoint(file("last.safetensors"), module_, ema(), settings());
             return;
         }
+        make_folder(options_.out);
         std::error_code error;
-        std::filesystem::create_directories(options_.out, error);
-        check(!error, options_.out, ": cannot make this folder: ", error.message());
         std::filesystem::remove(file("best.safetensors"), error);  // of an earlier run
         save();  // a folder that cannot be written is found now, and a run that is killed early can be resumed
     }

@@ -19,6 +19,10 @@ CLI::Option* add_runs(CLI::App& command, int& runs) {
         ->capture_default_str();
 }
 
+CLI::Option* add_share(CLI::App& command, const std::string& name, double& share, const std::string& help) {
+    return command.add_option(name, share, help)->check(CLI::Range(0.0, 1.0))->capture_default_str();
+}
+
 CLI::Option* add_input(CLI::App& command, std::string& input) {
     return command.add_option("--input", input, "Image size HxWxC; auto: the data's, or the network's for folders")
         ->capture_default_str();

@@ -6,6 +6,7 @@
 #include "lathe/core/text_table.h"
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/saved.h"
 
 namespace lathe::tools {
@@ -67,9 +68,7 @@ void CompressionOptions::add_model_to(CLI::App& c) {
 
 void CompressionOptions::add_training_to(CLI::App& c, const std::string& file, const std::string& finetune_names) {
     c.add_option(finetune_names, finetune, "Epochs of training")->check(NonNegativeNumber)->capture_default_str();
-    c.add_option("--distill", distill, "Weight of the given model's outputs in the loss; 0: labels alone")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--distill", distill, "Weight of the given model's outputs in the loss; 0: labels alone");
     c.add_option("--temperature", temperature, "Of distillation")->check(PositiveNumber)->capture_default_str();
     training.add_to(c, 0.01);
     out.add_to(c, file + ", and for what training leaves there");

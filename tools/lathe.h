@@ -66,6 +66,7 @@
 #include "lathe/core/text.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/blocks/basic_block.h"
+#include "lathe/nn/blocks/conv_bn.h"
 #include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/codebook.h"

@@ -75,8 +75,8 @@ Saved ModelOptions::open() const {
     const std::string hint = nearest_name(model, nn::model_names());
     check(std::filesystem::exists(model), "--model: '", model, "' is neither a file nor the name of a network",
           hint.empty() ? "" : "; ", hint);
-    check(width == 1 && widths.empty() && !classes,
-          "--width, --widths and --classes are for a network by its name; ", model,
+    check(width == 1 && widths.empty() && !classes && arch.empty(),
+          "--width, --widths, --classes and --arch are for a network by its name; ", model,
           " holds a network that has them already");
     Saved saved = open_saved(model);
     check(!saved.program || weights.empty(), "--weights: ", model, " is an integer program, which has its weights");

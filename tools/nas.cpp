@@ -1,6 +1,5 @@
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
@@ -26,12 +25,6 @@ namespace {
 
 using nas::Quantity;
 using Json = nlohmann::ordered_json;
-
-void make_folder(const std::string& path) {
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    check(!error, path, ": cannot make the folder: ", error.message());
-}
 
 // What a command left in its folder, with figures where gnuplot is; the others as gnuplot's commands.
 void say_files(const std::string& folder, const std::string& files, const std::string& figure, bool drawn) {
@@ -63,8 +56,6 @@ std::string csv_quoted(const std::string& text) {
     for (char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
     return quoted + "\"";
 }
-
-std::string percent(double share) { return format("%.2f%%", 100 * share); }
 
 // ---- show ----
 
@@ -176,9 +167,7 @@ void add_predictor(CLI::App& app) {
                  "gzip or plain")
         ->required()
         ->expected(1, 1000);
-    c.add_option("--hold-out", o->training.hold_out, "Share of the rows that it is measured on, drawn at random")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--hold-out", o->training.hold_out, "Share of the rows that it is measured on, drawn at random");
     c.add_option("--epochs", o->training.epochs, "Times through the other rows")
         ->check(PositiveNumber)
         ->capture_default_str();
@@ -350,26 +339,16 @@ void add_search(CLI::App& app) {
     c.add_option("--iterations", o->evolution.iterations, "Of evolution")
         ->check(CLI::Range(0, 10000000))
         ->capture_default_str();
-    c.add_option("--parents", o->evolution.parents, "Share of the population that goes on")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--mutants", o->evolution.mutants, "Share of children that have one parent")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--mutate", o->evolution.mutation.arch, "Probability that a mutation changes a block, depth or width")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--mutate-size", o->evolution.mutation.image_size, "Probability that it changes the image size")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--parents", o->evolution.parents, "Share of the population that goes on");
+    add_share(c, "--mutants", o->evolution.mutants, "Share of children that have one parent");
+    add_share(c, "--mutate", o->evolution.mutation.arch, "Probability that a mutation changes a block, depth or width");
+    add_share(c, "--mutate-size", o->evolution.mutation.image_size, "Probability that it changes the image size");
     c.add_option("--least", o->least, "Of pareto: what is to be small beside a great accuracy: lab-macs,peak-memory")
         ->delimiter(',')
         ->expected(1, 5)
         ->capture_default_str();
     c.add_option("--generations", o->generations, "Of pareto")->check(CLI::Range(0, 10000000))->capture_default_str();
-    c.add_option("--crossover", o->crossover, "Of pareto: probability that a child has two parents")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--crossover", o->crossover, "Of pareto: probability that a child has two parents");
     c.add_option("--seed", o->evolution.seed, "The same finds the same")->capture_default_str();
     add_threads(c);
     c.add_option("--out", o->out, "Folder for found.csv and figures");

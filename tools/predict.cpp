@@ -67,7 +67,7 @@ void predict(const PredictOptions& o) {
         nlohmann::ordered_json found = nlohmann::ordered_json::array();
         for (size_t i : order) {
             found.push_back({{"class", class_name(*model, i)}, {"probability", p[i]}});
-            table.add({i == order[0] ? path : "", class_name(*model, i), format("%.2f%%", 100 * p[i])});
+            table.add({i == order[0] ? path : "", class_name(*model, i), percent(p[i])});
         }
         all.push_back({{"image", path}, {"predictions", found}});
     }

@@ -6,6 +6,7 @@
 #include "lathe/core/print.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
+#include "lathe/tools/common_options.h"
 #include "lathe/tools/compression.h"
 #include "lathe/tools/progress.h"
 
@@ -231,18 +232,12 @@ void add_prune(CLI::App& app) {
     c.add_flag("--prune-ties", o->prune_ties,
                "Zero all weights that are as important as the last one to go, as the course lab does; else exactly so "
                "many weights are zero");
-    c.add_option("--target-size", o->target_size,
-                 "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the "
-                 "ratio of channels")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; likewise")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--target-latency", o->target_latency,
-                 "Share of the time for one image that may be left, as measured here once; likewise")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--target-size", o->target_size,
+              "Share of the dense bytes that may be left, index included; chooses each layer's sparsity, or the "
+              "ratio of channels");
+    add_share(c, "--target-macs", o->target_macs, "Share of the multiply-accumulates that may be left; likewise");
+    add_share(c, "--target-latency", o->target_latency,
+              "Share of the time for one image that may be left, as measured here once; likewise");
     c.add_option("--macs", o->macs,
                  "What method channel counts: pure, or as the course lab (batch norms and the global pool, too)")
         ->check(CLI::IsMember({"pure", "lab"}))
@@ -250,9 +245,7 @@ void add_prune(CLI::App& app) {
     c.add_option("--round-to", o->round_to, "Method channel keeps multiples of so many channels")
         ->check(PositiveNumber)
         ->capture_default_str();
-    c.add_option("--max-ratio", o->max_ratio, "No layer loses a greater share of its channels")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--max-ratio", o->max_ratio, "No layer loses a greater share of its channels");
     c.add_option("--scan-images", o->scan_images, "Held out of the training images to choose by")
         ->check(PositiveNumber)
         ->capture_default_str();
@@ -263,12 +256,8 @@ void add_prune(CLI::App& app) {
     c.add_option("--rounds", o->when.rounds, "Of iterative; they share the epochs")
         ->check(PositiveNumber)
         ->capture_default_str();
-    c.add_option("--begin", o->when.begin, "Of gradual, as a share of the run")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
-    c.add_option("--end", o->when.end, "Of gradual; the masks are fixed from then on")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--begin", o->when.begin, "Of gradual, as a share of the run");
+    add_share(c, "--end", o->when.end, "Of gradual; the masks are fixed from then on");
     c.add_option("--rewind", o->rewind, "Go back to the weights of this earlier file after pruning (lottery ticket)");
     o->add_training_to(c, "pruned.safetensors");
     c.callback([&c, o] { prune(c, *o); });

@@ -92,9 +92,7 @@ void RunFolder::claim(const CLI::App& command) {
     if (resume) return;
     const std::string settings = settings_json(command);
     check_inputs(command);
-    std::error_code error;
-    fs::create_directories(path, error);
-    check(!error, path, ": cannot make the folder: ", error.message());
+    make_folder(path);
     if (!lock_) {
         lock_.emplace(path);
         check_free(command);  // of what another process has left since

@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <filesystem>
 
 #include "lathe/compress/budget/sensitivity.h"
 #include "lathe/core/files/file.h"
@@ -33,9 +32,7 @@ void scan(ScanCommand& o) {
     o.scan.importance.data = &images;
     o.scan.workers = o.data.workers;
     if (!o.out.empty()) {
-        std::error_code error;
-        std::filesystem::create_directories(o.out, error);
-        check(!error, o.out, ": cannot make the folder: ", error.message());
+        make_folder(o.out);
         o.scan.cache = o.out + "/scan.json";
     }
     Progress progress("scan", 1000, !o.json);

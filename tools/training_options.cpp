@@ -63,7 +63,7 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr) {
     c.add_option("--lr", lr, format("Learning rate; 0: %g for sgd, %g for adam and adamw", usual_lr, usual_lr / 50))
         ->check(NonNegativeNumber)
         ->capture_default_str();
-    c.add_option("--momentum", momentum, "Of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    add_share(c, "--momentum", momentum, "Of sgd");
     c.add_flag("--nesterov", nesterov, "Nesterov's momentum");
     c.add_option("--weight-decay", weight_decay, "-1: 5e-4 for sgd, 0 for adam, 0.01 for adamw")
         ->check(NonNegativeOrUsual)
@@ -73,15 +73,11 @@ void TrainingOptions::add_to(CLI::App& c, double usual_lr) {
                  "Learning rate over the run: constant, step:30:0.1, multi-step:60,120:0.2, cosine, one-cycle; "
                  "+warmup:EPOCHS, +restart:EPOCHS behind it")
         ->capture_default_str();
-    c.add_option("--label-smoothing", label_smoothing, "Share of the target spread over all classes")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--label-smoothing", label_smoothing, "Share of the target spread over all classes");
     c.add_option("--clip", fit.clip_norm, "Greatest norm of all gradients together; 0: any")
         ->check(NonNegativeNumber)
         ->capture_default_str();
-    c.add_option("--ema", fit.ema, "Decay of the moving average of the weights; 0: none")
-        ->check(CLI::Range(0.0, 1.0))
-        ->capture_default_str();
+    add_share(c, "--ema", fit.ema, "Decay of the moving average of the weights; 0: none");
     c.add_flag("--recompute-activations", fit.recompute_activations,
                "Less memory for about a third more compute, the same result");
     c.add_option("--patience", fit.patience, "Stop after so many epochs without a better validation result; 0: never")

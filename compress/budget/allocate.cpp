@@ -135,9 +135,9 @@ std::vector<std::pair<std::string, double>> Allocation::sparsities() const {
 std::string Allocation::str() const {
     TextTable table({"layer", "sparsity", "cost"});
     for (const Layer& layer : layers)
-        table.add({layer.name, format("%.2f%%", 100 * layer.sparsity), format("%.0f", layer.cost)});
+        table.add({layer.name, percent(layer.sparsity), format("%.0f", layer.cost)});
     table.add_rule();
-    table.add({"total", format("%.2f%%", 100 * (1 - cost / dense)), format("%.0f", cost)});
+    table.add({"total", percent(1 - cost / dense), format("%.0f", cost)});
     return table.str() + format("of a cost of %.0f; loss +%.4f by the scan\n", dense, loss);
 }
 

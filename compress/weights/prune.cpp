@@ -54,7 +54,7 @@ std::string WeightReport::str() const {
     TextTable table({"layer", "weights", "kept", "sparsity"});
     const auto add = [&](const Layer& layer) {
         table.add({layer.name, std::to_string(layer.weights), std::to_string(layer.weights - layer.zeros),
-                   format("%.2f%%", 100 * layer.sparsity())});
+                   percent(layer.sparsity())});
     };
     for (const Layer& layer : layers) add(layer);
     table.add_rule();

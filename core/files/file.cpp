@@ -145,4 +145,10 @@ void write_file_atomically(const std::string& path, std::string_view text) {
     write_file_atomically(path, std::span(&part, 1));
 }
 
+void make_folder(const std::string& path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    check(!error, path, ": cannot make the folder: ", error.message());
+}
+
 }  // namespace lathe

@@ -40,4 +40,7 @@ std::string read_text_file(const std::string& path);
 void write_file_atomically(const std::string& path, std::span<const Bytes> parts);
 void write_file_atomically(const std::string& path, std::string_view text);
 
+// Makes the folder and those above it, where they are missing. Error: names the path and what the system said.
+void make_folder(const std::string& path);
+
 }  // namespace lathe

@@ -29,7 +29,7 @@ Variable smaller_kernel(const Variable& w, const Variable& matrix) {
 
 ElasticSlice::ElasticSlice(const Tensor& weight) : full_(weight.shape()) {
     check(full_.rank() >= 1, "elastic_slice: expected a weight with channels, got a single number");
-    if (has_kernel())
+    if (has_kernel() && full_[1] == full_[2] && full_[1] % 2 == 1)
         for (int64_t n = full_[1] - 2; n >= 3; n -= 2) matrices_.emplace_back(identity(n * n).to(weight.dtype()));
     use({});
 }
@@ -57,9 +57,8 @@ void ElasticSlice::use(ActivePart part) {
     check(part.out >= 1 && part.out <= full_[0] && part.in >= 1 && part.in <= inputs,
           "elastic_slice: expected up to ", full_[0], " outputs and ", inputs, " inputs, got ", part.out, " and ",
           part.in);
-    check(part.kernel == kernel ||
-              (has_kernel() && full_[1] == full_[2] && part.kernel % 2 == 1 && kernel % 2 == 1 && part.kernel >= 3 &&
-               part.kernel < kernel),
+    const bool smaller = part.kernel >= 3 && part.kernel < kernel && part.kernel % 2 == 1;
+    check(part.kernel == kernel || (smaller && !matrices_.empty()),
           "elastic_slice: expected the kernel ", kernel, " or an odd one from 3 on below it, got ", part.kernel);
     if (part == active_) return;
     active_ = part;

@@ -42,7 +42,7 @@ private:
 
     Shape full_;
     ActivePart active_;
-    std::vector<nn::Parameter> matrices_;  // from the largest kernel to the smallest
+    std::vector<nn::Parameter> matrices_;  // from the largest kernel to the smallest; none if it cannot shrink
     uint64_t version_ = 0;
 };
 

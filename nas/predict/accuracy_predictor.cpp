@@ -9,6 +9,7 @@
 #include "lathe/core/text_table.h"
 #include "lathe/nas/predict/features.h"
 #include "lathe/nas/predict/rank_correlation.h"
+#include "lathe/nas/space/layers.h"
 #include "lathe/nn/files/json.inc"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/layers/activation.h"
@@ -38,10 +39,7 @@ Choices choices_of(const Space& space, const AccuracyTable& table) {
     std::set<int> wid, ks, e, d, image_size;
     for (const auto& [arch, accuracy] : table) {
         wid.insert(arch.wid), image_size.insert(arch.image_size), d.insert(arch.d.begin(), arch.d.end());
-        size_t first = 0;
-        for (size_t s = 0; s < space.stages.size(); first += static_cast<size_t>(space.stages[s++].full_depth))
-            for (size_t i = first; i < first + static_cast<size_t>(space.depth(arch, s)); ++i)
-                ks.insert(arch.ks[i]), e.insert(arch.e[i]);
+        for (const Block& block : layers_of(space, arch).blocks) ks.insert(block.kernel), e.insert(block.expansion);
     }
     const auto list = [](const std::set<int>& values) { return std::vector<int>(values.begin(), values.end()); };
     return {.wid = list(wid), .ks = list(ks), .e = list(e), .d = list(d), .image_size = list(image_size)};
@@ -100,21 +98,18 @@ AccuracyPredictor::AccuracyPredictor(const Space& space, const Choices& seen, do
 }
 
 AccuracyPredictor::AccuracyPredictor(const Space& space, std::unique_ptr<nn::Model> network, const std::string& path)
-    : space_(space), network_(std::move(network)) {
+    : space_(space), seen_(space.choices), network_(std::move(network)) {
     const PathScope scope(path);
     check(network_->input_shape() == Shape{feature_count(space_)}, "expected a predictor of ", feature_count(space_),
           " features, got ", network_->input_shape());
     const std::string what = kSeen;
     const json seen = parse_json(network_->metadata[what], what);
-    const Choices all = space_.choices;
-    for_each_choice(all, [&](const char* key, const std::vector<int>& choices) {
+    for_each_choice(seen_, [&](const char* key, std::vector<int>& choices) {
         const std::vector<int64_t> values =
             nn::json_reader::list(nn::json_reader::member(seen, key, what), what, nn::json_reader::integer);
-        for_each_choice(seen_, [&](const char* other, std::vector<int>& kept) {
-            if (other == key) kept.assign(values.begin(), values.end());
-        });
         check(!values.empty() && std::includes(choices.begin(), choices.end(), values.begin(), values.end()), what,
               ": expected '", key, "' to be choices of ", space_.name);
+        choices.assign(values.begin(), values.end());
     });
     ready();
 }

@@ -69,12 +69,11 @@ std::vector<int> front_numbers(const std::vector<Point>& points) {
     std::vector<std::vector<size_t>> dominated(points.size());
     std::vector<int> dominators(points.size(), 0), fronts(points.size(), 0);
     std::vector<size_t> front;
-    for (size_t a = 0; a < points.size(); ++a) {
+    for (size_t a = 0; a < points.size(); ++a)
         for (size_t b = 0; b < points.size(); ++b)
-            if (dominates(points[a], points[b])) dominated[a].push_back(b);
-            else dominators[a] += dominates(points[b], points[a]);
+            if (dominates(points[a], points[b])) dominated[a].push_back(b), ++dominators[b];
+    for (size_t a = 0; a < points.size(); ++a)
         if (dominators[a] == 0) front.push_back(a);
-    }
     for (int number = 0; !front.empty(); ++number) {
         std::vector<size_t> next;
         for (size_t a : front) {

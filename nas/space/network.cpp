@@ -3,10 +3,9 @@
 #include <algorithm>
 
 #include "lathe/nas/space/layers.h"
+#include "lathe/nn/blocks/conv_bn.h"
 #include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/init.h"
-#include "lathe/nn/layers/batch_norm.h"
-#include "lathe/nn/layers/conv2d.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pool2d.h"
 #include "lathe/nn/models/options.h"
@@ -17,13 +16,6 @@ namespace lathe::nas {
 namespace {
 
 constexpr const char* kArch = "arch";  // of Model::metadata
-
-void add_conv_bn(nn::Sequential& to, const std::string& name, const nn::Conv2dOptions& conv, Activation activation) {
-    nn::Sequential& group = to.add<nn::Sequential>(name);
-    group.add<nn::Conv2d>("0", conv);
-    group.add<nn::BatchNorm>(
-        "1", {.channels = conv.out, .eps = nn::models::kKerasBatchNormEps, .activation = activation});
-}
 
 // The network's input follows from the arch, its channels from both.
 std::unique_ptr<nn::Model> from_options(const Space& space, const nn::ModelOptions& o) {
@@ -48,10 +40,12 @@ std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t
     nn::Sequential& features = net->add<nn::Sequential>("features");
     int next = 0;
     const auto name = [&] { return std::to_string(next++); };
-    add_conv_bn(features, name(),
-                {.in = 3, .out = layers.first, .kernel = 3, .stride = 2, .padding = 1, .bias = false},
+    const auto add_conv_bn = [&](const nn::Conv2dOptions& conv, Activation activation) {
+        nn::add_conv_bn(features, name(), conv, activation, nn::models::kKerasBatchNormEps);
+    };
+    add_conv_bn({.in = 3, .out = layers.first, .kernel = 3, .stride = 2, .padding = 1, .bias = false},
                 Activation::relu6);
-    add_conv_bn(features, name(), {.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
+    add_conv_bn({.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
     for (const Block& block : layers.blocks)
         features.add<nn::InvertedResidual>(name(), {.in = block.in,
                                                     .out = block.out,
@@ -61,8 +55,7 @@ std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t
                                                     .squeezed = block.squeezed,
                                                     .squeeze = Activation::relu6,
                                                     .eps = nn::models::kKerasBatchNormEps});
-    add_conv_bn(features, name(), {.in = layers.blocks.back().out, .out = layers.last, .bias = false},
-                Activation::relu6);
+    add_conv_bn({.in = layers.blocks.back().out, .out = layers.last, .bias = false}, Activation::relu6);
     net->add<nn::GlobalAvgPool>("pool");
     net->add<nn::Linear>("classifier", {.in = layers.last, .out = options.classes});
     nn::init::he_normal(features, nn::init::Fan::out);

@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include "lathe/nn/init.h"
-#include "lathe/nn/layers/batch_norm.h"
-#include "lathe/nn/layers/dropout.h"
+#include "lathe/nn/blocks/conv_bn.h"
 #include "lathe/nn/blocks/inverted_residual.h"
+#include "lathe/nn/layers/dropout.h"
 #include "lathe/nn/layers/linear.h"
 #include "lathe/nn/layers/pool2d.h"
-#include "lathe/nn/layers/conv2d.h"
 #include "lathe/nn/models/options.h"
 
 namespace lathe::nn::models {
@@ -19,12 +18,6 @@ struct Stage {
     int64_t expansion, blocks, stride;
 };
 constexpr Stage kStages[] = {{1, 1, 1}, {6, 2, 2}, {6, 3, 2}, {6, 4, 2}, {6, 3, 1}, {6, 3, 2}, {6, 1, 1}};
-
-void add_conv_bn(Sequential& to, const std::string& name, const Conv2dOptions& conv) {
-    Sequential& group = to.add<Sequential>(name);
-    group.add<Conv2d>("0", conv);
-    group.add<BatchNorm>("1", {.channels = conv.out, .activation = Activation::relu6});
-}
 
 }  // namespace
 
@@ -39,7 +32,8 @@ Model mobilenetv2(const ModelOptions& options) {
     auto net = std::make_unique<Sequential>();
     Sequential& features = net->add<Sequential>("features");
     add_conv_bn(features, "0",
-                {.in = o.input[2], .out = width[0], .kernel = 3, .stride = small ? 1 : 2, .padding = 1, .bias = false});
+                {.in = o.input[2], .out = width[0], .kernel = 3, .stride = small ? 1 : 2, .padding = 1, .bias = false},
+                Activation::relu6);
     int64_t in = width[0];
     int next = 1;
     for (size_t s = 0; s < std::size(kStages); ++s) {
@@ -51,7 +45,7 @@ Model mobilenetv2(const ModelOptions& options) {
             in = out;
         }
     }
-    add_conv_bn(features, std::to_string(next), {.in = in, .out = width.back(), .bias = false});
+    add_conv_bn(features, std::to_string(next), {.in = in, .out = width.back(), .bias = false}, Activation::relu6);
     net->add<GlobalAvgPool>("pool");
     Sequential& classifier = net->add<Sequential>("classifier");
     classifier.add<Dropout>("0", {.p = o.dropout});

@@ -282,6 +282,7 @@ const std::vector<Row> kRows = {
     {"PROFILE --batch 0", 2, "--batch"},
     {"PROFILE --widths 1", 1, "widths"},
     {"profile --model MODEL --width 2", 1, "--width"},
+    {"profile --model MODEL --arch smallest", 1, "--arch are for a network by its name"},
     {"PROFILE --batch 1000000000000", 1, "memory: cannot allocate"},
     {"PROFILE --width 1e9", 1, "up to 64, got 1e+09"},
     {"PROFILE --classes 1000000000000", 1, "expected 1 to 65536 classes"},

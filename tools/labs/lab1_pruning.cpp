@@ -339,7 +339,7 @@ std::string dense_model(const Options& o) {
 }
 
 void walk(const Options& o) {
-    std::filesystem::create_directories(o.out);
+    make_folder(o.out);
     const std::string file = dense_model(o);
     const auto dense = nn::load(file);
     const auto open = [&](data::Split split, const char* augment) {
@@ -385,11 +385,5 @@ int main(int argc, char** argv) {
         ->check(tools::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--out", o.out, "Folder for figures and models")->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
-    try {
-        walk(o);
-    } catch (const Error& error) {
-        std::fprintf(stderr, "%s\n", error.what());
-        return 1;
-    }
+    return tools::run(app, argc, argv, [&] { walk(o); });
 }

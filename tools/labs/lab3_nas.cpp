@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <optional>
 
@@ -36,7 +35,6 @@ struct Row {
 using Rows = std::vector<Row>;
 
 constexpr int64_t kMillion = 1'000'000, kKiB = 1024;
-std::string percent(double share) { return format("%.2f%%", 100 * share); }
 std::string millions(double count) { return format("%.1f", count / kMillion); }
 
 void draw_subnet(const Options& o, const char* name, const Arch& arch) {
@@ -247,7 +245,7 @@ std::string usual_table() {
 
 void walk(const Options& o) {
     const AccuracyTable table = read_accuracy_table(mcunetv2(), o.table);
-    std::filesystem::create_directories(o.out);
+    make_folder(o.out);
     std::printf("%s: %s subnets\n", o.table.c_str(), with_commas(static_cast<int64_t>(table.size())).c_str());
     Rows rows;
     for (const Measured& measured : table) rows.push_back({measured, efficiency(mcunetv2(), measured.arch)});
@@ -278,11 +276,5 @@ int main(int argc, char** argv) {
         ->check(tools::PositiveNumber)
         ->capture_default_str();
     app.add_option("--out", o.out, "Folder for figures and the predictor")->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
-    try {
-        walk(o);
-    } catch (const Error& error) {
-        std::fprintf(stderr, "%s\n", error.what());
-        return 1;
-    }
+    return tools::run(app, argc, argv, [&] { walk(o); });
 }

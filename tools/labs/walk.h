@@ -1,10 +1,12 @@
 #pragma once
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
 
+#include "lathe/core/error.h"
 #include "lathe/tools/plot.h"
 
-// What the walks through the course's labs have in common: how they print.
+// What the walks through the course's labs have in common: how they begin, print and fail.
 namespace lathe::tools {
 
 inline void heading(const char* text) { std::printf("\n=== %s\n\n", text); }
@@ -18,6 +20,19 @@ inline void draw(const std::string& folder, const char* name, const std::string&
     const bool drawn = plot_svg(folder + "/" + name, commands, 900, height);
     std::printf("figure: %s/%s.%s\n", folder.c_str(), name,
                 drawn ? "svg" : "gnuplot (install gnuplot for the picture)");
+}
+
+// Reads the command line and walks. Returns the exit code; an Error is one line.
+template <class F>
+int run(CLI::App& app, int argc, char** argv, F&& walk) {
+    CLI11_PARSE(app, argc, argv);
+    try {
+        walk();
+        return 0;
+    } catch (const Error& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        return 1;
+    }
 }
 
 }  // namespace lathe::tools

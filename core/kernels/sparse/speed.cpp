@@ -153,10 +153,8 @@ void write_speed(const std::string& path, Isa isa, const Speed& table) {
         for (const double* value : row.values) out << ' ' << *value;
         out << '\n';
     }
-    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    std::error_code error;
-    if (!folder.empty()) std::filesystem::create_directories(folder, error);
-    check(!error, folder.string(), ": cannot make the folder: ", error.message());
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    if (!folder.empty()) make_folder(folder);
     write_file_atomically(path, out.str());
 }
 

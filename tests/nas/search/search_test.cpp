@@ -1,10 +1,8 @@
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 
-#include "lathe/core/text_table.h"
 #include "lathe/nas/predict/accuracy_predictor.h"
 #include "lathe/nas/search/evolution.h"
 #include "lathe/nas/search/nsga2.h"
@@ -126,14 +124,12 @@ TEST_CASE("a Pareto front: nothing on it is beaten, and it reaches as far as sin
     CHECK(mcunetv2().canonical(front[0].arch) == mcunetv2().canonical(mcunetv2().canonical(front[0].arch)));
 }
 
-TEST_CASE("10,000 evaluations take less than two seconds, the predictor's included") {
+TEST_CASE("10,000 evaluations by a predictor: what evolution ends with has the score that it alone is given") {
     seed(1);
     const AccuracyPredictor predictor(mcunetv2(), mcunetv2().choices, 0.9);
-    const auto begin = std::chrono::steady_clock::now();
     const SearchResult found = evolve(
         mcunetv2(), [&](std::span<const Arch> archs) { return predictor(archs); }, kLimits, {.iterations = 99});
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     CHECK(found.scored == 10000);
-    MESSAGE(human_time(seconds));
-    CHECK(seconds < 20);  // room for sanitizers and busy machines
+    CHECK(fits(found.best.cost, kLimits));
+    CHECK(found.best.score == doctest::Approx(predictor({{found.best.arch}})[0]).epsilon(1e-5));
 }
