@@ -1,5 +1,5 @@
-// integer-bench [THREADS [NET…]]: networks of the zoo as nn::Inference runs them in float32 and as integer programs, in
-// turns: medians of milliseconds (seconds.h) for batches of 1 and 32. LATHE_CPU picks the instruction set.
+// integer-bench [THREADS [NET…]]: networks of the zoo as nn::Inference runs them in float32 and as integer programs,
+// in turns: medians of milliseconds (seconds.h) for batches of 1 and 32. LATHE_CPU picks the instruction set.
 #include <cstdio>
 #include <cstdlib>
 #include <string>

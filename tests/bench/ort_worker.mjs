@@ -1,7 +1,7 @@
 // Measures the inference of one network in onnxruntime for bench.py:  ort_worker.mjs FILE.onnx THREADS NxCxHxW
 //
-// Prints {"version": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that long
-// (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …}, as torch_worker.py does.
+// Prints {"version": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that
+// long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …}, as torch_worker.py does.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 

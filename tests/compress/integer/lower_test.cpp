@@ -70,7 +70,7 @@ TEST_CASE("networks of the zoo run in integers, alike for every instruction set,
         const Graph prepared = Preparation(*model, x).run();
         const IntegerProgram program(lower_to_integer(prepared), nn::description_of(*model));
         const double difference = largest_difference(prepared, program, x);
-        MESSAGE(name, ": outputs differ by ", difference, " steps at most");
+        MESSAGE(std::string(name), ": outputs differ by ", difference, " steps at most");
         CHECK(difference <= 4.01);
         const Tensor y = program(x);
         const int before = threads();
