@@ -234,7 +234,7 @@ void write_log(const std::string& path, const std::vector<EpochReport>& epochs) 
         names += "," + name;
     });
     for (const EpochReport& epoch : epochs) {
-        text += "\n" + std::to_string(epoch.epoch);
+        text += '\n' + std::to_string(epoch.epoch);
         for_each_column(epoch, [&](const std::string&, double value) { text += format(",%.6g", value); });
     }
     write_file_atomically(path, names + text + "\n");

@@ -213,9 +213,9 @@ std::string QuantizeReport::str() const {
     std::string text = of_weights.str() + "\n" + of_activations.str() + "calibrated on " + with_commas(images) +
                        (images == 1 ? " image\n" : " images\n");
     for (const std::string& name : in_float) text += "left in floating point: " + name + "\n";
-    if (equalized) text += "\n" + equalized->str();
-    if (rounded) text += "\n" + rounded->str();
-    if (corrected) text += "\n" + corrected->str();
+    if (equalized) text += '\n' + equalized->str();
+    if (rounded) text += '\n' + rounded->str();
+    if (corrected) text += '\n' + corrected->str();
     return text;
 }
 

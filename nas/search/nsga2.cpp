@@ -95,7 +95,8 @@ std::vector<double> crowding_distances(const std::vector<Point>& points, const s
             return fronts[a] != fronts[b] ? fronts[a] < fronts[b] : points[a][axis] < points[b][axis];
         });
         for (size_t begin = 0, end; begin < order.size(); begin = end) {
-            for (end = begin; end < order.size() && fronts[order[end]] == fronts[order[begin]];) ++end;
+            end = begin + 1;
+            while (end < order.size() && fronts[order[end]] == fronts[order[begin]]) ++end;
             const auto at = [&](size_t i) { return points[order[i]][axis]; };
             const double extent = at(end - 1) - at(begin);
             distances[order[begin]] = distances[order[end - 1]] = std::numeric_limits<double>::infinity();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lathe/core/error.h"
+#include "lathe/core/text_table.h"
 #include "lathe/nn/files/json.inc"
 
 namespace lathe::nas {
@@ -15,7 +16,7 @@ constexpr const char* kKeys[] = {"wid", "ks", "e", "d", "image_size"};
 
 std::string list_of(const std::vector<int>& values) {
     std::string text;
-    for (int value : values) text += (text.empty() ? "" : ",") + std::to_string(value);
+    for (int value : values) text += format(text.empty() ? "%d" : ",%d", value);
     return "[" + text + "]";
 }
 

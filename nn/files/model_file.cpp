@@ -13,7 +13,7 @@ namespace lathe::nn {
 
 namespace {
 
-constexpr const char* kVersion = "2";
+const std::string kVersion = "2";
 
 using Listed = std::map<std::string, std::vector<ListedTransform>>;
 

@@ -14,7 +14,6 @@ namespace fs = testing::fs;
 namespace {
 
 // A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
-// A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
 // SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN and SEARCH (of nas) stand for a good line of the command, OUT for
 // a folder that is not there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images,
 // BARE for one whose val/ has none, FLAT for a good file of a network of features that are no image, NONE for a path
