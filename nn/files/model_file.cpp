@@ -13,7 +13,7 @@ namespace lathe::nn {
 
 namespace {
 
-const std::string kVersion = "2";
+constexpr const char* kVersion = "2";
 
 using Listed = std::map<std::string, std::vector<ListedTransform>>;
 
@@ -112,7 +112,7 @@ void set_weights(Module& module, const TensorFile& stored) {
 TensorFile to_file(Model& model, Weights weights) {
     TensorFile file{.tensors = model.state(), .metadata = {}};
     write_description(description_of(model), file.metadata);
-    file.metadata["lathe.version"] = kVersion;
+    file.metadata.emplace("lathe.version", kVersion);
     file.metadata["lathe.transforms"] = json_of(model);
     const Graph graph = weights_first(trace(model, model.example(1)), model);
     check_output(graph, model.classes(), "save: the network");
