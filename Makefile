@@ -55,8 +55,9 @@ ISA = -march=x86-64-v2
 $(OUT)/%_avx2.o:   private ISA = -march=x86-64-v3
 $(OUT)/%_avx512.o: private ISA = -march=x86-64-v4 -mprefer-vector-width=512
 $(OUT)/%_vnni.o:   private ISA = -march=x86-64-v4 -mprefer-vector-width=512 -mavx512vnni
-FOREIGN := %_neon.cpp
+FOREIGN := %_neon.cpp %_dotprod.cpp
 else
+$(OUT)/%_dotprod.o: private ISA = -march=armv8.2-a+dotprod
 FOREIGN := %_avx2.cpp %_avx512.cpp %_vnni.cpp
 endif
 
@@ -146,7 +147,7 @@ check-headers: $(HEADERS:%=$(OUT)/%.alone)
 $(OUT)/%.alone: % $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
 	echo '#include "lathe/$<"' | \
-	    $(ALL_CXX) -Wshadow -Wsign-conversion -fsyntax-only -MMD -MP -MF $@.d -MT $@ -x c++ - && touch $@
+	    $(ALL_CXX) -Werror -Wshadow -Wsign-conversion -fsyntax-only -MMD -MP -MF $@.d -MT $@ -x c++ - && touch $@
 -include $(HEADERS:%=$(OUT)/%.alone.d)
 
 # About a minute of training on the built-in images, then what came of it.
@@ -247,7 +248,7 @@ $(OUT)/%.o:       private WITH = $(call with,library)
 $(OUT)/tools/%.o: private WITH = $(call with,tools)
 $(OUT)/tests/%.o: private WITH = $(call with,tests)
 # Flags of their own.
-$(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/%_vnni.o $(OUT)/data/image.o $(OUT)/tools/ladder/%.o \
+$(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/%_vnni.o $(OUT)/%_dotprod.o $(OUT)/data/image.o $(OUT)/tools/ladder/%.o \
     $(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
 $(LIB_OBJ):  | $(patsubst %,$(OUT)/%.h.gch,$(filter library,$(PRECOMPILED)))
 $(TOOL_OBJ) $(LAB_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(OUT)/%.h.gch,$(filter tools,$(PRECOMPILED)))

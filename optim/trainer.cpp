@@ -259,7 +259,8 @@ private:
     }
 
     std::string last_good() const {
-        return options_.out.empty() ? "" : "; the last good checkpoint is " + file("last.safetensors");
+        if (options_.out.empty() || progress_.epochs.empty()) return "";
+        return "; the last good checkpoint is " + file("last.safetensors");
     }
 
     nn::Module& module_;

@@ -8,12 +8,13 @@ namespace lathe::testing {
 // The message of the Error that f raises; "" when it raises none.
 template <class F>
 std::string error_of(F&& f) {
+    std::string message;
     try {
         f();
     } catch (const Error& error) {
-        return error.what();
+        message = error.what();
     }
-    return "";
+    return message;
 }
 
 }  // namespace lathe::testing

@@ -116,6 +116,7 @@ bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& d
     std::fflush(stdout);
     if (o.finetune > 0) {
         if (!finetune(o, model, data, before, training)) {
+            o.out.keep();
             say_stopped("lathe " + before.command + " --out " + shell_quoted(o.out.path) + " --resume");
             return false;
         }

@@ -40,8 +40,8 @@ FolderLock::~FolderLock() {
 RunFolder::~RunFolder() {
     if (!lock_) return;
     std::error_code ignored;
-    if (claimed_ && !has_results())  // nothing came of it
-        for (const char* name : {kSettings, "best.safetensors", "log.csv"}) fs::remove(*this / name, ignored);
+    if (claimed_ && !has_results() && !has("last.safetensors"))  // nothing came of it
+        for (const char* name : {kSettings, "log.csv"}) fs::remove(*this / name, ignored);
     settle();
 }
 
@@ -120,8 +120,10 @@ void RunFolder::settle() const {
     if (!has(kAside)) return;
     std::error_code ignored;
     const std::string aside = *this / kAside + "/";
-    const bool replaced = has(kSettings) && has_results();
-    if (!replaced) fs::remove(*this / kSettings, ignored);
+    const bool begun = has(kSettings);  // then nothing of the run before is left here
+    const bool replaced = begun && (has_results() || (kept_ && has("last.safetensors")));
+    if (begun && !replaced)
+        for (const char* name : {kSettings, "last.safetensors", "log.csv"}) fs::remove(*this / name, ignored);
     const auto put = [&](const char* name) {
         if (replaced) fs::remove(aside + name, ignored);
         else if (fs::exists(aside + name, ignored)) fs::rename(aside + name, *this / name, ignored);

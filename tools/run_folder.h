@@ -40,11 +40,14 @@ public:
     void claim(const CLI::App& command);
     // Whether there is a checkpoint to go on from: not in a run that was stopped before it trained.
     bool resumes_training() const;
+    // A run that was stopped and can go on is one, however short: it replaces the run before.
+    void keep() { kept_ = true; }
 
 private:
     bool has(const std::string& name) const;
+    // More than the checkpoint that a run begins with.
     bool has_results() const {
-        return has("last.safetensors") || has("pruned.safetensors") || has("quantized.safetensors");
+        return has("best.safetensors") || has("pruned.safetensors") || has("quantized.safetensors");
     }
     void check_free(const CLI::App& command) const;
     void check_inputs(const CLI::App& command) const;
@@ -52,7 +55,7 @@ private:
     void settle() const;
 
     std::optional<FolderLock> lock_;
-    bool claimed_ = false;
+    bool claimed_ = false, kept_ = false;
 };
 
 }  // namespace lathe::tools

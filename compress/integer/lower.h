@@ -9,7 +9,7 @@ namespace lathe::compress {
 //    of one value (by a table of 256 results) end in the grid of the fake_quantize behind them;
 //  - what only moves values, and maxima, keep their grid; so do means without a fake_quantize of their own;
 //  - a softmax or log_softmax at the end stays in floating point.
-// Weights of which all integers fit into 4 bits are stored so.
+// Weights of which all integers fit into 4 or 2 bits are stored so.
 // Error: an op that has no integer form, a value without a grid, a weight without integers, sums beyond 32 bits; it
 // names the node.
 IntegerGraph lower_to_integer(const Graph& prepared);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lathe/compress/integer/packing.h"
 #include "lathe/core/activation.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/integer/arithmetic.h"
@@ -32,27 +33,6 @@ Tensor integers_of(const GraphNode& weight) {
     return integers;
 }
 
-// Two of 4 bits in a byte along the last axis, the first in the low half.
-Tensor packed(const Tensor& integers) {
-    Shape shape = integers.shape();
-    const int64_t width = shape.back(), bytes = (width + 1) / 2;
-    shape[shape.rank() - 1] = bytes;
-    Tensor to = Tensor::full(shape, 0, DType::u8);
-    uint8_t* out = to.mutable_data<uint8_t>();
-    for (int64_t i = 0; i < integers.numel(); ++i) {
-        const auto nibble = static_cast<uint8_t>(integers.data<int8_t>()[i] & 15);
-        uint8_t& byte = out[i / width * bytes + i % width / 2];
-        byte = static_cast<uint8_t>(byte | (i % width % 2 ? nibble << 4 : nibble));
-    }
-    return to;
-}
-
-struct Channel {
-    double bias;
-    double step;   // of its sums
-    int64_t size;  // sum of its weights' magnitudes
-};
-
 // Results of sums so far out are at the end of 8 bits whatever the multiplier, which may then be less than it is.
 double limited(double ratio, double sum, int64_t k) {
     const double most = kernels::integer::kMostSum / (sum + 1) / 2;
@@ -76,8 +56,8 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
     Tensor integers = integers_of(weight);
     int8_t* w = integers.mutable_data<int8_t>();
     const int64_t channels = integers.dim(0), row = integers.numel() / channels;
-    const bool nibbles = std::all_of(w, w + integers.numel(), [](int8_t q) { return q >= -8 && q <= 7; });
-    const double most = kernels::integer::kMostSum / (nibbles ? 16 : 1);
+    const int bits = bits_for(integers);
+    const double most = kernels::integer::kMostSum / (1 << (8 - bits));  // kernels have fewer bits at the top of bytes
     const Tensor bias = node.inputs[2] < 0 ? Tensor{} : graph[node.inputs[2]].value;
     check(node.inputs[2] < 0 || bias, "expected a constant bias");
     const Tensor& scales = weight.lowered->scale;
@@ -111,11 +91,11 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
         numbers[3].push_back(a.m);
         numbers[4].push_back(31 - a.s);
     }
-    to.weight = nibbles ? packed(integers) : integers;
+    to.weight = bits == 8 ? integers : pack(integers, bits);
     Tensor* const tensors[] = {&to.bias, &to.multiplier, &to.shift, &to.addend_multiplier, &to.addend_shift};
     for (size_t i = 0; i < (addend ? 5 : 3); ++i) *tensors[i] = Tensor::of<int32_t>({channels}, numbers[i]);
     const auto [low, high] = ends_of(node, y);
-    to.attributes = {{"bits", int64_t{nibbles ? 4 : 8}}, {"x_zero", int64_t{x.zero}},
+    to.attributes = {{"bits", int64_t{bits}}, {"x_zero", int64_t{x.zero}},
                      {"addend_zero", int64_t{addend ? addend->zero : 0}}, {"zero", int64_t{y.zero}}, {"low", low},
                      {"high", high}};
     for (const char* name : {"stride", "padding", "dilation"})

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "lathe/compress/integer/packing.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/integer/arithmetic.h"
 #include "lathe/core/kernels/integer/table.h"
@@ -27,19 +28,14 @@ void check_grid(const Grid8& grid, const char* what) {
 
 SizeReport::Entry weight_size(const Graph& graph, const GraphNode& node) {
     const Tensor& value = graph[node.inputs[1]].value;
-    const int64_t count = conv2d_shape(graph, node).weight_count();
-    SizeReport::Entry entry{.name = node.path + ".weight", .elements = count, .nonzeros = 0, .dense_bytes = 4 * count,
-                            .packed_bytes = static_cast<int64_t>(value.bytes()), .encoding = "8 bits"};
-    if (value.dtype() == DType::i8) {
-        entry.nonzeros = value.nonzeros();
-        return entry;
-    }
-    entry.encoding = "4 bits";
-    for (int64_t i = 0; i < value.numel(); ++i) {
-        const uint8_t pair = value.data<uint8_t>()[i];
-        entry.nonzeros += (pair % 16 != 0) + (pair / 16 != 0);
-    }
-    return entry;
+    const kernels::Conv2dShape shape = conv2d_shape(graph, node);
+    const auto bits = static_cast<int>(node.attributes.integer("bits"));
+    int64_t nonzeros = 0;
+    if (bits == 8) nonzeros = value.nonzeros();
+    else for (const int8_t w : unpack(value, shape.in_c / shape.groups, bits)) nonzeros += w != 0;
+    return {.name = node.path + ".weight", .elements = shape.weight_count(), .nonzeros = nonzeros,
+            .dense_bytes = 4 * shape.weight_count(), .packed_bytes = static_cast<int64_t>(value.bytes()),
+            .encoding = std::to_string(bits) + " bits"};
 }
 
 SizeReport::Entry bias_size(const Graph& graph, const GraphNode& node) {

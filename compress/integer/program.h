@@ -82,7 +82,7 @@ private:
     std::vector<uint8_t*> elements_;  // of each node
 };
 
-// What its layers' constants take, by layer: weights ("conv1.weight", two of 4 bits in a byte) and what else a channel
+// What its layers' constants take, by layer: weights ("conv1.weight", those of 4 and 2 bits side by side in bytes) and what else a channel
 // has ("conv1.bias": bias, multiplier and shift).
 SizeReport measure_size(const IntegerProgram& program);
 

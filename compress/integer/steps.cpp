@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 
+#include "lathe/compress/integer/packing.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/kernels/integer/conv2d.h"
 #include "lathe/core/kernels/rows/broadcast.h"
@@ -62,23 +63,12 @@ public:
 
 // --- layers
 
-// Weights of 4 bits are two in a byte along the last axis.
-std::vector<int8_t> unpacked(const uint8_t* packed, int64_t rows, int64_t width) {
-    std::vector<int8_t> all;
-    for (int64_t row = 0; row < rows; ++row, packed += (width + 1) / 2)
-        for (int64_t i = 0; i < width; ++i) {
-            const int nibble = i % 2 ? packed[i / 2] >> 4 : packed[i / 2] & 15;
-            all.push_back(static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble));
-        }
-    return all;
-}
-
 IntegerStep layer_step(const Reader& r) {
     const kernels::Conv2dShape shape = conv2d_shape(r.graph, r.node);
     check(shape.pad_top >= 0 && shape.pad_left >= 0, "expected a padding of at least 0");
     kernel::Layer layer{.shape = shape,
                         .weight = nullptr,
-                        .bits = r.number("bits", 4, 8),
+                        .bits = r.number("bits", 2, 8),
                         .bias = r.constant<int32_t>(2),
                         .multiplier = r.constant<int32_t>(4),
                         .shift = r.constant<int32_t>(5),
@@ -89,8 +79,13 @@ IntegerStep layer_step(const Reader& r) {
     check(layer.low <= layer.high, "expected 'low' of at most 'high'");
     std::vector<int8_t> weights;
     const int64_t width = shape.in_c / shape.groups;
-    if (layer.bits == 4) weights = unpacked(r.constant<uint8_t>(1), shape.weight_count() / width, width);
-    layer.weight = layer.bits == 4 ? weights.data() : r.constant<int8_t>(1);
+    if (layer.bits == 8) {
+        layer.weight = r.constant<int8_t>(1);
+    } else {
+        r.constant<uint8_t>(1);
+        weights = unpack(r.graph[r.node.inputs[1]].value, width, layer.bits);
+        layer.weight = weights.data();
+    }
     const int x = r.input(0), addend = r.node.inputs[3];
     if (addend >= 0) {
         r.input(3);

@@ -11,6 +11,10 @@ const Attribute* Attributes::find(std::string_view name) const {
     return nullptr;
 }
 
+void Attributes::add(std::string name, Attribute value) {
+    items_.emplace_back(std::move(name), std::move(value));
+}
+
 void Attributes::set(const std::string& name, Attribute value) {
     for (auto& [key, present] : items_)
         if (key == name) {

@@ -16,7 +16,7 @@ public:
     Attributes() = default;
     Attributes(std::initializer_list<std::pair<std::string, Attribute>> items) : items_(items) {}
 
-    void add(const std::string& name, Attribute value) { items_.emplace_back(name, std::move(value)); }
+    void add(std::string name, Attribute value);
     void set(const std::string& name, Attribute value);  // replaces or adds
     bool has(std::string_view name) const { return find(name) != nullptr; }
     const Attribute* find(std::string_view name) const;  // null: none of that name

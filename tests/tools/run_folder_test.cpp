@@ -65,6 +65,10 @@ TEST_CASE("a run goes only when another one has taken its place") {
     check_fails(lathe(prune + (folder / "new") + " --sparsity 1"), 1, "[0, 1), got 1");
     CHECK(contents(folder / "new").empty());
 
+    // A run that ends before its first epoch does.
+    check_fails(lathe(kTrain + "--lr 1e30 --force --out " + run), 1, "the loss is ");
+    CHECK(contents(run) == before);
+
     // Stopped in the middle of replacing: before the settings of the new run were there, and before its first result.
     fs::create_directory(run + "/.replaced");
     fs::rename(run + "/config.json", run + "/.replaced/config.json");

@@ -37,7 +37,7 @@ void check_layer(const Layer& layer) {
             if (right) sum += std::ldexp(255.0 * layer.addend_multiplier[k], -layer.addend_shift[k]) + 1;
         }
         check(right, "channel ", k, ": expected multipliers of 31 bits and shifts from 1 to 62");
-        check(sum * (layer.bits == 4 ? 16 : 1) < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
+        check(sum * (1 << (8 - layer.bits)) < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
         check(std::ldexp(sum * layer.multiplier[k], -layer.shift[k]) < kMostSum, "channel ", k,
               ": results reach beyond 32 bits");
     }
@@ -57,7 +57,7 @@ PreparedLayer::PreparedLayer(const Layer& layer)
       padded_w_(reach(shape_.out_w, shape_.stride_w, shape_.kernel_w, shape_.dilation_w)) {
     if (depthwise_) bits_ = 8;
     // Whole steps that end beyond a run are read from a copy, so that x itself is read to its end at most.
-    const int64_t length = run_length(), step = bits_ == 4 ? 8 : 4;
+    const int64_t length = run_length(), step = 32 / bits_;
     pads_ = shape_.pad_top > 0 || shape_.pad_left > 0 || padded_h_ > shape_.in_h || padded_w_ > shape_.in_w ||
             (!depthwise_ && length % step != 0);
     if (!pads_) padded_h_ = shape_.in_h, padded_w_ = shape_.in_w;
@@ -68,7 +68,7 @@ PreparedLayer::PreparedLayer(const Layer& layer)
 // The numbers of channels, in the order of sums; -1: none stands there.
 size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64_t>& channels) {
     const size_t begin = bias_.size();
-    const int left = bits_ == 4 ? 4 : 0;  // sums are 16 times as great
+    const int left = 8 - bits_;  // sums are so many bits greater
     const int64_t per_channel = shape_.weight_count() / shape_.out_c;
     for (const int64_t k : channels) {
         int64_t sum = 0;
@@ -77,6 +77,7 @@ size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64
         bias_.push_back(static_cast<int32_t>(bias * (1 << left)));
         multiplier_.push_back(k < 0 ? 0 : layer.multiplier[k]);
         shift_.push_back(k < 0 ? 1 : std::min(62, layer.shift[k] + left));
+        weight_sum_.push_back(static_cast<int32_t>(sum * (1 << left)));
         if (!adds_) continue;
         addend_multiplier_.push_back(k < 0 ? 0 : layer.addend_multiplier[k]);
         addend_shift_.push_back(k < 0 ? 1 : layer.addend_shift[k]);
@@ -88,10 +89,11 @@ Finish PreparedLayer::finish_at(size_t numbers) const {
     return {.bias = bias_.data() + numbers,
             .multiplier = multiplier_.data() + numbers,
             .shift = shift_.data() + numbers,
+            .weight_sum = weight_sum_.data() + numbers,
             .addend_multiplier = adds_ ? addend_multiplier_.data() + numbers : nullptr,
             .addend_shift = adds_ ? addend_shift_.data() + numbers : nullptr,
             .addend_zero = addend_zero_,
-            .addend_left = bits_ == 4 ? 4 : 0,
+            .addend_left = 8 - bits_,
             .zero = zero_,
             .low = low_,
             .high = high_};
@@ -124,12 +126,9 @@ void PreparedLayer::arrange(const Layer& layer) {
                 for (int64_t i = 0; i < runs * length; ++i) {
                     const int8_t w = layer.weight[(panel.channel + c) * runs * length + i];
                     const int64_t run = i / length, step = i % length / 4, byte = i % length % 4;
-                    if (bits_ == 8) {
-                        to[((run * steps_ + step) * lanes + c) * 4 + byte] = w;
-                    } else {
-                        int8_t& pair = to[((run * steps_ / 2 + step / 2) * lanes + c) * 4 + byte];
-                        pair = static_cast<int8_t>(pair | (step % 2 ? w * 16 : w & 0x0f));
-                    }
+                    const int64_t in_byte = 8 / bits_, place = step % in_byte;
+                    int8_t& packed = to[((run * steps_ + step) / in_byte * lanes + c) * 4 + byte];
+                    packed = static_cast<int8_t>(packed | (w & (0xff >> (8 - bits_))) << (bits_ * place));
                 }
             std::vector<int64_t> channels(static_cast<size_t>(lanes), -1);
             for (int64_t c = 0; c < panel.channels; ++c) channels[static_cast<size_t>(c)] = panel.channel + c;
@@ -165,12 +164,12 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
 }
 
 int64_t PreparedLayer::workspace(int64_t batch) const {
-    constexpr int64_t kReadBeyond = 8;
+    constexpr int64_t kReadBeyond = 16;
     return pads_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
 }
 
 std::string PreparedLayer::name(const Table& table) const {
-    return std::string(table.name) + (depthwise_ ? " depthwise" : bits_ == 4 ? " 4 bits" : "");
+    return std::string(table.name) + (depthwise_ ? " depthwise" : bits_ < 8 ? " " + std::to_string(bits_) + " bits" : "");
 }
 
 // x with the zero around it, whole images.
@@ -222,7 +221,7 @@ void PreparedLayer::multiply_panel(const Table& table, const Panel& panel, int64
     Tile tile{.rows = 0, .vectors = panel.vectors, .channels = panel.channels,
               .runs = static_cast<int64_t>(run_.size()), .steps = steps_, .x = {}, .run = run_.data(),
               .weights = weights_.data() + panel.weights, .y = {}, .addend = {}, .finish = finish_at(panel.numbers)};
-    const auto run = bits_ == 4 ? table.multiply4 : table.multiply8;
+    const auto run = bits_ == 8 ? table.multiply8 : bits_ == 4 ? table.multiply4 : table.multiply2;
     const int64_t map = s.out_h * s.out_w, tallest = table.rows[panel.vectors - 1];
     const uint8_t* from = x + panel.group * (s.in_c / s.groups);
     int64_t image = begin / map, p = begin % map / s.out_w, q = begin % s.out_w;

@@ -13,8 +13,8 @@ namespace lathe::kernels::integer {
 // Every result of `requantize`, and every sum whatever x, fits into 32 bits.
 struct Layer {
     Conv2dShape shape;
-    const int8_t* weight;       // [K, R, S, C/G]; with 4 bits in -8..7
-    int bits = 8;               // that a weight takes, packed: 8 or 4
+    const int8_t* weight;       // [K, R, S, C/G]; with fewer bits in their range
+    int bits = 8;               // that a weight takes, packed: 8, 4 or 2
     const int32_t* bias;        // [K]; without the zeros' part
     const int32_t *multiplier, *shift;  // [K], shift as requantize takes it
     const int32_t *addend_multiplier = nullptr, *addend_shift = nullptr;  // [K]; null: no addend
@@ -29,7 +29,7 @@ bool is_multiplier(int32_t m, int32_t shift);  // one that `requantize` takes
 void check_layer(const Layer& layer);
 
 // A convolution or linear layer whose weights are arranged once for the kernels, the same for every instruction set.
-// Those of 4 bits stay two in a byte, but for the few of a depthwise layer.
+// Those of 4 and 2 bits stay side by side in bytes, but for the few of a depthwise layer.
 class PreparedLayer {
 public:
     explicit PreparedLayer(const Layer& layer);  // copies what it needs
@@ -68,7 +68,7 @@ private:
     std::vector<int64_t> run_;  // where each begins, from a pixel's first byte; of a depthwise layer: each tap
     std::vector<Panel> panels_;
     std::vector<int8_t> weights_;
-    std::vector<int32_t> bias_, multiplier_, shift_, addend_multiplier_, addend_shift_;
+    std::vector<int32_t> bias_, multiplier_, shift_, weight_sum_, addend_multiplier_, addend_shift_;
 };
 
 }  // namespace lathe::kernels::integer

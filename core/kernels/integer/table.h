@@ -17,6 +17,7 @@ constexpr int kMaxRows = 8;      // the tallest tile
 // Arrays reach to the end of the last vector.
 struct Finish {
     const int32_t *bias, *multiplier, *shift;
+    const int32_t* weight_sum;  // of the channel's weights, for kernels whose activations are not in 0..255
     const int32_t *addend_multiplier, *addend_shift;  // null: no addend
     int32_t addend_zero, addend_left;
     int32_t zero, low, high;
@@ -26,8 +27,8 @@ struct Finish {
 // stretches of 4 `steps` neighbouring bytes, from x[i] + run[r] on, of which weights that are zero meet what is read
 // beyond the pixel's own.
 //   8 bits: weights [runs, steps, vectors x 16, 4]
-//   4 bits: weights [runs, steps / 2, vectors x 16, 4], a byte those of step 2j (low) and 2j + 1; sums are 16 times as
-//           great, see Finish
+//   4, 2 bits: weights [runs, steps / n, vectors x 16, 4], a byte those of n = 8 / bits steps, the first in the lowest
+//           bits. Kernels shift each to the top of a byte, so sums are 2^(8 - bits) times as great; see Finish
 struct Tile {
     int rows, vectors;
     int64_t channels;  // of results that there are
@@ -77,13 +78,15 @@ struct Table {
     int rows[kMaxVectors];  // of the tallest tile of 1, 2, … vectors
     void (*multiply8)(const Tile& tile);
     void (*multiply4)(const Tile& tile);
+    void (*multiply2)(const Tile& tile);
     void (*depthwise)(const DepthwiseRow& row);
     Elementwise elementwise;
     int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
     int64_t burnt;                   // so many operations, two for each product
 };
 
-// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else those of avx2.
+// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else those of avx2; neon with
+// those of Arm v8.2, else the baseline's.
 // Error: not supported here.
 const Table& table(Isa isa);
 const Table& table();  // what runs (dispatch.h)

@@ -26,13 +26,13 @@ template <class T, class F>
 void elementwise(const Broadcast& plan, const T* a, const T* b, T* y, F f) {
     const int last = plan.rank - 1;
     const int64_t width = plan.extent[last], a_step = plan.a_stride[last], b_step = plan.b_stride[last];
-    const auto run = [=](int64_t count, const T* a, const T* b, T* y) {
+    const auto run = [=](int64_t count, const T* u, const T* v, T* to) {
         if (a_step && b_step)
-            for (int64_t i = 0; i < count; ++i) y[i] = f(a[i], b[i]);
+            for (int64_t i = 0; i < count; ++i) to[i] = f(u[i], v[i]);
         else if (a_step)
-            for (int64_t i = 0; i < count; ++i) y[i] = f(a[i], *b);
+            for (int64_t i = 0; i < count; ++i) to[i] = f(u[i], *v);
         else
-            for (int64_t i = 0; i < count; ++i) y[i] = f(*a, b[i]);
+            for (int64_t i = 0; i < count; ++i) to[i] = f(*u, v[i]);
     };
     if (plan.rank == 1)
         return parallel_for(width, row_grain(1), [=](int64_t begin, int64_t end) {

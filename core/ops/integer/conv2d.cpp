@@ -1,17 +1,19 @@
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/ops/detail/row.h"
 #include "lathe/core/ops/detail/integer.h"
 
 // Layers of integer programs: kernels/integer/conv2d.h says what they compute. Inputs are x u8, the weight (i8, or u8
-// with two values of 4 bits a byte along its last axis, the first in the low half), bias i32 [K], an addend u8 like the
-// result, multiplier and shift i32 [K], and those of the addend; the addend and its two may be absent together.
+// with values of 4 or 2 bits side by side in bytes along its last axis, the first in the lowest bits), bias i32 [K], an
+// addend u8 like the result, multiplier and shift i32 [K], and those of the addend; the addend and its two may be
+// absent together.
 namespace lathe::ops::row {
 
 namespace {
 
 Shape unpacked(Shape weight, int64_t last, int64_t bits) {
     check(weight.rank() > 0, "expected a weight, got a number");
-    check(bits == 8 || bits == 4, "expected weights of 8 or 4 bits, got ", bits);
-    const int64_t stored = bits == 8 ? last : (last + 1) / 2;
+    check(bits == 8 || bits == 4 || bits == 2, "expected weights of 8, 4 or 2 bits, got ", bits);
+    const int64_t stored = ceil_div(last, 8 / bits);
     check(weight.back() == stored, "expected a weight of ", stored, " bytes along its last axis, got ", weight);
     weight[weight.rank() - 1] = last;
     return weight;

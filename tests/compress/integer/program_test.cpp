@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+
 #include "lathe/compress/integer/lower.h"
 #include "lathe/compress/integer/program_file.h"
 #include "lathe/compress/quantize/prepare.h"
@@ -43,9 +45,9 @@ IntegerProgram small_program(int bits = 8) {
 
 }  // namespace
 
-TEST_CASE("an integer program's file is a whole program: the same bits again, smaller with weights of 4 bits") {
-    int64_t bytes[2];
-    for (const int bits : {8, 4}) {
+TEST_CASE("an integer program's file is a whole program: the same bits again, smaller with weights of 4 and 2 bits") {
+    std::map<int, int64_t> bytes;
+    for (const int bits : {8, 4, 2}) {
         const IntegerProgram program = small_program(bits);
         const TensorFile file = compress::to_file(program);
         const auto again = compress::program_from_file(file, "again");
@@ -54,10 +56,11 @@ TEST_CASE("an integer program's file is a whole program: the same bits again, sm
         CHECK(again->about().class_names == program.about().class_names);
         CHECK(again->about().scaling.std == program.about().scaling.std);
         CHECK(again->memory_plan().total == program.memory_plan().total);
-        bytes[bits == 4] = compress::measure_size(program).total().packed_bytes;
+        bytes[bits] = compress::measure_size(program).total().packed_bytes;
         CHECK_THROWS_WITH(nn::from_file(file, "f"), doctest::Contains("expected a whole model"));
     }
-    CHECK(static_cast<double>(bytes[1]) < 0.7 * static_cast<double>(bytes[0]));
+    CHECK(static_cast<double>(bytes[4]) < 0.7 * static_cast<double>(bytes[8]));
+    CHECK(bytes[2] < bytes[4]);
 }
 
 TEST_CASE("damaged program files are refused in one line") {

@@ -79,7 +79,7 @@ const Conv2dShape kShapes[] = {
 
 TEST_CASE("integer layers are the definition, the same bits for every instruction set") {
     for (const Conv2dShape& s : kShapes)
-        for (const int bits : {8, 4})
+        for (const int bits : {8, 4, 2})
             for (const bool adds : {false, true}) {
                 INFO(s.batch, " x ", s.in_h, " x ", s.in_c, " -> ", s.out_c, ", groups ", s.groups, ", bits ", bits,
                      adds ? ", adds" : "");

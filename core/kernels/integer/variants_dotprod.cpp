@@ -1,0 +1,4 @@
+#define LATHE_ISA dotprod
+#include "lathe/core/kernels/integer/elementwise.inc"
+#include "lathe/core/kernels/integer/dotprod.inc"
+#include "lathe/core/kernels/integer/variants.inc"
