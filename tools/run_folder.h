@@ -44,7 +44,8 @@ public:
 private:
     bool has(const std::string& name) const;
     bool has_results() const {
-        return has("last.safetensors") || has("pruned.safetensors") || has("quantized.safetensors");
+        return has("last.safetensors") || has("pruned.safetensors") || has("quantized.safetensors") ||
+               has("quantized.safetensors.gz");
     }
     void check_free(const CLI::App& command) const;
     void check_inputs(const CLI::App& command) const;
