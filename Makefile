@@ -82,8 +82,8 @@ FUZZ_SRC := $(wildcard tests/fuzz/*.cpp)
 HEADERS  := $(sort $(shell find $(LIBRARY) tools -name '*.h'))
 LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
-LAB_SRC  := $(wildcard tools/labs/*.cpp)
-LABS     := $(LAB_SRC:tools/labs/%.cpp=$(BIN)/%)
+LAB_OBJ  := $(patsubst %.cpp,$(OUT)/%.o,$(wildcard tools/labs/*.cpp))
+LABS     := $(patsubst tools/labs/%.cpp,$(BIN)/%,$(wildcard tools/labs/lab*.cpp))
 LADDER   := $(BIN)/conv-ladder
 TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
@@ -95,8 +95,9 @@ all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS) $(LADDER)
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# One program a course lab.
-LAB_PARTS := $(addprefix $(OUT)/tools/,data_options.o nas_figures.o plot.o progress.o task.o)
+# One program a course lab, from its own file and what they share.
+LAB_PARTS := $(filter-out $(LABS:$(BIN)/%=$(OUT)/tools/labs/%.o),$(LAB_OBJ)) \
+             $(addprefix $(OUT)/tools/,data_options.o nas_figures.o plot.o progress.o task.o)
 $(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(LAB_PARTS) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -251,7 +252,7 @@ $(OUT)/tests/%.o: private WITH = $(call with,tests)
 $(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/%_vnni.o $(OUT)/%_dotprod.o $(OUT)/data/image.o $(OUT)/tools/ladder/%.o \
     $(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
 $(LIB_OBJ):  | $(patsubst %,$(OUT)/%.h.gch,$(filter library,$(PRECOMPILED)))
-$(TOOL_OBJ) $(LAB_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(OUT)/%.h.gch,$(filter tools,$(PRECOMPILED)))
+$(TOOL_OBJ) $(LAB_OBJ): | $(patsubst %,$(OUT)/%.h.gch,$(filter tools,$(PRECOMPILED)))
 $(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(OUT)/%.h.gch,$(filter tests,$(PRECOMPILED)))
 $(OUT)/tools.h.gch: private CXXFLAGS = $(TOOLS_CXXFLAGS)
 $(OUT)/tests.h.gch: private CXXFLAGS = $(TESTS_CXXFLAGS)
@@ -263,7 +264,7 @@ $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)
 	$(ALL_CXX) $(WITH) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(LAB_SRC:%.cpp=$(OUT)/%.d) $(OUT)/tools/ladder/conv_ladder.d
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(LAB_OBJ:.o=.d) $(OUT)/tools/ladder/conv_ladder.d
 -include $(TEST_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(FUZZ_SRC:%.cpp=$(OUT)/%.d)
 
 clean:

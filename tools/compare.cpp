@@ -14,6 +14,7 @@
 #include "lathe/tools/common_options.h"
 #include "lathe/tools/data_options.h"
 #include "lathe/tools/json_line.h"
+#include "lathe/tools/plot.h"
 #include "lathe/tools/saved.h"
 #include "lathe/tools/task.h"
 
@@ -25,6 +26,7 @@ struct CompareOptions {
     std::vector<std::string> models;
     DataOptions data;
     int runs = 15;
+    std::string figure;
     bool json = false;
 };
 
@@ -84,10 +86,32 @@ optim::Result measure(const Saved& saved, const CompareOptions& o) {
     return optim::evaluate(model, test, {.task = task_of(model, test), .workers = o.data.workers});
 }
 
+bool is_accuracy(const optim::Result& result) {
+    return result.metrics.size() == 1 && result.metrics[0].name == "accuracy";
+}
+
 // "97.20%" of a classifier; the loss and what else there is of another network.
 std::string told(const optim::Result& result) {
-    const bool classifies = result.metrics.size() == 1 && result.metrics[0].name == "accuracy";
-    return classifies ? format("%.2f%%", result["accuracy"]) : result.str();
+    return is_accuracy(result) ? format("%.2f%%", result["accuracy"]) : result.str();
+}
+
+// How many times smaller than the first model's file.
+double ratio(const std::vector<Row>& rows, const Row& row) {
+    return static_cast<double>(rows[0].file_bytes) / static_cast<double>(row.file_bytes);
+}
+
+// Accuracy over that, each point with its place in the table.
+std::string ratio_curve(const std::vector<Row>& rows) {
+    std::string points = "$models << end\n";
+    for (const Row& row : rows) {
+        check(is_accuracy(*row.test), row.file, ": expected a classifier for --figure");
+        points += format("%g %g %d\n", ratio(rows, row), (*row.test)["accuracy"], int(&row - rows.data()) + 1);
+    }
+    return points + format("end\nset xlabel 'times smaller than the first'\nset ylabel 'accuracy, %%'\nset grid\n"
+                           "set logscale x 2\nset offsets graph 0.05, graph 0.05, graph 0.1, graph 0.1\n"
+                           "plot %g with lines dashtype 2 linecolor 'black' notitle, $models using 1:2 with points "
+                           "pointtype 7 notitle, $models using 1:2:3 with labels offset 0,0.8 notitle\n",
+                           (*rows[0].test)["accuracy"]);
 }
 
 void compare(CompareOptions& o) {
@@ -98,17 +122,18 @@ void compare(CompareOptions& o) {
             const PathScope scope(row.file);
             row.test = measure(row.saved, o);
         }
+    if (!o.figure.empty()) plot_svg(o.figure, ratio_curve(rows));
     time_rows(rows, o.runs);
 
-    TextTable table({"model", "accuracy", "parameters", "not zero", "file", "MACs", "effective", "peak activation",
-                     "batch 1", "batch 32"});
+    TextTable table({"model", "accuracy", "parameters", "not zero", "file", "smaller", "MACs", "effective",
+                     "peak activation", "batch 1", "batch 32"});
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);
         table.add({row.file, row.test ? told(*row.test) : "", with_commas(row.size.elements),
-                   with_commas(row.size.nonzeros), human_bytes(row.file_bytes), with_commas(row.macs),
-                   with_commas(row.effective_macs), human_bytes(row.peak_bytes), format("%.2f ms", 1e3 * one),
-                   format("%.2f ms", 1e3 * many)});
+                   with_commas(row.size.nonzeros), human_bytes(row.file_bytes), format("%.1fx", ratio(rows, row)),
+                   with_commas(row.macs), with_commas(row.effective_macs), human_bytes(row.peak_bytes),
+                   format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
         list.push_back({{"model", row.file},
                         {"accuracy", nullptr},
                         {"params", row.size.elements},
@@ -137,7 +162,11 @@ void add_compare(CLI::App& app) {
     c.add_option("models", o->models, "Saved .safetensors files")->required()->expected(1, 1000);
     o->data.add_to(c);
     CLI::Option* data = c.get_option("--data")->required(false);
-    for (const char* name : {"--mean", "--std", "--workers", "--skip-damaged"}) c.get_option(name)->needs(data);
+    c.add_option("--figure", o->figure,
+                 "Draw accuracy over how many times smaller a file is than the first: FIGURE.svg (with gnuplot, else its "
+                 "commands alone)");
+    for (const char* name : {"--mean", "--std", "--workers", "--skip-damaged", "--figure"})
+        c.get_option(name)->needs(data);
     add_runs(c, o->runs);
     add_threads(c);
     c.add_flag("--json", o->json, "Print JSON");

@@ -122,7 +122,7 @@ bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& d
         }
         nn::load_weights(model, o.out / "best.safetensors");
     }
-    const std::string file = o.out / (before.how + ".safetensors");
+    const std::string file = o.out / (before.how + ".safetensors" + (weights == nn::Weights::huffman ? ".gz" : ""));
     nn::save(model, file, weights);
     summarise(o, data, before, model, weights, file);
     return true;

@@ -51,8 +51,9 @@ struct Training {
     int64_t rounds = 1;  // runs of their own, for the learning rate
 };
 
-// Trains what is left of the model, unless it was stopped in that, writes it to OUT/HOW.safetensors and says what
-// became of it. The test images are looked at here, once. False when it was stopped.
+// Trains what is left of the model, unless it was stopped in that, writes it to OUT/HOW.safetensors, or with
+// Weights::huffman packed to OUT/HOW.safetensors.gz, and says what became of it. The test images are looked at here,
+// once. False when it was stopped.
 bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
             nn::Weights weights, const Training& training = {});
 

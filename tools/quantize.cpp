@@ -107,7 +107,7 @@ void add_quantize(CLI::App& app) {
         ->capture_default_str();
     c.add_option("--coding", o->coding,
                  "Of indices, and of the run lengths of a pruned model's zeros, in the file: packed, or huffman where "
-                 "that is smaller")
+                 "that is smaller, in quantized.safetensors.gz")
         ->check(CLI::IsMember({"packed", "huffman"}))
         ->capture_default_str();
     o->linear.add_to(c);

@@ -21,7 +21,7 @@ namespace {
 // that the others may lie on both sides.
 constexpr const char* kSettings = "config.json";
 constexpr const char* kFiles[] = {"last.safetensors", "best.safetensors", "pruned.safetensors", "quantized.safetensors",
-                                  "quantized-int8.safetensors", "log.csv"};
+                                  "quantized.safetensors.gz", "quantized-int8.safetensors", "log.csv"};
 constexpr const char* kAside = ".replaced";
 
 }  // namespace

@@ -47,7 +47,8 @@ private:
     bool has(const std::string& name) const;
     // More than the checkpoint that a run begins with.
     bool has_results() const {
-        return has("best.safetensors") || has("pruned.safetensors") || has("quantized.safetensors");
+        return has("best.safetensors") || has("pruned.safetensors") || has("quantized.safetensors") ||
+               has("quantized.safetensors.gz");
     }
     void check_free(const CLI::App& command) const;
     void check_inputs(const CLI::App& command) const;

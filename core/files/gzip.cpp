@@ -49,4 +49,29 @@ std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes) 
     return bytes;
 }
 
+std::vector<std::byte> packed_gzip(std::span<const Bytes> parts) {
+    constexpr int kWindow = 15, kAsGzip = 16, kMemory = 9;
+    constexpr size_t kMost = 1 << 30;  // zlib counts the bytes of a call in 32 bits
+    z_stream stream{};
+    check(deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kWindow + kAsGzip, kMemory, Z_DEFAULT_STRATEGY) == Z_OK,
+          "gzip: out of memory");
+    const std::unique_ptr<z_stream, int (*)(z_stream*)> ends(&stream, deflateEnd);
+    std::vector<std::byte> packed, chunk(1 << 17);
+    const auto deflate_all = [&](Bytes bytes, int flush) {
+        stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(bytes.data()));
+        stream.avail_in = static_cast<uInt>(bytes.size());
+        do {
+            stream.next_out = reinterpret_cast<Bytef*>(chunk.data());
+            stream.avail_out = static_cast<uInt>(chunk.size());
+            deflate(&stream, flush);
+            packed.insert(packed.end(), chunk.begin(), chunk.end() - stream.avail_out);
+        } while (stream.avail_out == 0);
+    };
+    for (Bytes part : parts)
+        for (; !part.empty(); part = part.subspan(std::min(part.size(), kMost)))
+            deflate_all(part.first(std::min(part.size(), kMost)), Z_NO_FLUSH);
+    deflate_all({}, Z_FINISH);
+    return packed;
+}
+
 }  // namespace lathe

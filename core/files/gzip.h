@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,5 +14,8 @@ std::string find_plain_or_gz(const std::string& path);
 // The whole file, unpacked when it is gzip. Error: missing or unreadable, damaged or truncated gzip, more than
 // max_bytes when unpacked (so that a small hostile file cannot fill the memory).
 std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes);
+
+// The parts, one after the other, as a gzip file; equal parts give equal bytes.
+std::vector<std::byte> packed_gzip(std::span<const Bytes> parts);
 
 }  // namespace lathe

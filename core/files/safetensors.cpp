@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "lathe/core/error.h"
+#include "lathe/core/files/gzip.h"
 #include "lathe/core/files/json.inc"
 
 namespace lathe {
@@ -22,6 +23,8 @@ constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kAlignment = 64;
 constexpr int kMaxDepth = 3;  // {"name": {"shape": [
 constexpr const char* kMetadata = "__metadata__";
+constexpr const char* kPacked = ".gz";
+constexpr size_t kMaxUnpacked = size_t{4} << 30;
 
 // An element type of the format: how it is read, and written when tensors can hold it as it is.
 struct StoredType {
@@ -218,6 +221,7 @@ TensorFile parse_safetensors(Bytes bytes, const std::string& name) {
 }
 
 TensorFile read_safetensors(const std::string& path) {
+    if (path.ends_with(kPacked)) return parse_safetensors(read_unpacked(path, kMaxUnpacked), path);
     const InputFile file(path);
     return read(file.size(), path, [&](uint64_t offset, std::span<std::byte> into) { file.read_at(offset, into); });
 }
@@ -234,6 +238,9 @@ void write_safetensors(const std::string& path, const TensorFile& file) {
     check(length <= kMaxHeader, path, ": names and metadata need ", length, " bytes, a header holds ", kMaxHeader);
     std::vector<Bytes> parts = {std::as_bytes(std::span(&length, 1)), std::as_bytes(std::span(header))};
     for (const auto& [name, tensor] : layout) parts.emplace_back(tensor->raw(), tensor->bytes());
+    const bool packed = path.ends_with(kPacked);
+    const std::vector<std::byte> bytes = packed ? packed_gzip(parts) : std::vector<std::byte>{};
+    if (packed) parts = {bytes};
     write_file_atomically(path, parts);
 }
 

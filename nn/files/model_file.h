@@ -19,7 +19,8 @@ namespace lathe::nn {
 // and Model::metadata. Tensors named "optim.…" are a trainer's own and are passed over.
 
 // Encoded, weights take the room of what their transforms leave of them: masked ones cannot grow back. With `huffman`,
-// indices of codebooks and of what masks keep are Huffman coded besides (Han et al. 2015, arXiv 1510.00149, section 4).
+// indices of codebooks and of what masks keep are Huffman coded besides (Han et al. 2015, arXiv 1510.00149, section 4);
+// a path "NAME.safetensors.gz" then packs what is left, the description.
 // Error: as write_safetensors, or the model has a scaling, class names, metadata or an output that load would
 // refuse.
 enum class Weights { dense, encoded, huffman };

@@ -297,6 +297,7 @@ const std::vector<Row> kRows = {
     {"COMPARE --data cifar11", 1, "cifar10"},
     {"COMPARE --data shapes", 1, "class 'circle' is none of those expected: a, b"},
     {"COMPARE --skip-damaged", 2, "--skip-damaged requires --data"},
+    {"COMPARE --figure NONE", 2, "--figure requires --data"},
     {"COMPARE --data folder:NONE", 1, "NONE: cannot be read"},
     {"COMPARE --model MODEL", 2, "--model"},
     {"COMPARE lenet5", 1, "lenet5: cannot open"},

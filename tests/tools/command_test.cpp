@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "lathe/core/text_table.h"
+
 using namespace testing;
 
 namespace {
@@ -352,8 +354,8 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     const Result chosen = lathe("prune" + common + "--target-size 0.3 --scan-images 64 --out " + (folder / "target"));
     INFO(chosen.err);
     REQUIRE(chosen.code == 0);
-    const Result compared = lathe("compare --json --runs 1 --data shapes " + model + " " + pruned + " " +
-                                  (folder / "target/pruned.safetensors"));
+    const Result compared = lathe("compare --json --runs 1 --data shapes --figure " + (folder / "ratio") + " " + model +
+                                  " " + pruned + " " + (folder / "target/pruned.safetensors"));
     INFO(compared.err);
     REQUIRE(compared.code == 0);
     const Json rows = Json::parse(compared.out);
@@ -363,6 +365,10 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     CHECK(rows[1]["effective_macs"].get<double>() < rows[1]["macs"].get<double>());
     CHECK(rows[2]["file_bytes"].get<double>() < 0.33 * rows[0]["file_bytes"].get<double>());
     CHECK(rows[2]["accuracy"].is_number());
+    const double ratio = rows[0]["file_bytes"].get<double>() / rows[2]["file_bytes"].get<double>();
+    CHECK(text_of(folder / "ratio.gnuplot").find("\n" + lathe::format("%g %g 3", ratio,
+                                                                      rows[2]["accuracy"].get<double>()) + "\n") !=
+          std::string::npos);
 
     const auto bad = [&](const std::string& more) {
         return lathe("prune" + common + more + " --out " + (folder / "bad"));

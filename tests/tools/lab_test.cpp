@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include "lathe/compress/integer/program_file.h"
 #include "lathe/data/shapes.h"
+#include "lathe/nn/codebook.h"
 #include "lathe/nn/models/lenet5.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/optim/trainer.h"
@@ -23,11 +25,8 @@ Result lab(const char* name, const std::string& arguments) {
 }
 Result lab1(const std::string& arguments) { return lab("lab1_pruning", arguments); }
 
-}  // namespace
-
-TEST_CASE("without a model the pruning lab trains its own the first time, and sets the reference beside its figures") {
-    const Folder folder;
-    CHECK(lab1("--help").out.find("--data TEXT=shapes") != std::string::npos);
+// Pictures of ten classes of shapes, as few as a lab can do with.
+void write_pictures(const Folder& folder) {
     lathe::Random random(1);
     for (const data::Split split : {data::Split::train, data::Split::test}) {
         const data::Dataset images = data::shapes(split);
@@ -36,10 +35,20 @@ TEST_CASE("without a model the pruning lab trains its own the first time, and se
                            images.classes()[static_cast<size_t>(images.label(i))] + "/" + std::to_string(i) + ".png",
                        encode_png(images.image(i, random)));
     }
-    const std::string small = " --data folder:" + (folder / "pictures") +
-                              " --scan-images 20 --train-epochs 1 --epochs 1 --out " + (folder / "lab");
+}
+std::string on_pictures(const Folder& folder) {
+    return " --data folder:" + (folder / "pictures") + " --scan-images 20 --train-epochs 1 --epochs 1 --out " +
+           (folder / "lab");
+}
+
+}  // namespace
+
+TEST_CASE("without a model the pruning lab trains its own the first time, and sets the reference beside its figures") {
+    const Folder folder;
+    CHECK(lab1("--help").out.find("--data TEXT=shapes") != std::string::npos);
+    write_pictures(folder);
     for (const bool first : {true, false}) {
-        const Result result = lab1(small);
+        const Result result = lab1(on_pictures(folder));
         INFO(result.out, result.err);
         REQUIRE(result.code == 0);
         const auto has = [&](const char* words) { return result.out.find(words) != std::string::npos; };
@@ -75,6 +84,28 @@ TEST_CASE("the pruning lab goes through all questions on a small network") {
     const std::string none = "--model " + (folder / "none.safetensors") + " --data shapes --out ";
     check_fails(lab1(none + (folder / "lab")), 1, "none.safetensors");
     check_fails(lab1(none + (folder / "model.safetensors/lab")), 1, "lab: cannot make the folder");
+}
+
+TEST_CASE("the quantization lab goes from one tensor to a network of integers, every integer as the course has it") {
+    const Folder folder;
+    write_pictures(folder);
+    const Result result = lab("lab2_quantization", on_pictures(folder));
+    INFO(result.out, result.err);
+    REQUIRE(result.code == 0);
+    for (const char* words :
+         {"sum of squared errors 0.0792215,", "S = 1.00 / 3 = 0.3333, Z = round(-2 - (-0.25) / S) = -1",
+          " -1  0 -3 -1 -3  0  2 -4\n", "  0  0  0  0  0  1 -1 -2\n", "30 modules become 22",
+          "relus left in the integer program: 0", "compares the quantized bias with itself", "32 bits over it",
+          "91.10% to 91.47%"})
+        CHECK_MESSAGE(result.out.find(words) != std::string::npos, words);
+    for (const char* name :
+         {"dense.safetensors", "codebooks_4_bits_means.safetensors", "codebooks_2_bits_sums.safetensors",
+          "int8.safetensors", "codebooks_4_bits.gnuplot", "codebooks_2_bits.gnuplot", "integers_4_bits.gnuplot",
+          "integers_2_bits.gnuplot", "accuracy_over_bits.gnuplot"})
+        CHECK_MESSAGE(fs::exists(folder / "lab" + "/" + name), name);
+    const auto shared = nn::load(folder / "lab/codebooks_2_bits_means.safetensors");
+    CHECK(shared->named_parameters("backbone.conv7.weight")[0].second->find_transform<nn::Codebook>()->bits() == 2);
+    CHECK(lathe::compress::load_program(folder / "lab/int8.safetensors")->about().class_names.size() == 10);
 }
 
 TEST_CASE("the architecture search lab goes through all questions on a made-up table") {

@@ -38,7 +38,7 @@ TEST_CASE("quantize: pruned, quantized and Huffman coded, the file gives the sam
     const Result coded = lathe(from + (base.folder / "coded") + " --coding huffman");
     REQUIRE(coded.code == 0);
     const std::string packed = base.folder / "packed/quantized.safetensors",
-                      huffman = base.folder / "coded/quantized.safetensors";
+                      huffman = base.folder / "coded/quantized.safetensors.gz";
     CHECK(fs::file_size(huffman) < fs::file_size(packed));
     const auto eval = [](const std::string& file) { return lathe("eval --json --data shapes --model " + file).out; };
     CHECK(eval(huffman) == eval(packed));

@@ -8,34 +8,18 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
-#include <optional>
 
 #include "lathe/core/measure/median.h"
 #include "lathe/core/text_table.h"
-#include "lathe/tools/checks.h"
-#include "lathe/tools/data_options.h"
+#include "lathe/tools/labs/network.h"
 #include "lathe/tools/labs/walk.h"
 #include "lathe/tools/lathe.h"
 #include "lathe/tools/plot.h"
-#include "lathe/tools/progress.h"
 
 using namespace lathe;
-using tools::draw, tools::heading, tools::trap;
+using tools::draw, tools::heading, tools::trap, tools::draw_histograms, tools::Lab;
 
 namespace {
-
-struct Options {
-    std::string model, out = "build/lab1";
-    tools::DataOptions data;
-    int64_t train_epochs = 4, epochs = 5, scan_images = 2000, limit = 0;
-};
-
-struct Lab {
-    std::string model, out;
-    int64_t epochs;
-    data::Dataset train, held_out, test;  // fine-tuning; the scan, taken out of the training images; the result
-};
 
 // What the steps find, to be set beside the reference at the end. Accuracies in percent, sizes and speeds as shares.
 struct Found {
@@ -43,27 +27,6 @@ struct Found {
     double sparse_size = 0, sparse_before = 0, sparse = 0;                     // question 5
     double unsorted = 0, sorted = 0, channels = 0, fewer_macs = 0, fewer_parameters = 0, faster = 0;  // 6 to 8
 };
-
-double accuracy(nn::Module& model, const Lab& lab) { return optim::evaluate(model, lab.test)["accuracy"]; }
-
-// Trains with a bar for the epoch under way and a line for each that is over.
-optim::History train(nn::Model& model, double lr, optim::Schedule schedule, int64_t epochs, int64_t batch,
-                     const data::Dataset& train, const data::Dataset& test) {
-    optim::Trainer trainer(model, optim::sgd({.lr = lr, .momentum = 0.9, .weight_decay = 1e-4}));
-    std::optional<tools::Progress> progress;
-    return trainer.fit(
-        train, test,
-        {.epochs = epochs, .batch = batch, .schedule = schedule,
-         .on_batch = [&](const optim::BatchReport& r) {
-             if (!progress) progress.emplace(format("epoch %d/%d", int(r.epoch), int(r.epochs)), train.size());
-             progress->update(std::min(train.size(), r.batch * batch), r.train.str());
-         },
-         .on_epoch = [&](const optim::EpochReport& e) {
-             progress.reset();
-             std::printf("epoch %d: accuracy %.2f%%\n", int(e.epoch), e.validation["accuracy"]);
-             std::fflush(stdout);
-         }});
-}
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -93,39 +56,6 @@ void question_1_and_2() {
         }
         std::printf("%lld weights left\n\n", static_cast<long long>(kept));
     }
-}
-
-// How the weights of every layer are distributed; those that are zero are left out.
-void histograms(const Lab& lab, nn::Module& model, const char* name) {
-    constexpr int kBins = 64;
-    std::string data, plots;
-    int count = 0;
-    const NoGrad no_grad;
-    for (const auto& [layer, parameter] : model.named_parameters()) {
-        if (parameter->value().rank() < 2) continue;
-        const Tensor weight = parameter->effective().value();
-        const float* w = weight.data<float>();
-        const float limit = std::abs(
-            *std::max_element(w, w + weight.numel(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
-        std::vector<int64_t> bins(kBins, 0);
-        for (int64_t i = 0; i < weight.numel(); ++i)
-            if (w[i] != 0) ++bins[static_cast<size_t>(std::min<float>(kBins - 1, (w[i] / limit + 1) / 2 * kBins))];
-        data += format("$h%d << end\n", count);
-        for (int i = 0; i < kBins; ++i)
-            data += format("%g %lld\n", limit * (2.0 * (i + 0.5) / kBins - 1),
-                           static_cast<long long>(bins[static_cast<size_t>(i)]));
-        data += "end\n";
-        plots +=
-            "set title " + tools::plot_quoted(layer) + format("\nplot $h%d using 1:2 with boxes notitle\n", count++);
-    }
-    const int rows = (count + 2) / 3;
-    draw(lab.out, name,
-         data +
-             format("set style fill solid\nset xtics font ',8'\nset ytics font ',8'\nset title font ',10'\nset "
-                    "multiplot layout %d,3\n",
-                    rows) +
-             plots + "unset multiplot\n",
-         160 * rows);
 }
 
 // The reference's scan of the same network at full width on CIFAR-10 (dense 92.95 %): what each layer alone loses.
@@ -203,7 +133,8 @@ void fine_tune(const Lab& lab, nn::Model& model) {
     trap("steps its cosine once a batch, though it is made for epochs: the rate swings with a period of 10 batches. It "
          "keeps\nthe epoch that the test images like best",
          "one cosine over all batches, and what the last epoch leaves.");
-    train(model, 0.01, optim::cosine(), lab.epochs, 128, lab.train, lab.test);
+    tools::train(model, optim::sgd({.lr = 0.01, .momentum = 0.9, .weight_decay = 1e-4}), optim::cosine(), lab.epochs,
+                 128, lab.train, lab.test);
 }
 
 // The lab has the student pick the sparsities. Here the scan picks them: where a byte saved costs the least loss.
@@ -218,16 +149,16 @@ std::unique_ptr<nn::Model> question_5(const Lab& lab, const compress::Sensitivit
     print(compress::prune_magnitude(*model, {.layers = chosen.sparsities(), .ties = compress::Ties::prune_all}));
     const compress::SizeReport::Entry size = compress::measure_size(*model).total();
     found.sparse_size = static_cast<double>(size.nonzero_bytes()) / static_cast<double>(size.dense_bytes);
-    found.sparse_before = accuracy(*model, lab);
+    found.sparse_before = lab.accuracy(*model);
     std::printf("values alone %.2f%%, packed %.2f%% of the dense size\naccuracy before fine-tuning: %.2f%%\n\n",
                 100.0 * found.sparse_size,
                 100.0 * static_cast<double>(size.packed_bytes) / static_cast<double>(size.dense_bytes),
                 found.sparse_before);
-    histograms(lab, *model, "weights_pruned");
+    draw_histograms(lab.out, "weights_pruned", tools::weight_histograms(*model));
     fine_tune(lab, *model);  // masks hold: they are part of the weight
-    found.sparse = accuracy(*model, lab);
+    found.sparse = lab.accuracy(*model);
     nn::save(*model, lab.out + "/sparse.safetensors", nn::Weights::encoded);
-    histograms(lab, *model, "weights_finetuned");
+    draw_histograms(lab.out, "weights_finetuned", tools::weight_histograms(*model));
     return model;
 }
 
@@ -240,18 +171,18 @@ std::unique_ptr<nn::Model> question_6_and_7(const Lab& lab, Found& found) {
          "the dense weights are loaded again; the report counts MACs in the same way, to compare.");
     auto unsorted = nn::load(lab.model), sorted = nn::load(lab.model);
     const Tensor x = unsorted->example();
-    const double before = accuracy(*sorted, lab);
+    const double before = lab.accuracy(*sorted);
     compress::sort_channels(*sorted, x, {.kind = compress::ChannelImportance::next_l2});
-    std::printf("accuracy before sorting %.2f%%, after %.2f%%\n", before, accuracy(*sorted, lab));
+    std::printf("accuracy before sorting %.2f%%, after %.2f%%\n", before, lab.accuracy(*sorted));
     const compress::ChannelPruneOptions options{
         .ratio = 0.3, .importance = {.kind = compress::ChannelImportance::order}, .macs = MacsCount::lab};
     print(compress::prune_channels(*unsorted, x, options));
     compress::prune_channels(*sorted, x, options);
-    found.unsorted = accuracy(*unsorted, lab);
-    found.sorted = accuracy(*sorted, lab);
+    found.unsorted = lab.accuracy(*unsorted);
+    found.sorted = lab.accuracy(*sorted);
     std::printf("accuracy of the first 70%%: unsorted %.2f%%, sorted %.2f%%\n\n", found.unsorted, found.sorted);
     fine_tune(lab, *sorted);
-    found.channels = accuracy(*sorted, lab);
+    found.channels = lab.accuracy(*sorted);
     nn::save(*sorted, lab.out + "/channels.safetensors");
     return sorted;
 }
@@ -282,7 +213,7 @@ void question_8(const Lab& lab, std::vector<std::pair<const char*, nn::Model*>> 
         const compress::SizeReport::Entry size = compress::measure_size(*model).total();
         const int64_t count = macs(nn::trace(*model, model->example()), MacsCount::lab);
         costs.push_back({static_cast<double>(count), static_cast<double>(size.elements), milliseconds(*model)});
-        table.add({name, format("%.2f%%", accuracy(*model, lab)), with_commas(count), with_commas(size.elements),
+        table.add({name, format("%.2f%%", lab.accuracy(*model)), with_commas(count), with_commas(size.elements),
                    with_commas(size.nonzeros), with_commas(size.packed_bytes),
                    format("%.2f ms", costs.back().milliseconds)});
     }
@@ -320,40 +251,12 @@ void beside_the_reference(const Found& f) {
     std::printf("%s", table.str().c_str());
 }
 
-// The network to prune: the one named, else one of the lab's own shape and an eighth of its width, trained here the
-// first time.
-std::string dense_model(const Options& o) {
-    if (!o.model.empty()) return o.model;
-    const std::string file = o.out + "/dense.safetensors";
-    if (std::filesystem::exists(file)) return file;
-    seed(1);
-    const auto model = nn::make_model("vgg-cifar", {.width = 0.125});
-    const data::Dataset all = o.data.open(data::Split::train, *model, "auto");
-    const data::Dataset images = o.limit ? all.sample(o.limit) : all;
-    std::printf("no --model: training vgg-cifar at an eighth of its width for %s\n", file.c_str());
-    model->class_names = images.classes();
-    model->scaling = {images.normalization().mean, images.normalization().std};
-    train(*model, 0.1, optim::one_cycle(), o.train_epochs, 64, images, o.data.open(data::Split::test, *model, "none"));
-    nn::save(*model, file);
-    return file;
-}
-
-void walk(const Options& o) {
-    make_folder(o.out);
-    const std::string file = dense_model(o);
-    const auto dense = nn::load(file);
-    const auto open = [&](data::Split split, const char* augment) {
-        const data::Dataset all = o.data.open(split, *dense, augment);
-        return o.limit && split == data::Split::train ? all.sample(o.limit) : all;
-    };
-    const Lab lab{file, o.out, o.epochs, open(data::Split::train, "auto").without_sample(o.scan_images),
-                  open(data::Split::train, "none").sample(o.scan_images), open(data::Split::test, "none")};
-    Found found{.dense = accuracy(*dense, lab)};
-    std::printf("%s: %s\n%s\naccuracy %.2f%%\n", file.c_str(), dense->architecture().c_str(),
-                lab.test.describe().c_str(), found.dense);
+void walk(const tools::NetworkOptions& o) {
+    const auto [lab, dense, accuracy] = tools::open_lab(o);
+    Found found{.dense = accuracy};
 
     question_1_and_2();
-    histograms(lab, *dense, "weights_dense");
+    draw_histograms(lab.out, "weights_dense", tools::weight_histograms(*dense));
     const compress::Sensitivity scan = question_3(lab, *dense);
     question_4(lab, *dense);
     const auto sparse = question_5(lab, scan, found);
@@ -365,25 +268,9 @@ void walk(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    Options o;
+    tools::NetworkOptions o("build/lab1");
     CLI::App app("The course's pruning lab on a trained network: every table on standard output, every figure as SVG",
                  "lab1_pruning");
-    app.add_option("--model", o.model,
-                   "A saved .safetensors file, such as a trained resnet20 or vgg-cifar; none: OUT/dense.safetensors, "
-                   "which is trained the first time");
-    o.data.data = "shapes";
-    o.data.add_to(app);
-    app.get_option("--data")->required(false)->capture_default_str();
-    app.add_option("--train-epochs", o.train_epochs, "Of that training")
-        ->check(tools::PositiveNumber)
-        ->capture_default_str();
-    app.add_option("--epochs", o.epochs, "Of each fine-tuning")->check(tools::PositiveNumber)->capture_default_str();
-    app.add_option("--scan-images", o.scan_images, "Held out of the training images for the scan")
-        ->check(tools::PositiveNumber)
-        ->capture_default_str();
-    app.add_option("--limit", o.limit, "Take N training images only, drawn at random; 0: all")
-        ->check(tools::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--out", o.out, "Folder for figures and models")->capture_default_str();
+    o.add_to(app);
     return tools::run(app, argc, argv, [&] { walk(o); });
 }

@@ -8,20 +8,14 @@
 
 #include "lathe/core/random.h"
 #include "lathe/tests/nn/random_tensor.h"
+#include "lathe/tools/labs/tensors.h"
 
 using namespace lathe;
 using namespace lathe::compress;
 using namespace lathe::testing;
+namespace lab2 = lathe::tools::lab2;
 
 namespace {
-
-// The course lab's.
-Tensor lab_tensor() {
-    return Tensor::of<float>({5, 5},
-                             {-0.3747f, 0.0874f, 0.3200f,  -0.4868f, 0.4404f,  -0.0402f, 0.2322f,  -0.2024f, -0.4986f,
-                              0.1814f,  0.3102f, -0.3942f, -0.2030f, 0.0883f,  -0.4741f, -0.1592f, -0.0777f, -0.3946f,
-                              -0.2128f, 0.2675f, 0.0611f,  -0.1933f, -0.4350f, 0.2928f,  -0.1087f});
-}
 
 // The sum of squares when every value goes to its cluster's centroid.
 double error_of(const Clusters& clusters, const Tensor& values) {
@@ -54,15 +48,15 @@ double brute_force(const std::vector<float>& values, int64_t k) {
 }  // namespace
 
 TEST_CASE("k-means: the optimum of the lab's tensor, every time") {
-    const Clusters found = kmeans(lab_tensor(), {.clusters = 4});
+    const Clusters found = kmeans(lab2::weights(), {.clusters = 4});
     CHECK(found.sse <= 0.079221535);
-    CHECK(error_of(found, lab_tensor()) == doctest::Approx(found.sse));
+    CHECK(error_of(found, lab2::weights()) == doctest::Approx(found.sse));
     REQUIRE(found.centroids.size() == 4);
     const double expected[] = {-0.436857, -0.149663, 0.104550, 0.310517};
     for (size_t j = 0; j < 4; ++j) CHECK(found.centroids[j] == doctest::Approx(expected[j]).epsilon(1e-5));
     std::string labels;
     for (int64_t i = 0; i < 25; ++i)
-        labels += static_cast<char>('0' + found.of(static_cast<float>(lab_tensor().at(i))));
+        labels += static_cast<char>('0' + found.of(static_cast<float>(lab2::weights().at(i))));
     CHECK(labels == "0230313102301201101321031");
 }
 

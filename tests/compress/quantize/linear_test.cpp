@@ -6,36 +6,14 @@
 
 #include "lathe/core/ops/linear.h"
 #include "lathe/tests/nn/random_tensor.h"
+#include "lathe/tools/labs/tensors.h"
 
 using namespace lathe;
 using namespace lathe::testing;
 using namespace lathe::compress;
+namespace lab2 = lathe::tools::lab2;
 
 namespace {
-
-// The course lab's tensors.
-Tensor lab_input() {
-    return Tensor::of<float>({4, 8}, {.6118f, .7288f, .8511f, .2849f, .8427f, .7435f, .4014f, .2794f,
-                                      .3676f, .2426f, .1612f, .7684f, .6038f, .0400f, .2240f, .4237f,
-                                      .6565f, .6878f, .4670f, .3470f, .2281f, .8074f, .0178f, .3999f,
-                                      .1863f, .3567f, .6104f, .0497f, .0577f, .2990f, .6687f, .8626f});
-}
-
-Tensor lab_weight() {
-    return Tensor::of<float>(
-        {8, 8}, {.12626f,   -.14752f, .081910f, .24982f,  -.10495f, -.19227f, -.18550f, -.15700f,
-                 .27624f,   -.43835f, .051010f, -.12020f, -.20344f, .10202f,  -.20799f, .24112f,
-                 -.38216f,  -.28047f, .085238f, -.42504f, -.20952f, .32018f,  -.33619f, .20219f,
-                 .089233f,  -.10124f, .11467f,  .20091f,  .11438f,  -.42427f, .10178f,  -.00030941f,
-                 -.018837f, -.21256f, -.45285f, .20949f,  -.38684f, -.17100f, -.45331f, -.20433f,
-                 -.20038f,  -.053757f, .18997f, -.36866f, .055484f, .15643f,  -.23538f, .21103f,
-                 -.26875f,  .24984f,  -.23514f, .25527f,  .20322f,  .37675f,  .061563f, .17201f,
-                 .33541f,   -.33555f, -.43349f, .43043f,  -.20498f, -.18366f, -.091553f, -.41168f});
-}
-
-Tensor lab_bias() {
-    return Tensor::of<float>({8}, {.1954f, -.2756f, .3113f, .1149f, .4274f, .2429f, -.1721f, -.2502f});
-}
 
 void expect(const Tensor& integers, const std::vector<int>& values) {
     REQUIRE(integers.numel() == static_cast<int64_t>(values.size()));
@@ -45,17 +23,14 @@ void expect(const Tensor& integers, const std::vector<int>& values) {
 }  // namespace
 
 TEST_CASE("the lab's linear_quantize: 2 bits, scale 1/3, zero point -1") {
-    const Tensor x = Tensor::of<float>(
-        {5, 5}, {.0523f,  .6364f,  -.0968f, -.0020f, .1940f, .7500f, .5507f, .6188f,  -.1734f, .4677f,
-                 -.0669f, .3836f,  .4297f,  .6267f,  -.0695f, .1536f, -.0038f, .6075f, .6817f, .0601f,
-                 .6446f,  -.2500f, .5376f,  -.2226f, .2333f});
+    const Tensor x = lab2::activations();
     const Grid grid{.bits = 2, .scale = Tensor::full({1}, 1.0 / 3), .zero_point = Tensor::full({1}, -1, DType::i32)};
     expect(quantize(x, grid), {-1, 1, -1, -1, 0, 1,  1, 1, -2, 0, -1, 0, 0,
                                1,  -1, -1, -1, 1, 1, -1, 1, -2, 1, -2, 0});
 }
 
 TEST_CASE("the lab's quantized linear layer at 2 bits: scales, integers, bias, shifted bias, sums and output") {
-    const Tensor x = lab_input(), weight = lab_weight(), bias = lab_bias();
+    const Tensor x = lab2::layer_input(), weight = lab2::layer_weight(), bias = lab2::layer_bias();
     const Grid x_grid = asymmetric(range_of(x), 2), weight_grid = symmetric(weight, 2);
     CHECK(x_grid.scale.item() == doctest::Approx(0.2816));
     CHECK(x_grid.zero_point.item() == -2);

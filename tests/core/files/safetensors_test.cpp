@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "lathe/core/files/gzip.h"
 #include "lathe/core/random.h"
 #include "lathe/tests/german_locale.h"
 #include "lathe/tests/temporary_folder.h"
@@ -64,6 +65,24 @@ TEST_CASE("safetensors: every type, shape and metadata survive a round trip") {
         REQUIRE(read.tensors.size() == written.tensors.size());
         for (const auto& [name, tensor] : written.tensors) CHECK_MESSAGE(same(read.tensors.at(name), tensor), name);
     }
+}
+
+TEST_CASE("safetensors: a path that ends with .gz is the same file, packed") {
+    const TemporaryFolder folder;
+    const TensorFile written = example();
+    write_safetensors(folder / "x", written);
+    write_safetensors(folder / "x.gz", written);
+    write_safetensors(folder / "again.gz", written);
+    CHECK(read_text_file(folder / "x.gz") == read_text_file(folder / "again.gz"));
+    CHECK(std::filesystem::file_size(folder / "x.gz") < std::filesystem::file_size(folder / "x"));
+    const auto plain = read_file(folder / "x");
+    CHECK(read_unpacked(folder / "x.gz", plain.size()) == plain);
+    const TensorFile read = read_safetensors(folder / "x.gz");
+    CHECK(read.metadata == written.metadata);
+    for (const auto& [name, tensor] : written.tensors) CHECK_MESSAGE(same(read.tensors.at(name), tensor), name);
+    std::filesystem::rename(folder / "x", folder / "plain.gz");
+    CHECK_THROWS_WITH(read_safetensors(folder / "plain.gz"),
+                      doctest::Contains("plain.gz: expected a gzip file, got something else"));
 }
 
 TEST_CASE("safetensors: the bytes of a file are exactly those of the format") {
