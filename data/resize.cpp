@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lathe/core/parallel.h"
+
 namespace lathe::data {
 
 namespace {
@@ -33,37 +35,60 @@ std::vector<Taps> triangle_filter(int64_t start, int64_t in, int64_t out) {
     return taps;
 }
 
-}  // namespace
-
-Image resized(const Image& image, const Window& window, int64_t height, int64_t width) {
-    const int64_t channels = image.channels;
-    const auto columns = triangle_filter(window.left, window.width, width);
-    const auto rows = triangle_filter(window.top, window.height, height);
-
-    std::vector<float> narrow(static_cast<size_t>(window.height * width * channels));  // first every row, then columns
+// Writes the pixels that rows and columns make of an image [.., image_width, channels], each number through `store`.
+template <class In, class Store>
+void resample(const In* image, int64_t image_width, int64_t channels, const std::vector<Taps>& rows,
+              const std::vector<Taps>& columns, Store&& store) {
+    const int64_t top = rows.front().first, stride = static_cast<int64_t>(columns.size()) * channels;
+    const int64_t height = rows.back().first + static_cast<int64_t>(rows.back().weights.size()) - top;
+    std::vector<float> narrow(static_cast<size_t>(height * stride));  // first every row, then columns
     float* out = narrow.data();
-    for (int64_t y = 0; y < window.height; ++y)
+    for (int64_t y = 0; y < height; ++y)
         for (const Taps& taps : columns)
             for (int64_t c = 0; c < channels; ++c) {
-                const uint8_t* in = image.at(window.top + y, taps.first) + c;
+                const In* in = image + ((top + y) * image_width + taps.first) * channels + c;
                 float sum = 0;
-                for (float weight : taps.weights) sum += weight * *in, in += channels;
+                for (float weight : taps.weights) sum += weight * static_cast<float>(*in), in += channels;
                 *out++ = sum;
             }
 
-    Image result = blank_image(height, width, channels);
-    const int64_t stride = width * channels;
     std::vector<float> line(static_cast<size_t>(stride));
-    for (int64_t y = 0; y < height; ++y) {
+    int64_t to = 0;
+    for (const Taps& taps : rows) {
         std::fill(line.begin(), line.end(), 0.0f);
-        const float* in = narrow.data() + (rows[y].first - window.top) * stride;
-        for (float weight : rows[y].weights) {
-            for (int64_t x = 0; x < stride; ++x) line[x] += weight * in[x];
+        const float* in = narrow.data() + (taps.first - top) * stride;
+        for (float weight : taps.weights) {
+            for (int64_t x = 0; x < stride; ++x) line[static_cast<size_t>(x)] += weight * in[x];
             in += stride;
         }
-        for (int64_t x = 0; x < stride; ++x)
-            result.pixels[y * stride + x] = static_cast<uint8_t>(std::clamp(line[x] + 0.5f, 0.0f, 255.0f));
+        for (float value : line) store(to++, value);
     }
+}
+
+}  // namespace
+
+Image resized(const Image& image, const Window& window, int64_t height, int64_t width) {
+    Image result = blank_image(height, width, image.channels);
+    resample(image.pixels.data(), image.width, image.channels, triangle_filter(window.top, window.height, height),
+             triangle_filter(window.left, window.width, width), [&](int64_t i, float value) {
+                 result.pixels[static_cast<size_t>(i)] =
+                     static_cast<uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f));
+             });
+    return result;
+}
+
+Tensor resized(const Tensor& images, int64_t height, int64_t width) {
+    check(images.rank() == 4, "resized: expected images [N, H, W, C], got ", images.shape());
+    const int64_t count = images.dim(0), channels = images.dim(3), pixels = height * width * channels;
+    if (images.dim(1) == height && images.dim(2) == width) return images;
+    const auto rows = triangle_filter(0, images.dim(1), height), columns = triangle_filter(0, images.dim(2), width);
+    Tensor result({count, height, width, channels});
+    float* out = result.mutable_data<float>();
+    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n)
+            resample(images.data<float>() + n * images.numel() / count, images.dim(2), channels, rows, columns,
+                     [&](int64_t i, float value) { out[n * pixels + i] = value; });
+    });
     return result;
 }
 

@@ -43,7 +43,7 @@ FileOrder FileOrder::beside(const Along& along) const {
 
 // Everything that the effective weight follows from.
 void Parameter::add_to_key(std::vector<uint64_t>& key) const {
-    key.insert(key.end(), {value().version(), revision_});
+    key.push_back(version());
     for (const auto& transform : transforms_) {
         key.push_back(transform->version());
         for (const OwnParameter& own : transform->parameters()) own.parameter->add_to_key(key);
@@ -56,16 +56,42 @@ Variable Parameter::effective() {
     add_to_key(key);
     const bool walked = cached_.node() && cached_.node()->used;
     if (!cached_ || walked || key != cached_key_) {
-        cached_ = transformed(nullptr);
+        cached_ = transformed(cached_box_.emplace(shape()), nullptr);
         cached_key_ = std::move(key);
     }
+    if (grad_enabled() && std::find(used_.begin(), used_.end(), *cached_box_) == used_.end())
+        used_.push_back(*cached_box_);
     return cached_;
 }
 
+// The union of the boxes, row by row of the last axis.
+std::vector<std::pair<int64_t, int64_t>> Parameter::used() const {
+    const Shape& full = shape();
+    const bool all = used_.empty() || full.rank() == 0 ||
+                     std::any_of(used_.begin(), used_.end(), [&](const Box& box) { return box.shape == full; });
+    if (all) return {{0, full.numel()}};
+    std::vector<std::pair<int64_t, int64_t>> found, of_row;
+    const auto has_row = [&](const Box& box, int64_t row) {
+        for (int axis = full.rank() - 2; axis >= 0; row /= full[axis--])
+            if (const int64_t i = row % full[axis] - box.begin[axis]; i < 0 || i >= box.shape[axis]) return false;
+        return true;
+    };
+    for (int64_t row = 0; row < full.numel() / full.back(); ++row) {
+        of_row.clear();
+        for (const Box& box : used_)
+            if (const int64_t begin = row * full.back() + box.begin.back(); has_row(box, row))
+                of_row.emplace_back(begin, begin + box.shape.back());
+        std::sort(of_row.begin(), of_row.end());
+        for (const auto& [begin, end] : of_row)
+            if (!found.empty() && begin <= found.back().second) found.back().second = std::max(found.back().second, end);
+            else found.emplace_back(begin, end);
+    }
+    return found;
+}
+
 // The dense value through every transform; tells `lowered` what is known of the result.
-Variable Parameter::transformed(Lowered* lowered) const {
+Variable Parameter::transformed(Box& box, Lowered* lowered) const {
     Variable weight = dense_;
-    Box box(shape());
     for (const auto& transform : transforms_) {
         if (lowered) *lowered = transform->lower(std::move(*lowered), weight.value(), box);
         weight = transform->apply(weight, box);
@@ -78,7 +104,8 @@ Variable Parameter::transformed(Lowered* lowered) const {
 Lowered Parameter::lowered() const {
     const NoGrad no_grad;
     Lowered lowered;
-    transformed(&lowered);
+    Box box(shape());
+    transformed(box, &lowered);
     return lowered;
 }
 
@@ -90,10 +117,12 @@ void Parameter::set_grad(Tensor grad) {
 
 void Parameter::set_value(Tensor value) {
     const bool trainable = !dense_ || dense_.requires_grad();
+    if (dense_) revision_ += dense_.value().version();  // the new value counts its own from the beginning
     dense_ = Variable::leaf(std::move(value));
     dense_.node()->requires_grad = trainable;
     slots_.clear();
     updates_ = 0;
+    used_.clear();
     cached_ = {};
     ++revision_;
 }

@@ -1,7 +1,9 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lathe/core/tape/variable.h"
@@ -41,7 +43,10 @@ public:
     const Shape& shape() const { return dense_.shape(); }
     const Tensor& grad() const { return dense_.grad(); }
     void set_grad(Tensor grad);
-    void zero_grad() { dense_.zero_grad(); }
+    void zero_grad() { dense_.zero_grad(), used_.clear(); }
+    // Stretches of the value's elements, [begin, end) in order, that forwards since zero_grad computed with: all, unless
+    // a transform takes part of the weight. Gradients of the others are zero, and an optimizer leaves them alone.
+    std::vector<std::pair<int64_t, int64_t>> used() const;
     const FileOrder& layout() const { return layout_; }
 
     // The weight that layers compute with: the dense value through every transform, on the tape. Computed once until
@@ -53,6 +58,8 @@ public:
     // Replaces the value; the shape may differ. Drops the gradient and the optimizer's slots; transforms must still
     // fit.
     void set_value(Tensor value);
+
+    uint64_t version() const { return revision_ + value().version(); }  // grows whenever the value may have changed
 
     bool trainable() const { return dense_.requires_grad(); }
     void set_trainable(bool trainable);
@@ -92,7 +99,7 @@ public:
 
 private:
     void add_to_key(std::vector<uint64_t>& key) const;
-    Variable transformed(Lowered* lowered) const;
+    Variable transformed(Box& box, Lowered* lowered) const;
 
     Variable dense_;
     FileOrder layout_{};
@@ -104,6 +111,8 @@ private:
 
     Variable cached_;  // the effective weight, valid for cached_key_
     std::vector<uint64_t> cached_key_;
+    std::optional<Box> cached_box_;  // the part of the value that it is
+    std::vector<Box> used_;          // such parts that were asked for with gradients; none: all
 };
 
 }  // namespace lathe::nn

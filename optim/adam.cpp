@@ -71,7 +71,7 @@ private:
             T* w = parameter.mutable_value().template mutable_data<T>();
             const T* grad = parameter.grad().template data<T>();
             T *mean = slot<T>(parameter, "exp_avg"), *square = slot<T>(parameter, "exp_avg_sq");
-            parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {
+            for_each_used(parameter, kUpdateGrain, [&](int64_t begin, int64_t end) {
                 move(end - begin, w + begin, grad + begin, mean + begin, square + begin, step);
             });
         });

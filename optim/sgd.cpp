@@ -49,7 +49,7 @@ private:
             T* w = parameter.mutable_value().template mutable_data<T>();
             const T* grad = parameter.grad().template data<T>();
             T* momentum = options_.momentum > 0 ? slot<T>(parameter, "momentum") : nullptr;
-            parallel_for(parameter.value().numel(), kUpdateGrain, [&](int64_t begin, int64_t end) {
+            for_each_used(parameter, kUpdateGrain, [&](int64_t begin, int64_t end) {
                 if (momentum)
                     move(end - begin, w + begin, grad + begin, momentum + begin, rate, decay, mu, options_.nesterov);
                 else

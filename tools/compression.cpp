@@ -32,10 +32,10 @@ bool finetune(const CompressionOptions& o, nn::Model& model, const TrainingData&
     std::printf("%s, %s\n", trainer.optimizer().describe().c_str(),
                 o.distill > 0 ? ("taught by the " + before.from + " model").c_str() : "labels alone");
     std::fflush(stdout);
-    TrainingOptions training = o.training;
-    if (how.rounds > 1)
-        training.schedule += "+restart:" + std::to_string(std::max<int64_t>(1, o.finetune / how.rounds));
-    return training.run(trainer, data.train, data.validation, fit).end != optim::History::End::stopped;
+    std::string schedule = o.training.schedule;
+    if (how.rounds > 1) schedule += "+restart:" + std::to_string(std::max<int64_t>(1, o.finetune / how.rounds));
+    fit.schedule = optim::parse_schedule(schedule);
+    return o.training.run(trainer, data.train, data.validation, fit).end != optim::History::End::stopped;
 }
 
 // What became of the model, in one table.

@@ -175,6 +175,8 @@
 #include "lathe/compress/weights/prune.h"
 #include "lathe/compress/weights/schedule.h"
 #include "lathe/nas/elastic/elastic_slice.h"
+#include "lathe/nas/elastic/space_supernet.h"
+#include "lathe/nas/elastic/supernet.h"
 #include "lathe/nas/predict/accuracy_predictor.h"
 #include "lathe/nas/predict/accuracy_table.h"
 #include "lathe/nas/predict/efficiency.h"
@@ -187,3 +189,4 @@
 #include "lathe/nas/space/layers.h"
 #include "lathe/nas/space/network.h"
 #include "lathe/nas/space/space.h"
+#include "lathe/nas/train/strategy.h"

@@ -16,6 +16,7 @@
 #include "lathe/tools/common_options.h"
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/nas_figures.h"
+#include "lathe/tools/nas_supernet.h"
 #include "lathe/tools/plot.h"
 #include "lathe/tools/progress.h"
 
@@ -361,8 +362,11 @@ void add_search(CLI::App& app) {
 void add_nas(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("nas", "Search a design space for the best network within limits");
     c.require_subcommand(1);
+    add_nas_train(c);
+    add_nas_sample(c);
     add_predictor(c);
     add_search(c);
+    add_nas_extract(c);
     add_show(c);
 }
 

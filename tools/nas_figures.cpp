@@ -51,22 +51,23 @@ std::string drawing_of(const nas::Space& space, const nas::Arch& arch) {
     const nas::Layers layers = nas::layers_of(space, arch);
     constexpr const char* kPlain = "#e4e4e4";
     Drawing d;
-    int64_t side = ceil_div(layers.image_size, int64_t{2});
+    int64_t side = ceil_div(layers.image_size, layers.first_stride);
     const auto size = [&] { return format("%dx%d", static_cast<int>(side), static_cast<int>(side)); };
     int begin = d.x;
     d.layer("Conv 3x3", 100, kPlain, layers.first);
-    d.layer("Conv 1x1", 100, kPlain, layers.second);
+    if (layers.second) d.layer("Conv 1x1", 100, kPlain, layers.second);
     d.bracket(begin, size());
     for (size_t i = 0; i < layers.blocks.size(); ++i) {
         const nas::Block& block = layers.blocks[i];
         if (i == 0 || block.stage != layers.blocks[i - 1].stage) begin = d.x;
         side = ceil_div(side, block.stride);
-        d.layer(format("MB%d %dx%d%s", block.expansion, block.kernel, block.kernel, block.squeezed ? " SE" : ""),
+        const char* kind = layers.kind == nas::BlockKind::basic ? "Basic" : "MB";
+        d.layer(format("%s%d %dx%d%s", kind, block.expansion, block.kernel, block.kernel, block.squeezed ? " SE" : ""),
                 60 + 30 * block.expansion, colour_of(block.kernel), block.out);
         if (i + 1 == layers.blocks.size() || layers.blocks[i + 1].stage != block.stage) d.bracket(begin, size());
     }
     begin = d.x;
-    d.layer("Conv 1x1", 100, kPlain, layers.last);
+    if (layers.last) d.layer("Conv 1x1", 100, kPlain, layers.last);
     d.layer("Pool, FC", 100, kPlain, layers.classes);
     d.bracket(begin, size());
     const int width = d.x + kMargin, height = kFloor + 70;

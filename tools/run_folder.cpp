@@ -21,7 +21,8 @@ namespace {
 // that the others may lie on both sides.
 constexpr const char* kSettings = "config.json";
 constexpr const char* kFiles[] = {"last.safetensors", "best.safetensors", "pruned.safetensors", "quantized.safetensors",
-                                  "quantized.safetensors.gz", "quantized-int8.safetensors", "log.csv"};
+                                  "quantized.safetensors.gz", "quantized-int8.safetensors", "supernet.safetensors",
+                                  "teacher.safetensors", "log.csv"};
 constexpr const char* kAside = ".replaced";
 
 }  // namespace

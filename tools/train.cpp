@@ -99,6 +99,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
     std::fflush(stdout);
 
     optim::FitOptions fit = o.training.fit;
+    fit.schedule = optim::parse_schedule(o.training.schedule);
     fit.workers = o.data.workers;
     fit.out = o.out.path;
     fit.resume = o.out.resumes_training();

@@ -114,7 +114,6 @@ optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset
                                     const data::Dataset& validation, optim::FitOptions fit) const {
     std::unique_ptr<Progress> progress;
     int64_t epoch = -1;
-    fit.schedule = optim::parse_schedule(schedule);
     fit.on_batch = [&](const optim::BatchReport& r) {
         const int64_t total = r.batches;
         if (r.epoch != epoch) {

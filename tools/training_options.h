@@ -21,7 +21,8 @@ struct TrainingOptions {
     std::unique_ptr<optim::Optimizer> make_optimizer() const;
     optim::Loss cross_entropy() const { return optim::cross_entropy({.label_smoothing = label_smoothing}); }
 
-    // Trains with a progress bar and a line for each epoch. Ctrl-C or kill ends it after the step under way.
+    // Trains as `options` say, with a progress bar and a line for each epoch. Ctrl-C or kill ends it after the step
+    // under way.
     optim::History run(optim::Trainer& trainer, const data::Dataset& train, const data::Dataset& validation,
                        optim::FitOptions options) const;
 

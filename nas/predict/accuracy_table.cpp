@@ -93,6 +93,20 @@ AccuracyTable from_json(const Space& space, std::string_view text, const std::st
 
 }  // namespace
 
+std::string csv_of(const AccuracyTable& table, const std::string& origin) {
+    const auto digits_of = [](const std::vector<int>& values) {
+        std::string text;
+        for (int value : values) text += std::to_string(value);
+        return text;
+    };
+    TextStream csv;
+    csv << "resolution,wid,ks,e,d,acc,origin\n";
+    for (const auto& [arch, accuracy] : table)
+        csv << arch.image_size << "," << arch.wid << "," << digits_of(arch.ks) << "," << digits_of(arch.e) << ","
+            << digits_of(arch.d) << "," << 100 * accuracy << "," << origin << "\n";
+    return csv.str();
+}
+
 AccuracyTable parse_accuracy_table(const Space& space, std::string_view text, const std::string& name) {
     AccuracyTable table = text.starts_with('[') ? from_json(space, text, name) : from_csv(space, text, name);
     check(!table.empty(), name, ": expected at least one row");

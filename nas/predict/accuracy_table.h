@@ -23,4 +23,7 @@ AccuracyTable read_accuracy_table(const Space& space, const std::string& path);
 // The same from a text; `name` stands for the file in errors.
 AccuracyTable parse_accuracy_table(const Space& space, std::string_view text, const std::string& name);
 
+// The table as CSV, with a further column "origin" of that text in every row.
+std::string csv_of(const AccuracyTable& table, const std::string& origin);
+
 }  // namespace lathe::nas

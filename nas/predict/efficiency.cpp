@@ -40,19 +40,37 @@ struct Count {
     void held(int64_t elements) { sum.peak_memory = std::max(sum.peak_memory, elements); }
 };
 
+// The lab has no such block: here what enters is held until it has been added.
+void basic_block(Count& count, const Block& block, int64_t before, int64_t pixels) {
+    const int64_t taps = block.kernel * block.kernel, entered = block.in * before;
+    count.layer_with_norm(taps * block.in, block.expanded, pixels);
+    count.held(entered + block.expanded * pixels);
+    count.layer_with_norm(taps * block.expanded, block.out, pixels);
+    count.held(entered + (block.expanded + block.out) * pixels);
+    if (block.residual()) return;
+    count.layer(block.in, block.out, pixels);
+    count.held(entered + 2 * block.out * pixels);
+}
+
 }  // namespace
 
 Efficiency efficiency(const Space& space, const Arch& arch) {
     const Layers layers = layers_of(space, arch);
     Count count;
-    int64_t side = ceil_div(layers.image_size, int64_t{2}), pixels = side * side;
+    int64_t side = ceil_div(layers.image_size, layers.first_stride), pixels = side * side;
     count.layer_with_norm(3 * 3 * 3, layers.first, pixels);
     count.held(3 * layers.image_size * layers.image_size + layers.first * pixels);
-    count.layer_with_norm(layers.first, layers.second, pixels);
-    count.held((layers.first + layers.second) * pixels);
+    if (layers.second) {
+        count.layer_with_norm(layers.first, layers.second, pixels);
+        count.held((layers.first + layers.second) * pixels);
+    }
     for (const Block& block : layers.blocks) {
         const int64_t before = pixels;
         side = ceil_div(side, block.stride), pixels = side * side;
+        if (layers.kind == BlockKind::basic) {
+            basic_block(count, block, before, pixels);
+            continue;
+        }
         count.layer_with_norm(block.in, block.expanded, before);
         count.held((block.in + block.expanded) * before);
         count.layer_with_norm(block.kernel * block.kernel, block.expanded, pixels);
@@ -64,10 +82,13 @@ Efficiency efficiency(const Space& space, const Arch& arch) {
         count.layer_with_norm(block.expanded, block.out, pixels);
         count.held((block.expanded + block.out) * pixels);
     }
-    count.layer_with_norm(layers.blocks.back().out, layers.last, pixels);
-    count.held((layers.blocks.back().out + layers.last) * pixels);
-    count.layer_with_bias(layers.last, layers.classes);
-    count.held(layers.last + layers.classes);
+    const int64_t out = layers.blocks.back().out, features = layers.last ? layers.last : out;
+    if (layers.last) {
+        count.layer_with_norm(out, layers.last, pixels);
+        count.held((out + layers.last) * pixels);
+    }
+    count.layer_with_bias(features, layers.classes);
+    count.held(features + layers.classes);
     count.sum.lab_macs += count.sum.macs;
     return count.sum;
 }

@@ -1,4 +1,3 @@
-#include "lathe/core/error.h"
 #include "lathe/nas/space/space.h"
 
 namespace lathe::nas {
@@ -23,14 +22,6 @@ const Space& mcunetv2() {
                    {.channels = 320, .stride = 1, .base_depth = 1, .full_depth = 1, .first_squeezed = 1}},
         .classes = 2};
     return space;
-}
-
-std::vector<std::string> space_names() { return {mcunetv2().name}; }
-
-const Space& space_named(const std::string& name) {
-    if (name == mcunetv2().name) return mcunetv2();
-    const std::string hint = nearest_name(name, space_names());
-    fail("unknown design space '", name, "'", hint.empty() ? "" : "; ", hint);
 }
 
 }  // namespace lathe::nas

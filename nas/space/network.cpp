@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lathe/nas/space/layers.h"
+#include "lathe/nn/blocks/basic_block.h"
 #include "lathe/nn/blocks/conv_bn.h"
 #include "lathe/nn/blocks/inverted_residual.h"
 #include "lathe/nn/init.h"
@@ -28,7 +29,29 @@ std::unique_ptr<nn::Model> from_options(const Space& space, const nn::ModelOptio
     return network(space, arch, o.classes);
 }
 
+void add_block(nn::Sequential& stage, BlockKind kind, const Block& block) {
+    const std::string name = std::to_string(block.place);
+    if (kind == BlockKind::basic)
+        stage.add<nn::BasicBlock>(name, {.in = block.in,
+                                         .out = block.out,
+                                         .stride = block.stride,
+                                         .inner = block.expanded,
+                                         .shortcut = nn::Shortcut::projection,
+                                         .eps = nn::models::kKerasBatchNormEps});
+    else
+        stage.add<nn::InvertedResidual>(name, {.in = block.in,
+                                               .out = block.out,
+                                               .expanded = block.expanded,
+                                               .kernel = block.kernel,
+                                               .stride = block.stride,
+                                               .squeezed = block.squeezed,
+                                               .squeeze = Activation::relu6,
+                                               .eps = nn::models::kKerasBatchNormEps});
+}
+
 }  // namespace
+
+std::string stage_name(size_t stage) { return "stage" + std::to_string(stage + 1); }
 
 std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t classes) {
     const PathScope scope(space.name);
@@ -38,26 +61,23 @@ std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t
 
     auto net = std::make_unique<nn::Sequential>();
     nn::Sequential& features = net->add<nn::Sequential>("features");
-    int next = 0;
-    const auto name = [&] { return std::to_string(next++); };
-    const auto add_conv_bn = [&](const nn::Conv2dOptions& conv, Activation activation) {
-        nn::add_conv_bn(features, name(), conv, activation, nn::models::kKerasBatchNormEps);
+    const auto add_conv_bn = [&](const char* name, const nn::Conv2dOptions& conv, Activation activation) {
+        nn::add_conv_bn(features, name, conv, activation, nn::models::kKerasBatchNormEps);
     };
-    add_conv_bn({.in = 3, .out = layers.first, .kernel = 3, .stride = 2, .padding = 1, .bias = false},
-                Activation::relu6);
-    add_conv_bn({.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
-    for (const Block& block : layers.blocks)
-        features.add<nn::InvertedResidual>(name(), {.in = block.in,
-                                                    .out = block.out,
-                                                    .expanded = block.expanded,
-                                                    .kernel = block.kernel,
-                                                    .stride = block.stride,
-                                                    .squeezed = block.squeezed,
-                                                    .squeeze = Activation::relu6,
-                                                    .eps = nn::models::kKerasBatchNormEps});
-    add_conv_bn({.in = layers.blocks.back().out, .out = layers.last, .bias = false}, Activation::relu6);
+    add_conv_bn("first",
+                {.in = 3, .out = layers.first, .kernel = 3, .stride = layers.first_stride, .padding = 1, .bias = false},
+                layers.kind == BlockKind::basic ? Activation::relu : Activation::relu6);
+    if (layers.second)
+        add_conv_bn("second", {.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
+    nn::Sequential* stage = nullptr;
+    for (const Block& block : layers.blocks) {
+        if (block.place == 0) stage = &features.add<nn::Sequential>(stage_name(block.stage));
+        add_block(*stage, layers.kind, block);
+    }
+    const int64_t out = layers.blocks.back().out;
+    if (layers.last) add_conv_bn("last", {.in = out, .out = layers.last, .bias = false}, Activation::relu6);
     net->add<nn::GlobalAvgPool>("pool");
-    net->add<nn::Linear>("classifier", {.in = layers.last, .out = options.classes});
+    net->add<nn::Linear>("classifier", {.in = layers.last ? layers.last : out, .out = options.classes});
     nn::init::he_normal(features, nn::init::Fan::out);
 
     auto model = std::make_unique<nn::Model>(space.name, options, std::move(net));

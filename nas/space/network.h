@@ -7,7 +7,10 @@ namespace lathe::nas {
 // The network that an Arch stands for, with fresh weights: an ordinary model, which knows its arch (arch_of) and is
 // trained, pruned, saved and run like any other. classes of 0: as many as usual.
 // Error: the arch is none of the space.
+// A block has the same name whatever the depth of stages before it: "features.stage2.0".
 std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t classes = 0);
+
+std::string stage_name(size_t stage);  // "stage1" for the first, 0
 
 // The text of the arch that a model was made from, also after it was saved and loaded; "" of one that was not.
 std::string arch_of(const nn::Model& model);

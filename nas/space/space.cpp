@@ -170,4 +170,23 @@ Arch Space::crossed(const Arch& a, const Arch& b, Random& random) const {
     return child;
 }
 
+namespace {
+
+std::vector<const Space*> spaces() { return {&mcunetv2(), &ofa_mobilenet_cifar(), &ofa_resnet_cifar()}; }
+
+}  // namespace
+
+std::vector<std::string> space_names() {
+    std::vector<std::string> names;
+    for (const Space* space : spaces()) names.push_back(space->name);
+    return names;
+}
+
+const Space& space_named(const std::string& name) {
+    for (const Space* space : spaces())
+        if (space->name == name) return *space;
+    const std::string hint = nearest_name(name, space_names());
+    fail("unknown design space '", name, "'", hint.empty() ? "" : "; ", hint);
+}
+
 }  // namespace lathe::nas

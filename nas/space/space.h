@@ -26,6 +26,10 @@ struct Choices {
     std::vector<int> wid, ks, e, d, image_size;
 };
 
+// What a space's networks are made of (nn/blocks), with what an expansion e means there: the channels inside a block are
+// e times those that enter an inverted residual, e quarters of those that leave a basic block.
+enum class BlockKind { inverted_residual, basic };
+
 // Blocks of equal channels; only the first has the stride.
 struct Stage {
     int64_t channels, stride;
@@ -39,13 +43,15 @@ struct Mutation {
     double arch = 0.1, image_size = 0.5;
 };
 
-// A family of networks of inverted residual blocks (nn/blocks/inverted_residual.h) that share a supernet: a 3x3
-// convolution of stride 2, a 1x1 convolution, the stages, a 1x1 convolution, the mean of each channel, a linear layer.
+// A family of networks that share a supernet: a 3x3 convolution, a 1x1 convolution, the stages of blocks, a 1x1
+// convolution, the mean of each channel, a linear layer.
 struct Space {
     std::string name;
     Choices choices;
     std::vector<double> widths;     // multipliers of the channels below, but for those of the last convolution
-    int64_t first, second, last;    // channels of the three convolutions outside of stages
+    int64_t first, second, last;    // channels of the three convolutions outside of stages; second, last of 0: none
+    int64_t first_stride = 2;
+    BlockKind block = BlockKind::inverted_residual;
     std::vector<Stage> stages;
     int64_t classes;
 
@@ -77,6 +83,10 @@ private:
 // The course lab's OFAMCUNets: MCUNetV2 (Lin et al. 2021, arXiv 2110.15352) for "is there a person?" on images of 96 to
 // 160 pixels, 3.26 10^20 networks. The lab's supernet was never trained at width index 2 (1.0).
 const Space& mcunetv2();
+// For images of CIFAR-10's size: MobileNetV2's blocks, 3.99 10^10 networks of 0.6 to 13.6 million MACs, and ResNet's,
+// 1.44 10^7 of 0.8 to 14.1 million.
+const Space& ofa_mobilenet_cifar();
+const Space& ofa_resnet_cifar();
 
 std::vector<std::string> space_names();
 const Space& space_named(const std::string& name);  // Error: unknown (names the nearest)

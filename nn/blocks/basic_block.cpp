@@ -8,17 +8,19 @@ namespace lathe::nn {
 
 namespace {
 
-Conv2dOptions conv3x3(const BasicBlockOptions& o, int64_t in, int64_t stride) {
-    return {.in = in, .out = o.out, .kernel = 3, .stride = stride, .padding = 1, .same = o.same, .bias = o.bias};
+int64_t inner(const BasicBlockOptions& o) { return o.inner ? o.inner : o.out; }
+
+Conv2dOptions conv3x3(const BasicBlockOptions& o, int64_t in, int64_t out, int64_t stride) {
+    return {.in = in, .out = out, .kernel = 3, .stride = stride, .padding = 1, .same = o.same, .bias = o.bias};
 }
 
 }  // namespace
 
 BasicBlock::BasicBlock(const Options& o)
     : options_(o),
-      conv1_(conv3x3(o, o.in, o.stride)),
-      conv2_(conv3x3(o, o.out, 1)),
-      bn1_({.channels = o.out, .eps = o.eps, .activation = Activation::relu}),
+      conv1_(conv3x3(o, o.in, inner(o), o.stride)),
+      conv2_(conv3x3(o, inner(o), o.out, 1)),
+      bn1_({.channels = inner(o), .eps = o.eps, .activation = Activation::relu}),
       bn2_({.channels = o.out, .eps = o.eps}) {
     child("conv1", conv1_);
     child("bn1", bn1_);

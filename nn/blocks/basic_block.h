@@ -14,6 +14,7 @@ struct BasicBlockOptions {
     int64_t in = 0;
     int64_t out = 0;
     int64_t stride = 1;
+    int64_t inner = 0;   // channels between the two convolutions; 0: `out`
     Shortcut shortcut = Shortcut::subsample;
     bool bias = false;   // of the convolutions
     bool same = false;   // pads as TensorFlow does, else one pixel all around

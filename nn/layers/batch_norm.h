@@ -21,6 +21,10 @@ public:
     Parameter weight, bias;
     Tensor running_mean, running_var;
 
+    // Of the newest batch in the running statistics, from now on: 1 / k at batch k makes them the mean of all.
+    void set_momentum(double momentum) { options_.momentum = momentum; }
+    double momentum() const { return options_.momentum; }
+
 private:
     Variable forward(const Variable& x) override;
 

@@ -39,6 +39,10 @@ Variable Conv2d::forward(const Variable& x) {
     check(x.value().rank() == 4, "conv2d: expected x [N, H, W, C], got ", x.shape());
     const Variable w = weight.effective();
     ops::Conv2dOptions o{.stride = options_.stride, .padding = options_.padding, .dilation = options_.dilation};
+    // Taps that a transform took from the rim of the kernel need no padding: the output keeps its size.
+    const int64_t rim_h = (weight.shape()[1] - w.dim(1)) / 2 * o.dilation.h;
+    const int64_t rim_w = (weight.shape()[2] - w.dim(2)) / 2 * o.dilation.w;
+    o.padding = {o.padding.top - rim_h, o.padding.bottom - rim_h, o.padding.left - rim_w, o.padding.right - rim_w};
     if (options_.groups > 1) o.groups = std::max<int64_t>(1, x.dim(3) / w.dim(3));  // channels may have been pruned
     if (options_.same) {
         const auto [top, bottom] = same_padding(x.dim(1), w.dim(1), o.stride.h, o.dilation.h);

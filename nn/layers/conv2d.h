@@ -17,6 +17,7 @@ struct Conv2dOptions {
 };
 
 // ops::conv2d with its weight [out, kh, kw, in / groups] and bias [out].   x [N, H, W, in]  ->  y [N, P, Q, out]
+// Padding follows a kernel whose transforms leave its centre alone, so that y keeps its size.
 // Error: sizes below 1, negative padding, channels that groups do not divide.
 class Conv2d : public Module {
 public:

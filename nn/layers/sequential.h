@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -30,21 +32,30 @@ public:
         return added;
     }
 
+    // Runs only the first `count` layers from now on. Error: more than there are.
+    void use_first(size_t count) {
+        check(count <= layers_.size(), "sequential: expected at most ", layers_.size(), " layers, got ", count);
+        active_ = count;
+    }
+    size_t size() const { return layers_.size(); }
+
     std::vector<Module*> pieces() override {
         std::vector<Module*> pieces;
-        for (const auto& layer : layers_)
-            for (Module* piece : layer->pieces()) pieces.push_back(piece);
+        for (size_t i = 0; i < active(); ++i)
+            for (Module* piece : layers_[i]->pieces()) pieces.push_back(piece);
         return pieces;
     }
 
 private:
     Variable forward(const Variable& x) override {
         Variable y = x;
-        for (const auto& layer : layers_) y = (*layer)(y);
+        for (size_t i = 0; i < active(); ++i) y = (*layers_[i])(y);
         return y;
     }
+    size_t active() const { return std::min(active_, layers_.size()); }
 
     std::vector<std::unique_ptr<Module>> layers_;
+    size_t active_ = std::numeric_limits<size_t>::max();  // all, also of those to come
 };
 
 }  // namespace lathe::nn

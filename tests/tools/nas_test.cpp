@@ -9,7 +9,9 @@ using ::lathe::testing::json_of, ::lathe::testing::made_up_table;
 
 namespace {
 
-Result run(const std::string& arguments) { return testing::lathe(arguments); }
+Result run(const std::string& arguments, const std::string& interrupt_after = {}) {
+    return testing::lathe(arguments, interrupt_after);
+}
 
 }  // namespace
 
@@ -101,4 +103,62 @@ TEST_CASE("lathe nas: what only a table or a predictor can tell to be wrong is o
     check_fails(run(search + "--image-size 100"), 1, "--image-size: 100 is none of the sizes");
     check_fails(run(search + "--parents 0"), 1, "at least one of 100, got 0");
     check_fails(run(search + "--population x"), 2, "--population");
+}
+
+namespace {
+
+// Two classes of grey pictures of 8x8 pixels, four of each to train on and two to validate with, in FOLDER/set.
+std::string pictures(const Folder& folder) {
+    for (const auto& [split, count] : {std::pair{"train", 4}, std::pair{"val", 2}})
+        for (const char* name : {"a", "b"}) {
+            const std::string to = folder / ("set/" + std::string(split) + "/" + name);
+            fs::create_directories(to);
+            for (int i = 0; i < count; ++i) write_bmp(to + "/" + std::to_string(i) + ".bmp");
+        }
+    return " --data folder:" + (folder / "set") + " --calibration 8 ";
+}
+
+}  // namespace
+
+TEST_CASE("lathe nas: from images to a supernet to a table of its subnets to one of them, which is a network like any") {
+    const Folder folder;
+    const std::string data = pictures(folder), net = folder / "net", more = "--batch 4 --epochs 2 ";
+    const std::string train = "nas train --space ofa-resnet-cifar --random 1 " + data + more + "--out ";
+    const Result trained = run(train + net);
+    INFO(trained.err);
+    REQUIRE(trained.code == 0);
+    CHECK(trained.out.find("ofa-resnet-cifar, 14414517 networks: 0.766") != std::string::npos);
+    const Result parts = run(train + (folder / "parts"), folder / "parts/last.safetensors");
+    CHECK((parts.code == 130 || parts.code == 0));
+    if (parts.code == 130) CHECK(parts.out.find("go on with: lathe nas train --out ") != std::string::npos);
+    REQUIRE(run("nas train --resume --out " + (folder / "parts")).code == 0);
+    CHECK(text_of(folder / "parts/supernet.safetensors") == text_of(net + "/supernet.safetensors"));
+
+    const std::string from = " --supernet " + net + "/supernet.safetensors" + data;
+    const std::string sample = "nas sample" + from + "--out " + (folder / "table.csv");
+    REQUIRE(run(sample + " --subnets 2").code == 0);
+    const std::string two = text_of(folder / "table.csv");
+    CHECK(two.starts_with("resolution,wid,ks,e,d,acc,origin\n"));
+    REQUIRE(run(sample + " --subnets 3").code == 0);
+    CHECK(text_of(folder / "table.csv").starts_with(two));
+    CHECK(std::count(two.begin(), two.end(), '\n') == 3);
+    check_fails(run(sample + " --subnets 3 --seed 7"), 1, "expected a table of this supernet, these images and seed");
+
+    const std::string subnet = folder / "subnet.safetensors";
+    const Result extracted = run("nas extract" + from + "--arch smallest --out " + subnet);
+    INFO(extracted.err);
+    REQUIRE(extracted.code == 0);
+    CHECK(extracted.out.find("0.766") != std::string::npos);
+    CHECK(run("eval --model " + subnet + " --data folder:" + (folder / "set")).code == 0);
+
+    const auto cut = text_of(net + "/supernet.safetensors").substr(0, 50000);
+    lathe::testing::write_file(folder / "damaged", cut);
+    const auto with = [&](const std::string& file) { return "nas extract --supernet " + file + data; };
+    check_fails(run(with(folder / "damaged") + "--arch smallest --out x"), 1, "damaged: ");
+    check_fails(run(with(subnet) + "--arch smallest --out x"), 1, "expected a supernet of `lathe nas train`");
+    check_fails(run("nas extract" + from + "--arch '{\"width\":1}' --out x"), 1, "arch: unknown key 'width'");
+    check_fails(run(train + net), 1, "holds a run; --resume goes on with it");
+    check_fails(run("nas train --space ofa-resnet-cifer" + data + "--out " + (folder / "x")), 1,
+                "did you mean 'ofa-resnet-cifar'?");
+    check_fails(run(train + (folder / "x") + " --ema 0.9"), 1, "not for a supernet");
 }

@@ -64,6 +64,8 @@ TEST_CASE("depths, strides, shortcuts and squeeze-and-excitation stand where the
 TEST_CASE("the space counts its networks exactly") {
     // 5 image sizes, 3 widths; stages of 1 to 3 blocks, four times 2 to 4, and 1; 9 kinds of each block.
     CHECK(mcunetv2().count() == "326379832388587287765");
+    CHECK(ofa_mobilenet_cifar().count() == "39876894864");
+    CHECK(ofa_resnet_cifar().count() == "14414517");
     Space one = mcunetv2();
     one.choices = {.wid = {0}, .ks = {3}, .e = {3, 4}, .d = {0}, .image_size = {96}};
     CHECK(one.count() == std::to_string(1 << 10));

@@ -1,0 +1,262 @@
+#include "lathe/tools/nas_supernet.h"
+
+#include <cstdio>
+#include <filesystem>
+
+#include "lathe/core/files/file.h"
+#include "lathe/core/fnv1a.h"
+#include "lathe/core/parallel.h"
+#include "lathe/core/text_table.h"
+#include "lathe/data/transforms.h"
+#include "lathe/nas/elastic/space_supernet.h"
+#include "lathe/nas/predict/accuracy_table.h"
+#include "lathe/nas/predict/efficiency.h"
+#include "lathe/nas/space/network.h"
+#include "lathe/nas/train/strategy.h"
+#include "lathe/nn/files/model_file.h"
+#include "lathe/tools/checks.h"
+#include "lathe/tools/common_options.h"
+#include "lathe/tools/progress.h"
+#include "lathe/tools/run_folder.h"
+#include "lathe/tools/task.h"
+#include "lathe/tools/training_data.h"
+#include "lathe/tools/training_options.h"
+
+namespace lathe::tools {
+
+namespace {
+
+void add_calibration(CLI::App& c, int64_t& images) {
+    c.add_option("--calibration", images, "Training images that the statistics of a subnet are measured on")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+}
+
+std::string megas(const nas::Space& space, const nas::Arch& arch) {
+    return nas::text_of(nas::Quantity::macs, nas::efficiency(space, arch).macs);
+}
+
+// The subnet as a network of its own on images of any size.
+optim::Evaluation evaluate(nn::Model& model, const data::Dataset& images, int workers) {
+    const int64_t side = model.input_shape()[0];
+    const bool fits = images.image_shape()[0] == side && images.image_shape()[1] == side;
+    const data::Dataset scaled = fits ? images : images.augmented(data::resize(side, side));
+    constexpr int64_t kBatch = 100;
+    return optim::evaluate(nn::Inference(model, model.example(std::min(kBatch, images.size()))), scaled,
+                           {.batch = kBatch, .workers = workers});
+}
+
+// ---- train ----
+
+struct Train {
+    std::string space = nas::ofa_mobilenet_cifar().name, strategy = "sandwich";
+    int random = 2;
+    int64_t calibration = 2000;
+    TrainingDataOptions data;
+    TrainingOptions training;
+    RunFolder out;
+};
+
+void train(CLI::App& command, Train& o) {
+    o.out.enter(command);
+    check(!o.data.data.empty(), "train: expected --data");
+    check(o.training.fit.ema == 0 && !o.training.fit.recompute_activations,
+          "train: --ema and --recompute-activations are for one network, not for a supernet");
+    const nas::Space& space = nas::space_named(o.space);
+    o.training.begin();
+    const int64_t side = space.choices.image_size.back();
+    const TrainingData data = o.data.open({.size = {side, side, 3}}, o.training.fit.seed);
+    nas::SpaceSupernet net(space, static_cast<int64_t>(data.train.classes().size()));
+    net.model().class_names = data.train.classes();
+    net.model().scaling = {.mean = data.train.normalization().mean, .std = data.train.normalization().std};
+    net.calibrate_on(data.plain, {.count = o.calibration, .seed = o.training.fit.seed});
+    const uint64_t seed = o.training.fit.seed;
+    const auto strategy = o.strategy == "sandwich"
+                              ? nas::sandwich(net, {.random = o.random, .seed = seed})
+                              : nas::progressive(net, {.teacher = o.out / "teacher.safetensors", .seed = seed});
+    optim::Trainer trainer(net, o.training.make_optimizer());
+    o.out.claim(command);
+
+    std::printf("%s%s, %s networks: %s to %s MACs, %s parameters\n%s, %s, %d thread%s, into %s\n",
+                data.describe().c_str(), space.name.c_str(), space.count().c_str(),
+                megas(space, space.smallest()).c_str(), megas(space, space.largest()).c_str(),
+                with_commas(net.parameter_count()).c_str(), strategy->settings().at("strategy").c_str(),
+                trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.path.c_str());
+    std::fflush(stdout);
+    optim::FitOptions fit = o.training.fit;
+    fit.schedule = optim::parse_schedule(o.training.schedule);
+    fit.workers = o.data.workers;
+    fit.out = o.out.path;
+    fit.resume = o.out.resumes_training();
+    fit.loss = o.training.cross_entropy();
+    const optim::History history = o.training.run(trainer, data.train, data.validation, strategy->fitted(fit));
+    if (history.end == optim::History::End::stopped)
+        return say_stopped("lathe nas train --out " + shell_quoted(o.out.path) + " --resume");
+
+    const std::string file = o.out / "supernet.safetensors";
+    nas::save_supernet(net, file);
+    TextTable table({"subnet", "image size", "macs", "validation", data.test ? "test" : ""});
+    const auto add = [&](const std::string& name, const nas::Arch& arch) {
+        const auto model = net.extract(net.subnet(arch));
+        const auto accuracy = [&](const data::Dataset& images) {
+            return percent(evaluate(*model, images, fit.workers)["accuracy"] / 100);
+        };
+        table.add({name, std::to_string(arch.image_size), megas(space, arch), accuracy(data.validation),
+                   data.test ? accuracy(*data.test) : ""});
+    };
+    add("largest", space.largest());
+    add("smallest", space.smallest());
+    std::printf("%sin %s\n", table.str().c_str(), file.c_str());
+}
+
+// ---- a supernet that is there ----
+
+// What extract and sample are given. The images are split as in training, so that those held out then stay so.
+struct Trained {
+    std::string file;
+    int64_t calibration = 2000;
+    uint64_t seed = 0;
+    TrainingDataOptions data;
+
+    void add_to(CLI::App& c) {
+        c.add_option("--supernet", file, "supernet.safetensors of `lathe nas train`")->required();
+        data.add_to(c);
+        c.get_option("--data")->required();
+        c.remove_option(c.get_option("--augment"));
+        data.augment = "none";
+        add_calibration(c, calibration);
+        add_threads(c);
+    }
+    struct Opened {
+        std::unique_ptr<nas::SpaceSupernet> net;
+        TrainingData data;
+    };
+    Opened open(uint64_t split) const {
+        auto net = nas::load_supernet(file);
+        ImageForm form = data.form(net->model(), true);
+        form.size = net->model().input_shape();
+        TrainingData images = data.open(form, split);
+        images.label_for(net->model());
+        task_of(net->model(), images.validation);
+        net->calibrate_on(images.plain, {.count = calibration, .seed = split});
+        return {std::move(net), std::move(images)};
+    }
+};
+
+// ---- extract ----
+
+struct Extract {
+    Trained from;
+    std::string arch, out;
+};
+
+void extract(const Extract& o) {
+    const auto [net, data] = o.from.open(o.from.seed);
+    const nas::Arch arch = net->space().parse(o.arch);
+    const auto model = net->extract(net->subnet(arch));
+    nn::save(*model, o.out);
+    std::printf("%s\n%s MACs, %s parameters, validation %s%s\nin %s\n", arch.str().c_str(),
+                megas(net->space(), arch).c_str(), with_commas(model->parameter_count()).c_str(),
+                evaluate(*model, data.validation, o.from.data.workers).str().c_str(),
+                data.test ? (", test " + evaluate(*model, *data.test, o.from.data.workers).str()).c_str() : "",
+                o.out.c_str());
+}
+
+// ---- sample ----
+
+struct Sample {
+    Trained from;
+    int64_t subnets = 100;
+    uint64_t seed = 0;
+    std::string out;
+};
+
+// Tells tables of other supernets or images apart.
+std::string origin_of(nas::SpaceSupernet& net, const Trained& from, const data::Dataset& images) {
+    uint64_t hash = mix(images.fingerprint(), static_cast<uint64_t>(from.calibration));
+    for (const auto& [name, tensor] : net.state())
+        hash = mix(hash, fnv1a(std::string_view(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes())));
+    return format("%08x", static_cast<unsigned>(hash));
+}
+
+void sample(const Sample& o) {
+    const auto [net, data] = o.from.open(o.from.seed);
+    const nas::Space& space = net->space();
+    const std::string origin = origin_of(*net, o.from, data.validation);
+    const auto drawn = [&](int64_t i) {
+        Random random(o.seed, static_cast<uint64_t>(i));
+        return space.sample(random);
+    };
+    nas::AccuracyTable table;
+    if (std::filesystem::exists(o.out)) {
+        table = nas::read_accuracy_table(space, o.out);
+        bool same = read_text_file(o.out).find("," + origin + "\n") != std::string::npos;
+        for (size_t i = 0; i < table.size(); ++i) same &= table[i].arch == drawn(static_cast<int64_t>(i));
+        check(same, o.out, ": expected a table of this supernet, these images and seed, to go on with; got another");
+    }
+    Progress progress("sample", o.subnets);
+    for (auto i = static_cast<int64_t>(table.size()); i < o.subnets; ++i) {
+        const nas::Arch arch = drawn(i);
+        const auto model = net->extract(net->subnet(arch));
+        const double accuracy = evaluate(*model, data.validation, o.from.data.workers)["accuracy"];
+        table.push_back({arch, accuracy / 100});
+        write_file_atomically(o.out, nas::csv_of(table, origin));
+        progress.update(i + 1, format("%.2f%%", accuracy));
+    }
+    progress.clear();
+    std::printf("%zu subnets, measured on %s images, in %s\n", table.size(),
+                with_commas(data.validation.size()).c_str(), o.out.c_str());
+}
+
+}  // namespace
+
+void add_nas_train(CLI::App& nas) {
+    auto o = std::make_shared<Train>();
+    CLI::App& c = *nas.add_subcommand("train", "Train a supernet: all networks of a design space at once");
+    c.add_option("--space", o->space, "The design space")->capture_default_str();
+    c.add_option("--strategy", o->strategy,
+                 "sandwich: every step the largest, the smallest and random subnets; progressive: first the largest, "
+                 "then it teaches ever smaller ones")
+        ->check(CLI::IsMember({"sandwich", "progressive"}))
+        ->capture_default_str();
+    c.add_option("--random", o->random, "Random subnets in a step of sandwich")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
+    add_calibration(c, o->calibration);
+    o->data.add_to(c);
+    c.add_option("--epochs", o->training.fit.epochs, "Times through the training images")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+    o->training.add_to(c, 0.05);
+    o->out.add_to(c, "supernet.safetensors, last.safetensors, log.csv and config.json");
+    c.callback([&c, o] { train(c, *o); });
+}
+
+void add_nas_extract(CLI::App& nas) {
+    auto o = std::make_shared<Extract>();
+    CLI::App& c = *nas.add_subcommand("extract", "Take a subnet out of a supernet, as a network of its own");
+    c.add_option("--arch", o->arch, "Which one: JSON as `lathe nas show` prints it, or smallest, or largest")
+        ->required();
+    o->from.add_to(c);
+    c.add_option("--split-seed", o->from.seed, "The --seed of the training, which chose the images held out")
+        ->capture_default_str();
+    c.add_option("--out", o->out, "File for the network")->required();
+    c.callback([o] { extract(*o); });
+}
+
+void add_nas_sample(CLI::App& nas) {
+    auto o = std::make_shared<Sample>();
+    CLI::App& c = *nas.add_subcommand(
+        "sample", "Measure random subnets of a supernet: the table that `lathe nas predictor` learns from");
+    c.add_option("--subnets", o->subnets, "How many; a table that is there already goes on to so many")
+        ->check(PositiveNumber)
+        ->capture_default_str();
+    o->from.add_to(c);
+    c.add_option("--split-seed", o->from.seed, "The --seed of the training, which chose the images held out")
+        ->capture_default_str();
+    c.add_option("--seed", o->seed, "Of the subnets")->capture_default_str();
+    c.add_option("--out", o->out, "CSV file for the table")->required();
+    c.callback([o] { sample(*o); });
+}
+
+}  // namespace lathe::tools
