@@ -152,6 +152,7 @@
 #include "lathe/compress/chosen.h"
 #include "lathe/compress/integer/lower.h"
 #include "lathe/compress/integer/lower_layer.h"
+#include "lathe/compress/integer/packing.h"
 #include "lathe/compress/integer/program.h"
 #include "lathe/compress/integer/program_file.h"
 #include "lathe/compress/integer/steps.h"

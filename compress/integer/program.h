@@ -82,8 +82,8 @@ private:
     std::vector<uint8_t*> elements_;  // of each node
 };
 
-// What its layers' constants take, by layer: weights ("conv1.weight", those of 4 and 2 bits side by side in bytes) and what else a channel
-// has ("conv1.bias": bias, multiplier and shift).
+// What its layers' constants take, by layer: weights ("conv1.weight", those of 4 and 2 bits side by side in bytes) and
+// what else a channel has ("conv1.bias": bias, multiplier and shift).
 SizeReport measure_size(const IntegerProgram& program);
 
 // The program as a network that the commands take: it runs, and cannot train.

@@ -36,7 +36,8 @@ void expect(const char* what, const Tensor& found, const std::vector<int>& expec
 void kmeans_by_hand() {
     constexpr double kOptimum = 0.0792215;  // sum of squares, by dynamic programming
     heading("1. k-means on one 5x5 tensor");
-    trap("initialises at random, so that its numbers differ from run to run; it checks only that 25 values became 4. Two\n"
+    trap("initialises at random, so that its numbers differ from run to run; it checks only that 25 values "
+         "became 4. Two\n"
          "copies ran the cell twice on the same tensor and print 3",
          "the optimum, found exactly: on a line clusters are neighbours, and which follows from sums.");
     const Tensor weights = lab2::weights();
@@ -71,7 +72,8 @@ void kmeans_by_hand() {
 
 void scale_and_zero_by_hand() {
     heading("4. Linear quantization: r = S (q - Z)");
-    trap("casts to int8 before it clamps, so that what lies beyond wraps around; the range is that of the numbers, with\n"
+    trap("casts to int8 before it clamps, so that what lies beyond wraps around; the range is that of the "
+         "numbers, with\n"
          "or without zero",
          "integers saturate; observers widen a range to hold zero, for padding and relu are exact only then.");
     TextTable table({"bits", "integers"});
@@ -93,7 +95,8 @@ void scale_and_zero_by_hand() {
 void linear_layer_by_hand() {
     heading("6, 7. A linear layer in integers, at 2 bits");
     trap("compares the quantized bias with itself, which holds whatever it is",
-         "with the intended vector. A convolution is the same in windows; its border holds Z of the input, which is the "
+         "with the intended vector. A convolution is the same in windows; its border holds Z of the input, "
+         "which is the "
          "zero.");
     using namespace compress;
     const Tensor x = lab2::layer_input(), weight = lab2::layer_weight(), bias = lab2::layer_bias();
@@ -119,7 +122,8 @@ void linear_layer_by_hand() {
                                                0,  -1, 1,  -2, 0,  2, 1, -4, -3, 1, 0,  0, -1, 4, -3, -7});
     expect("output, sum S_w S_input / S_output + Z", y.output, {0, -1, 0, -1, -1, 0, 1, -2, 0, 0, -1, 0, 0, 0, 0, -1,
                                                                 0, 0,  0, -1, 0,  0, 0, -1, 0, 0, 0,  0, 0, 1, -1, -2});
-    std::printf("\nThe factor S_w S_input / S_output is all that is left of real numbers. An integer machine multiplies\n"
+    std::printf("\nThe factor S_w S_input / S_output is all that is left of real numbers. An integer machine "
+                "multiplies\n"
                 "by 31 bits of it and shifts (core/integer/arithmetic.h).\n");
 }
 

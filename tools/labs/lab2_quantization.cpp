@@ -79,7 +79,8 @@ void fine_tune_codebooks(const Lab& lab, Found& found) {
     heading("3. Training what is shared");
     trap("steps every weight, then sets each shared value to the mean of its weights. Its cosine steps once a batch,\n"
          "though it is made for epochs; it stops at half a point lost of the test images",
-         "that rule, as the mean of the gradients, and Deep Compression's, their sum, which is the gradient itself. One\n"
+         "that rule, as the mean of the gradients, and Deep Compression's, their sum, which is the gradient "
+         "itself. One\n"
          "cosine over all batches; what the last epoch leaves. A sum grows with the layer, so that Adam takes its "
          "steps.");
     for (int bits : {4, 2})
@@ -98,7 +99,8 @@ void fine_tune_codebooks(const Lab& lab, Found& found) {
 // Each layer's integers, a scale for each output channel.
 void draw_integers(const Lab& lab, nn::Model& dense) {
     heading("5. Weights on grids of 4 and 2 bits");
-    std::printf("A scale for each output channel: its greatest weight gets the greatest integer. With 2 bits that is 1,\n"
+    std::printf("A scale for each output channel: its greatest weight gets the greatest integer. With 2 bits "
+                "that is 1,\n"
                 "-2 is never used, and most weights become 0.\n");
     TextTable table({"bits", "zeros", "signal to noise"});
     for (int bits : {4, 2}) {
@@ -246,11 +248,13 @@ void accuracy_over_bits(const Lab& lab, nn::Model& dense) {
     data += "end\nset xlabel 'bits of a weight'\nset ylabel 'accuracy, %'\nset key bottom right\nset grid\nplot ";
     int column = 2;
     for (const Curve& curve : curves)
-        data += format("$accuracy using 1:%d with linespoints title ", column++) + tools::plot_quoted(curve.name) + ", ";
+        data += format("$accuracy using 1:%d with linespoints title ", column++) +
+                tools::plot_quoted(curve.name) + ", ";
     draw(lab.out, "accuracy_over_bits",
          data + format("%g with lines dashtype 2 linecolor 'black' title '32 bits'\n",
                        optim::evaluate(dense, lab.held_out)["accuracy"]));
-    std::printf("\nk-means puts its values where weights are, a grid where its scale says: at the same bits the codebook\n"
+    std::printf("\nk-means puts its values where weights are, a grid where its scale says: at the same bits the "
+                "codebook\n"
                 "loses less, and saves room on the disk alone. A grid's integers can be multiplied, so that it saves\n"
                 "time as well, with activations of 8 bits.\n");
 }

@@ -169,7 +169,8 @@ int64_t PreparedLayer::workspace(int64_t batch) const {
 }
 
 std::string PreparedLayer::name(const Table& table) const {
-    return std::string(table.name) + (depthwise_ ? " depthwise" : bits_ < 8 ? " " + std::to_string(bits_) + " bits" : "");
+    if (depthwise_) return std::string(table.name) + " depthwise";
+    return table.name + (bits_ < 8 ? " " + std::to_string(bits_) + " bits" : std::string());
 }
 
 // x with the zero around it, whole images.
