@@ -108,7 +108,7 @@ Before measure(const std::string& command, const std::string& from, const std::s
             .size = compress::measure_size(model).total()};
 }
 
-bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+bool finish(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
             nn::Weights weights, const Training& training) {
     if (before.now >= 0)
         std::printf("validation accuracy: %s %.2f%%, %s %.2f%%\n", before.from.c_str(), before.given,
@@ -116,8 +116,7 @@ bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& d
     std::fflush(stdout);
     if (o.finetune > 0) {
         if (!finetune(o, model, data, before, training)) {
-            o.out.keep();
-            say_stopped("lathe " + before.command + " --out " + shell_quoted(o.out.path) + " --resume");
+            say_stopped(before.command, o.out);
             return false;
         }
         nn::load_weights(model, o.out / "best.safetensors");

@@ -54,7 +54,7 @@ struct Training {
 // Trains what is left of the model, unless it was stopped in that, writes it to OUT/HOW.safetensors, or with
 // Weights::huffman packed to OUT/HOW.safetensors.gz, and says what became of it. The test images are looked at here,
 // once. False when it was stopped.
-bool finish(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+bool finish(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
             nn::Weights weights, const Training& training = {});
 
 // "conv1=0.5" -> {"conv1", 0.5}. Error: anything else; `option` and `example` are told.

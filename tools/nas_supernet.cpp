@@ -91,7 +91,7 @@ void train(CLI::App& command, Train& o) {
     fit.loss = o.training.cross_entropy();
     const optim::History history = o.training.run(trainer, data.train, data.validation, strategy->fitted(fit));
     if (history.end == optim::History::End::stopped)
-        return say_stopped("lathe nas train --out " + shell_quoted(o.out.path) + " --resume");
+        return say_stopped("nas train", o.out);
 
     const std::string file = o.out / "supernet.safetensors";
     nas::save_supernet(net, file);

@@ -126,7 +126,7 @@ std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions
 }
 
 // Cuts whole channels: method channel.
-void prune_channels(const PruneOptions& o, nn::Model& model, const TrainingData& data) {
+void prune_channels(PruneOptions& o, nn::Model& model, const TrainingData& data) {
     compress::ChannelPruneOptions options = channel_options(o, data.plain);
     compress::LatencyTable latency(o.out / kLatencyFile);
     if (o.target_latency > 0) options.cost = [&](const Graph& graph) { return latency.seconds(graph); };
@@ -137,7 +137,7 @@ void prune_channels(const PruneOptions& o, nn::Model& model, const TrainingData&
 }
 
 // Masks single weights: methods magnitude, nm and block.
-void prune_weights(const PruneOptions& o, nn::Model& model, TrainingData data) {
+void prune_weights(PruneOptions& o, nn::Model& model, TrainingData data) {
     compress::WeightPruneOptions options = weight_options(o, data.plain);
     if (has_target(o)) {
         check(o.scan_images < data.plain.size(), "prune: --scan-images ", o.scan_images, " holds all ",

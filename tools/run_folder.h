@@ -48,7 +48,7 @@ private:
     // More than the checkpoint that a run begins with.
     bool has_results() const {
         return has("best.safetensors") || has("pruned.safetensors") || has("quantized.safetensors") ||
-               has("quantized.safetensors.gz");
+               has("quantized.safetensors.gz") || has("supernet.safetensors");
     }
     void check_free(const CLI::App& command) const;
     void check_inputs(const CLI::App& command) const;

@@ -109,8 +109,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
         fit.loss = compress::with_batch_norm_sparsity(*model, o.norm_sparsity, fit.loss ? fit.loss : fit.task.loss);
     const optim::History history = o.training.run(trainer, data.train, data.validation, fit);
     if (history.end == optim::History::End::stopped) {
-        o.out.keep();
-        say_stopped("lathe train --out " + shell_quoted(o.out.path) + " --resume");
+        say_stopped("train", o.out);
         return;
     }
     if (history.end == optim::History::End::early)

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "lathe/core/random.h"
+#include "lathe/core/text.h"
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
@@ -134,8 +135,9 @@ optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset
     return trainer.fit(train, validation, fit);
 }
 
-void say_stopped(const std::string& how_to_go_on) {
-    std::printf("stopped; go on with: %s\n", how_to_go_on.c_str());
+void say_stopped(const std::string& command, RunFolder& out) {
+    out.keep();
+    std::printf("stopped; go on with: lathe %s --out %s --resume\n", command.c_str(), shell_quoted(out.path).c_str());
     exit_code() = 128 + caught_signal;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "lathe/optim/trainer.h"
+#include "lathe/tools/run_folder.h"
 
 namespace lathe::tools {
 
@@ -30,7 +31,8 @@ private:
     double usual_lr_ = 0;
 };
 
-// After a run that was stopped: says how to go on, and sets the exit code that the signal asks for.
-void say_stopped(const std::string& how_to_go_on);
+// After a run of `lathe COMMAND` that was stopped: keeps it, says how to go on, and sets the exit code that the signal
+// asks for.
+void say_stopped(const std::string& command, RunFolder& out);
 
 }  // namespace lathe::tools
