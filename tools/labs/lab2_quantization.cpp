@@ -37,9 +37,12 @@ std::string told(double percent) { return percent < 0 ? "" : format("%.2f%%", pe
 // The lab counts `bits` for each parameter, norms and biases included, and no codebook.
 int64_t bytes_of_the_lab(nn::Model& model, int bits) { return model.parameter_count() * bits / 8; }
 
+// The optimum takes time in proportion to 2^bits; of many values that begin where weights are, Lloyd's iterations make
+// much the same, at once.
 std::unique_ptr<nn::Model> with_codebooks(const Lab& lab, int bits, nn::Codebook::Gradient gradient) {
     auto model = nn::load(lab.model);
-    compress::quantize_kmeans(*model, {.bits = bits, .gradient = gradient});
+    const auto init = bits > 4 ? compress::KMeansInit::density : compress::KMeansInit::exact;
+    compress::quantize_kmeans(*model, {.bits = bits, .init = init, .gradient = gradient});
     return model;
 }
 
