@@ -163,9 +163,8 @@ void add_compare(CLI::App& app) {
     o->data.add_to(c);
     CLI::Option* data = c.get_option("--data")->required(false);
     c.add_option("--figure", o->figure,
-                 "Draw accuracy over how many times smaller a file is than the first: FIGURE.svg (with gnuplot, "
-                 "else its "
-                 "commands alone)");
+                 "Draw accuracy over how many times smaller a file is than the first: FIGURE.svg, without gnuplot its "
+                 "commands alone");
     for (const char* name : {"--mean", "--std", "--workers", "--skip-damaged", "--figure"})
         c.get_option(name)->needs(data);
     add_runs(c, o->runs);

@@ -2,8 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include "lathe/core/text_table.h"
-
 using namespace testing;
 
 namespace {
@@ -366,9 +364,13 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     CHECK(rows[2]["file_bytes"].get<double>() < 0.33 * rows[0]["file_bytes"].get<double>());
     CHECK(rows[2]["accuracy"].is_number());
     const double ratio = rows[0]["file_bytes"].get<double>() / rows[2]["file_bytes"].get<double>();
-    CHECK(text_of(folder / "ratio.gnuplot").find("\n" + lathe::format("%g %g 3", ratio,
-                                                                      rows[2]["accuracy"].get<double>()) + "\n") !=
-          std::string::npos);
+    const std::string figure = text_of(folder / "ratio.gnuplot");
+    const size_t third = figure.rfind('\n', figure.find(" 3\nend"));
+    REQUIRE(third != std::string::npos);
+    double drawn[2] = {};
+    CHECK(std::sscanf(figure.c_str() + third, "%lf %lf 3", &drawn[0], &drawn[1]) == 2);
+    CHECK(drawn[0] == doctest::Approx(ratio).epsilon(1e-4));
+    CHECK(drawn[1] == doctest::Approx(rows[2]["accuracy"].get<double>()).epsilon(1e-4));
 
     const auto bad = [&](const std::string& more) {
         return lathe("prune" + common + more + " --out " + (folder / "bad"));

@@ -24,7 +24,7 @@ void print_rows(const Tensor& values, const char* pattern, const char* end = "\n
 // Integers, which must be those of the lab.
 void expect(const char* what, const Tensor& found, const std::vector<int>& expected) {
     check(found.numel() == static_cast<int64_t>(expected.size()), what, ": expected ", expected.size(), " integers");
-    std::printf("%s, as the lab has it\n", what);
+    std::printf("%s: the lab's integers\n", what);
     print_rows(found, " %2.0f");
     for (int64_t i = 0; i < found.numel(); ++i)
         check(static_cast<int>(found.at(i)) == expected[static_cast<size_t>(i)], what, ": expected ",
@@ -36,8 +36,7 @@ void expect(const char* what, const Tensor& found, const std::vector<int>& expec
 void kmeans_by_hand() {
     constexpr double kOptimum = 0.0792215;  // sum of squares, by dynamic programming
     heading("1. k-means on one 5x5 tensor");
-    trap("initialises at random, so that its numbers differ from run to run; it checks only that 25 values "
-         "became 4. Two\n"
+    trap("begins at random, so that its numbers differ from run to run; it checks only that 25 values became 4. Two\n"
          "copies ran the cell twice on the same tensor and print 3",
          "the optimum, found exactly: on a line clusters are neighbours, and which follows from sums.");
     const Tensor weights = lab2::weights();
@@ -72,9 +71,8 @@ void kmeans_by_hand() {
 
 void scale_and_zero_by_hand() {
     heading("4. Linear quantization: r = S (q - Z)");
-    trap("casts to int8 before it clamps, so that what lies beyond wraps around; the range is that of the "
-         "numbers, with\n"
-         "or without zero",
+    trap("casts to int8 before it clamps, so that what lies beyond wraps around; the range is that of the numbers,\n"
+         "with or without zero",
          "integers saturate; observers widen a range to hold zero, for padding and relu are exact only then.");
     TextTable table({"bits", "integers"});
     for (int bits : {2, 4, 8}) {
@@ -95,9 +93,8 @@ void scale_and_zero_by_hand() {
 void linear_layer_by_hand() {
     heading("6, 7. A linear layer in integers, at 2 bits");
     trap("compares the quantized bias with itself, which holds whatever it is",
-         "with the intended vector. A convolution is the same in windows; its border holds Z of the input, "
-         "which is the "
-         "zero.");
+         "with the intended vector. A convolution is the same in windows; beyond its border stands Z of the input,\n"
+         "which is zero.");
     using namespace compress;
     const Tensor x = lab2::layer_input(), weight = lab2::layer_weight(), bias = lab2::layer_bias();
     const Grid x_grid = asymmetric(range_of(x), 2), weight_grid = symmetric(weight, 2),
@@ -114,17 +111,16 @@ void linear_layer_by_hand() {
     expect("input", q_x, {0, 1, 1, -1, 1,  1, -1, -1, -1, -1, -1, 1,  0,  -2, -1, 0,
                           0, 0, 0, -1, -1, 1, -2, -1, -1, -1, 0,  -2, -2, -1, 0,  1});
     const Tensor q_bias = quantize_bias(bias, weight_grid.scale, x_grid.scale.item());
-    expect("bias, of scale S_w S_input", q_bias, {3, -2, 3, 1, 3, 2, -2, -2});
+    expect("bias, in steps of S_w S_input", q_bias, {3, -2, 3, 1, 3, 2, -2, -2});
     const Tensor shifted = shifted_bias(q_bias, q_weight, static_cast<int64_t>(x_grid.zero_point.item()));
-    expect("less Z_input times the sum of the weights", shifted, {-1, 0, -3, -1, -3, 0, 2, -4});
+    expect("bias less Z_input times the sum of the weights", shifted, {-1, 0, -3, -1, -3, 0, 2, -4});
     const IntegerLinear y = quantized_linear(q_x, x_grid, q_weight, weight_grid, shifted, y_grid);
     expect("sums of products, int32", y.sums, {-2, -2, -1, -2, -4, 2, 3, -6, 3,  0, -3, 1, -1, 0, 2,  -2,
                                                0,  -1, 1,  -2, 0,  2, 1, -4, -3, 1, 0,  0, -1, 4, -3, -7});
     expect("output, sum S_w S_input / S_output + Z", y.output, {0, -1, 0, -1, -1, 0, 1, -2, 0, 0, -1, 0, 0, 0, 0, -1,
                                                                 0, 0,  0, -1, 0,  0, 0, -1, 0, 0, 0,  0, 0, 1, -1, -2});
-    std::printf("\nThe factor S_w S_input / S_output is all that is left of real numbers. An integer machine "
-                "multiplies\n"
-                "by 31 bits of it and shifts (core/integer/arithmetic.h).\n");
+    std::printf("\nThe factor S_w S_input / S_output is all that is left of real numbers. An integer machine\n"
+                "multiplies by 31 bits of it and shifts (core/integer/arithmetic.h).\n");
 }
 
 }  // namespace lathe::tools

@@ -14,7 +14,6 @@
 #include "lathe/tools/labs/network.h"
 #include "lathe/tools/labs/walk.h"
 #include "lathe/tools/lathe.h"
-#include "lathe/tools/plot.h"
 
 using namespace lathe;
 using tools::draw, tools::draw_histograms, tools::heading, tools::Histogram, tools::Lab, tools::trap;
@@ -38,9 +37,12 @@ std::string told(double percent) { return percent < 0 ? "" : format("%.2f%%", pe
 // The lab counts `bits` for each parameter, norms and biases included, and no codebook.
 int64_t bytes_of_the_lab(nn::Model& model, int bits) { return model.parameter_count() * bits / 8; }
 
+// The optimum takes time in proportion to 2^bits; of many values that begin where weights are, Lloyd's iterations make
+// much the same, at once.
 std::unique_ptr<nn::Model> with_codebooks(const Lab& lab, int bits, nn::Codebook::Gradient gradient) {
     auto model = nn::load(lab.model);
-    compress::quantize_kmeans(*model, {.bits = bits, .gradient = gradient});
+    const auto init = bits > 4 ? compress::KMeansInit::density : compress::KMeansInit::exact;
+    compress::quantize_kmeans(*model, {.bits = bits, .init = init, .gradient = gradient});
     return model;
 }
 
@@ -79,10 +81,8 @@ void fine_tune_codebooks(const Lab& lab, Found& found) {
     heading("3. Training what is shared");
     trap("steps every weight, then sets each shared value to the mean of its weights. Its cosine steps once a batch,\n"
          "though it is made for epochs; it stops at half a point lost of the test images",
-         "that rule, as the mean of the gradients, and Deep Compression's, their sum, which is the gradient "
-         "itself. One\n"
-         "cosine over all batches; what the last epoch leaves. A sum grows with the layer, so that Adam takes its "
-         "steps.");
+         "that rule, as the mean of the gradients, and Deep Compression's, their sum, which is the gradient itself.\n"
+         "One cosine over all batches; what the last epoch leaves. A sum grows with the layer: Adam takes its steps.");
     for (int bits : {4, 2})
         for (const auto gradient : {nn::Codebook::Gradient::mean, nn::Codebook::Gradient::sum}) {
             const bool means = gradient == nn::Codebook::Gradient::mean;
@@ -99,9 +99,8 @@ void fine_tune_codebooks(const Lab& lab, Found& found) {
 // Each layer's integers, a scale for each output channel.
 void draw_integers(const Lab& lab, nn::Model& dense) {
     heading("5. Weights on grids of 4 and 2 bits");
-    std::printf("A scale for each output channel: its greatest weight gets the greatest integer. With 2 bits "
-                "that is 1,\n"
-                "-2 is never used, and most weights become 0.\n");
+    std::printf("A scale for each output channel: its greatest weight gets the greatest integer. With 2 bits that\n"
+                "is 1, -2 is never used, and most weights become 0.\n");
     TextTable table({"bits", "zeros", "signal to noise"});
     for (int bits : {4, 2}) {
         std::vector<Histogram> histograms = tools::weight_histograms(dense);
@@ -162,10 +161,10 @@ std::string ranges_of(const compress::QuantizeReport& lab, const compress::Quant
 void eight_bits(const Lab& lab, nn::Model& dense, Found& found) {
     heading("9. Calibration, and 8 bits from input to output");
     trap("takes ranges from one augmented batch. Its pooling cuts fractions off; on a GPU it adds products in fp32,\n"
-         "which is exact up to 2^24 only, and the sums of 4,608 of them may lie beyond. Calibration and result share\n"
-         "nothing, but the copies that tried more chose by the test images; in one all images get the same class (10%)",
+         "which is exact up to 2^24 only, and the sums of 4,608 of them may lie beyond. In one copy all images get\n"
+         "the same class (10%)",
          "the same batch, and one without augmentation where each place has the observer that moves the output least;\n"
-         "everything is rounded, and sums are int32.");
+         "everything is rounded, and sums are int32. No test image chooses anything.");
     constexpr int64_t kImages = 512;
     const auto theirs = compress::prepare_quantization(dense, lab.train.sample(kImages));
     const auto ours = compress::prepare_quantization(dense, lab.held_out.sample(kImages),
@@ -219,7 +218,7 @@ void accuracy_over_bits(const Lab& lab, nn::Model& dense) {
                  return compress::symmetric_least_error(w, bits);
              });
          }},
-        {"grid a channel (lab's)",
+        {"grid a channel, as in the lab",
          [&](int bits) {
              return weights_on_grids(lab, dense, folded, [&](const Tensor& w) { return compress::symmetric(w, bits); });
          }},
@@ -248,15 +247,13 @@ void accuracy_over_bits(const Lab& lab, nn::Model& dense) {
     data += "end\nset xlabel 'bits of a weight'\nset ylabel 'accuracy, %'\nset key bottom right\nset grid\nplot ";
     int column = 2;
     for (const Curve& curve : curves)
-        data += format("$accuracy using 1:%d with linespoints title ", column++) +
-                tools::plot_quoted(curve.name) + ", ";
+        data += format("$accuracy using 1:%d with linespoints title '%s', ", column++, curve.name);
     draw(lab.out, "accuracy_over_bits",
          data + format("%g with lines dashtype 2 linecolor 'black' title '32 bits'\n",
                        optim::evaluate(dense, lab.held_out)["accuracy"]));
-    std::printf("\nk-means puts its values where weights are, a grid where its scale says: at the same bits the "
-                "codebook\n"
-                "loses less, and saves room on the disk alone. A grid's integers can be multiplied, so that it saves\n"
-                "time as well, with activations of 8 bits.\n");
+    std::printf("\nk-means puts its values where weights are, a grid where its scale says: of the same bits a\n"
+                "codebook has the smaller error, and saves room on the disk alone. A grid's integers can be\n"
+                "multiplied: it saves time as well.\n");
 }
 
 // Of the published copies that are right, on CIFAR-10 and at full width.
