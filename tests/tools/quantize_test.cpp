@@ -44,6 +44,10 @@ TEST_CASE("quantize: pruned, quantized and Huffman coded, the file gives the sam
     CHECK(eval(huffman) == eval(packed));
     CHECK(Json::parse(lathe("profile --json --runs 1 --model " + huffman).out)["nonzeros"] ==
           Json::parse(lathe("profile --json --runs 1 --model " + packed).out)["nonzeros"]);
+    check_fails(lathe(from + (base.folder / "coded")), 1, "holds a run");
+    REQUIRE(lathe(from + (base.folder / "coded") + " --force").code == 0);
+    CHECK_FALSE(fs::exists(huffman));
+    CHECK(text_of(base.folder / "coded/quantized.safetensors") == text_of(packed));
 }
 
 TEST_CASE("quantize: an interrupted run goes on to the same file") {

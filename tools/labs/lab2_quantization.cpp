@@ -27,7 +27,7 @@ struct Found {
         double before = 0, means = -1, sums = -1;  // after fine-tuning one way and the other; negative: not done
     };
     std::map<int, Codebooks> codebooks;  // by bits
-    double folded = 0, simulated = 0, integers = 0;
+    double folded = 0, integers = 0;  // integers with the lab's calibration
 };
 
 std::string told(double percent) { return percent < 0 ? "" : format("%.2f%%", percent); }
@@ -60,8 +60,10 @@ void draw_codebooks(const Lab& lab, nn::Model& dense, nn::Model& quantized, int 
 // Every layer has its own 2^bits values.
 void codebooks(const Lab& lab, nn::Model& dense, Found& found) {
     heading("2. The network with codebooks");
-    trap("counts n bits for every parameter and nothing for codebooks",
-         "that count, and what the file takes: packed indices and codebooks, the rest as it was; then Huffman coded.");
+    trap("counts n bits for every parameter and nothing for codebooks. Its accuracies are those of the test images, by\n"
+         "which its copies chose, too",
+         "that count, and what the file takes: packed indices and codebooks, the rest as it was; then Huffman coded.\n"
+         "The test images are for what comes out.");
     TextTable table({"bits", "lab's count", "packed", "Huffman coded", "32 bits over it", "accuracy"});
     table.add({"32", human_bytes(bytes_of_the_lab(dense, 32)), "", "", "", told(found.dense)});
     for (int bits : {8, 4, 2}) {
@@ -174,10 +176,13 @@ void eight_bits(const Lab& lab, nn::Model& dense, Found& found) {
     TextTable table({"calibration", "on grids, in floating point", "in integers alone"});
     for (const auto* quantized : {&theirs, &ours}) {
         const compress::IntegerProgram program = compress::lower_to_integer(*quantized->model);
-        found.simulated = lab.accuracy(*quantized->model);
-        found.integers = optim::evaluate([&](const Tensor& x) { return program(x); }, lab.test)["accuracy"];
-        table.add({quantized == &theirs ? "lab's" : "automatic", told(found.simulated), told(found.integers)});
-        if (quantized == &theirs) continue;
+        const double accuracy = optim::evaluate([&](const Tensor& x) { return program(x); }, lab.test)["accuracy"];
+        table.add({quantized == &theirs ? "lab's" : "automatic", told(lab.accuracy(*quantized->model)),
+                   told(accuracy)});
+        if (quantized == &theirs) {
+            found.integers = accuracy;
+            continue;
+        }
         compress::save(program, lab.out + "/int8.safetensors");
         int relus = 0;
         for (const GraphNode& node : program.net().graph.nodes) relus += node.op->activation != Activation::none;

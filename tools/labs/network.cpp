@@ -68,7 +68,7 @@ void NetworkOptions::add_to(CLI::App& app) {
     app.get_option("--data")->required(false)->capture_default_str();
     app.add_option("--train-epochs", train_epochs, "Of that training")->check(PositiveNumber)->capture_default_str();
     app.add_option("--epochs", epochs, "Of each fine-tuning")->check(PositiveNumber)->capture_default_str();
-    app.add_option("--scan-images", scan_images, "Held out of the training images for the scan")
+    app.add_option("--scan-images", scan_images, "Held out of the training images, to try things on")
         ->check(PositiveNumber)
         ->capture_default_str();
     app.add_option("--limit", limit, "Take N training images only, drawn at random; 0: all")
