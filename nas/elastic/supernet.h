@@ -94,7 +94,7 @@ public:
     std::unique_ptr<nn::Model> extract(const Subnet& subnet);
 
     // Puts the most important channels first, those that their readers weigh most (the sum of magnitudes), before
-    // subnets get fewer of them than before: where `now` has fewer than `before`, the first ones of `before` are sorted.
+    // subnets get fewer of them than before: where `now` has fewer than `before`, the first of `before` are sorted.
     // The largest network computes what it did.
     void sort_channels(const Subnet& before, const Subnet& now);
 

@@ -26,8 +26,8 @@ struct Choices {
     std::vector<int> wid, ks, e, d, image_size;
 };
 
-// What a space's networks are made of (nn/blocks), with what an expansion e means there: the channels inside a block are
-// e times those that enter an inverted residual, e quarters of those that leave a basic block.
+// What a space's networks are made of (nn/blocks), with what an expansion e means there: the channels inside a block
+// are e times those that enter an inverted residual, e quarters of those that leave a basic block.
 enum class BlockKind { inverted_residual, basic };
 
 // Blocks of equal channels; only the first has the stride.

@@ -120,7 +120,7 @@ std::string pictures(const Folder& folder) {
 
 }  // namespace
 
-TEST_CASE("lathe nas: from images to a supernet to a table of its subnets to one of them, which is a network like any") {
+TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one of them as a network of its own") {
     const Folder folder;
     const std::string data = pictures(folder), net = folder / "net", more = "--batch 4 --epochs 2 ";
     const std::string train = "nas train --space ofa-resnet-cifar --random 1 " + data + more + "--out ";

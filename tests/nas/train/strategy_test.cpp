@@ -45,12 +45,14 @@ Fitted fit(const Make& make, const std::string& folder, int64_t stop, bool resum
     optim::Trainer trainer(*net, optim::sgd({.lr = 0.05, .weight_decay = 1e-3}));
     const auto strategy = make(*net, folder);
     int64_t steps = 0;
-    auto history = trainer.fit(images, pictures(10), strategy->fitted({.epochs = 8, .batch = 8, .out = folder,
-                                                                       .resume = resume, .on_batch = [&](const auto& r) {
-                                   if (r.validating) return;
-                                   if (seen) seen(*net, steps);
-                                   if (++steps == stop) trainer.request_stop();
-                               }}));
+    const auto on_batch = [&](const optim::BatchReport& report) {
+        if (report.validating) return;
+        if (seen) seen(*net, steps);
+        if (++steps == stop) trainer.request_stop();
+    };
+    optim::History history = trainer.fit(
+        images, pictures(10),
+        strategy->fitted({.epochs = 8, .batch = 8, .out = folder, .resume = resume, .on_batch = on_batch}));
     return {std::move(net), std::move(history)};
 }
 
