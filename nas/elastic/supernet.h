@@ -98,9 +98,14 @@ public:
     // The largest network computes what it did.
     void sort_channels(const Subnet& before, const Subnet& now);
 
-    nn::Model& model() { return *model_; }  // the network; when it is evaluated, go through the supernet
+    // The network as such, to be asked what it is; it runs through the supernet alone, which knows whose statistics it
+    // has.
+    const nn::Model& model() const { return *model_; }
+    void describe_images(const std::vector<std::string>& classes, const nn::InputScaling& scaling);  // for its files
 
 protected:
+    nn::Model& network() { return *model_; }
+
     // What has a size: a part of the network, by its number. Sizes of subnets follow their order.
     static constexpr size_t kImageSize = 0;
     size_t channels(const std::string& layer);
