@@ -83,9 +83,8 @@ std::vector<std::pair<int64_t, int64_t>> Parameter::used() const {
                 of_row.emplace_back(begin, begin + box.shape.back());
         std::sort(of_row.begin(), of_row.end());
         for (const auto& [begin, end] : of_row)
-            if (!found.empty() && begin <= found.back().second)
-                found.back().second = std::max(found.back().second, end);
-            else found.emplace_back(begin, end);
+            if (found.empty() || begin > found.back().second) found.emplace_back(begin, end);
+            else found.back().second = std::max(found.back().second, end);
     }
     return found;
 }

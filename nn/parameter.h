@@ -45,8 +45,7 @@ public:
     void set_grad(Tensor grad);
     void zero_grad() { dense_.zero_grad(), used_.clear(); }
     // Stretches of the value's elements, [begin, end) in order, that forwards since zero_grad computed with: all,
-    // unless a transform takes part of the weight. Gradients of the others are zero, and an optimizer leaves them
-    // alone.
+    // unless a transform takes part of the weight. Gradients of the others are zero; an optimizer leaves them alone.
     std::vector<std::pair<int64_t, int64_t>> used() const;
     const FileOrder& layout() const { return layout_; }
 

@@ -13,9 +13,8 @@ class Optimizer {
 public:
     virtual ~Optimizer() = default;
 
-    // Updates every trainable parameter that has a gradient, with the learning rate lr * scale (see Schedule): of a
-    // weight that only part was used of since zero_grad (Parameter::used), that part. The rest has neither decay nor
-    // momentum.
+    // Updates every trainable parameter that has a gradient, with the learning rate lr * scale (see Schedule). Of a
+    // weight that was used in part since zero_grad (Parameter::used) the rest has neither decay nor momentum.
     void step(nn::Module& module, double scale = 1);
 
     virtual std::string name() const = 0;      // "sgd"

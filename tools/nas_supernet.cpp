@@ -18,7 +18,6 @@
 #include "lathe/tools/common_options.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/run_folder.h"
-#include "lathe/tools/task.h"
 #include "lathe/tools/training_data.h"
 #include "lathe/tools/training_options.h"
 
@@ -67,8 +66,8 @@ void train(CLI::App& command, Train& o) {
     const int64_t side = space.choices.image_size.back();
     const TrainingData data = o.data.open({.size = {side, side, 3}}, o.training.fit.seed);
     nas::SpaceSupernet net(space, static_cast<int64_t>(data.train.classes().size()));
-    net.model().class_names = data.train.classes();
-    net.model().scaling = {.mean = data.train.normalization().mean, .std = data.train.normalization().std};
+    net.describe_images(data.train.classes(),
+                        {.mean = data.train.normalization().mean, .std = data.train.normalization().std});
     net.calibrate_on(data.plain, {.count = o.calibration, .seed = o.training.fit.seed});
     const uint64_t seed = o.training.fit.seed;
     const auto strategy = o.strategy == "sandwich"
@@ -94,7 +93,7 @@ void train(CLI::App& command, Train& o) {
         return say_stopped("nas train", o.out);
 
     const std::string file = o.out / "supernet.safetensors";
-    nas::save_supernet(net, file);
+    net.save(file);
     TextTable table({"subnet", "image size", "macs", "validation", data.test ? "test" : ""});
     const auto add = [&](const std::string& name, const nas::Arch& arch) {
         const auto model = net.extract(net.subnet(arch));
@@ -132,12 +131,11 @@ struct Trained {
         TrainingData data;
     };
     Opened open(uint64_t split) const {
-        auto net = nas::load_supernet(file);
+        auto net = nas::SpaceSupernet::load(file);
         ImageForm form = data.form(net->model(), true);
         form.size = net->model().input_shape();
         TrainingData images = data.open(form, split);
         images.label_for(net->model());
-        task_of(net->model(), images.validation);
         net->calibrate_on(images.plain, {.count = calibration, .seed = split});
         return {std::move(net), std::move(images)};
     }

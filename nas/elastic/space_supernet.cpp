@@ -14,7 +14,7 @@ constexpr const char* kSupernet = "supernet";  // of Model::metadata: the name o
 }  // namespace
 
 SpaceSupernet::SpaceSupernet(const Space& space, int64_t classes)
-    : Supernet(network(space, space.largest(), classes)), space_(space) {
+    : Supernet(nas::network(space, space.largest(), classes)), space_(space) {
     const Choices& c = space.choices;
     const auto choice = [&](const std::string& name, Elastic kind, const std::vector<int>& values) {
         choices_.push_back({name, kind, values});
@@ -88,26 +88,25 @@ std::vector<int> SpaceSupernet::sizes(const Subnet& subnet) const {
     return sizes;
 }
 
-void save_supernet(SpaceSupernet& net, const std::string& path) {
-    const SubnetScope scope(net, net.largest());
-    net.calibrate();
-    net.model().metadata = {{kSupernet, net.space().name}, {"arch", net.str(net.active())}};
-    nn::save(net.model(), path);
+void SpaceSupernet::save(const std::string& path) {
+    const SubnetScope scope(*this, largest());
+    calibrate();
+    network().metadata = {{kSupernet, space_.name}, {"arch", str(active())}};
+    nn::save(network(), path);
 }
 
-std::unique_ptr<SpaceSupernet> load_supernet(const std::string& path) {
+std::unique_ptr<SpaceSupernet> SpaceSupernet::load(const std::string& path) {
     register_elastic_slice();
     const TensorFile file = read_safetensors(path);
     std::unique_ptr<SpaceSupernet> net;
     nn::reading_file(path, [&] {
         const auto name = file.metadata.find(kSupernet);
-        check(name != file.metadata.end(), "expected a supernet of `lathe nas train`, got another file");
-        nn::Description about = nn::read_description(file.metadata);
+        lathe::check(name != file.metadata.end(), "expected a supernet of `lathe nas train`, got another file");
+        const nn::Description about = nn::read_description(file.metadata);
         const nn::init::Skip no_weights;
         net = std::make_unique<SpaceSupernet>(space_named(name->second), about.options.classes);
-        nn::load_weights(net->model(), file, "");
-        net->model().class_names = std::move(about.class_names);
-        net->model().scaling = std::move(about.scaling);
+        nn::load_weights(net->network(), file, "");
+        net->describe_images(about.class_names, about.scaling);
     });
     return net;
 }

@@ -15,6 +15,11 @@ public:
     Arch arch(const Subnet& subnet) const;
     std::string str(const Subnet& subnet) const override { return arch(subnet).str(); }
 
+    // One file, which is a model like any other as well: the largest network.
+    void save(const std::string& path);
+    // Error: no such file, a damaged one, or none of a supernet; one line that names it.
+    static std::unique_ptr<SpaceSupernet> load(const std::string& path);
+
 private:
     std::vector<int> sizes(const Subnet& subnet) const override;
 
@@ -26,10 +31,5 @@ private:
     std::vector<size_t> widths_, depths_;  // of stages
     std::vector<Places> blocks_;           // at full depth
 };
-
-// As one file, which is a model like any other as well: the largest network.
-void save_supernet(SpaceSupernet& net, const std::string& path);
-// Error: no such file, a damaged one, or none of a supernet; one line that names it.
-std::unique_ptr<SpaceSupernet> load_supernet(const std::string& path);
 
 }  // namespace lathe::nas

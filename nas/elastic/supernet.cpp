@@ -149,6 +149,11 @@ void Supernet::width(const std::string& layer, const std::vector<int>& values) {
     choose(layer, Elastic::width, channels(layer), values);
 }
 
+void Supernet::describe_images(const std::vector<std::string>& classes, const nn::InputScaling& scaling) {
+    model_->class_names = classes;
+    model_->scaling = scaling;
+}
+
 Subnet Supernet::end_of(const Reach& reach, bool largest) const {
     Subnet subnet;
     for (const auto& [name, kind, values] : choices_) {

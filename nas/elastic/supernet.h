@@ -94,13 +94,18 @@ public:
     std::unique_ptr<nn::Model> extract(const Subnet& subnet);
 
     // Puts the most important channels first, those that their readers weigh most (the sum of magnitudes), before
-    // subnets get fewer of them than before: where `now` has fewer than `before`, the first ones of `before` are
-    // sorted. The largest network computes what it did.
+    // subnets get fewer of them than before: where `now` has fewer than `before`, the first of `before` are sorted.
+    // The largest network computes what it did.
     void sort_channels(const Subnet& before, const Subnet& now);
 
-    nn::Model& model() { return *model_; }  // the network; when it is evaluated, go through the supernet
+    // The network as such, to be asked what it is; it runs through the supernet alone, which knows whose statistics it
+    // has.
+    const nn::Model& model() const { return *model_; }
+    void describe_images(const std::vector<std::string>& classes, const nn::InputScaling& scaling);  // for its files
 
 protected:
+    nn::Model& network() { return *model_; }
+
     // What has a size: a part of the network, by its number. Sizes of subnets follow their order.
     static constexpr size_t kImageSize = 0;
     size_t channels(const std::string& layer);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <set>
 
 #include "lathe/data/resize.h"
@@ -132,4 +133,19 @@ TEST_CASE("parse_transforms: steps by name") {
     CHECK(contains(error("flip,,crop"), "got ''"));
     CHECK(contains(error("crop:-1"), "expected a padding"));
     CHECK(contains(error("jitter:nan"), "expected a number"));
+}
+
+TEST_CASE("resized: a batch is scaled as its images are, and keeps fractions") {
+    const Image image = numbered(6, 8);
+    Tensor batch({2, 6, 8, image.channels});
+    for (int64_t i = 0; i < batch.numel(); ++i)
+        batch.mutable_data<float>()[i] = static_cast<float>(image.pixels[static_cast<size_t>(i % (batch.numel() / 2))]);
+    for (const auto& [height, width] : {std::pair<int64_t, int64_t>{3, 4}, {5, 9}}) {
+        const Image one = resized(image, {0, 0, 6, 8}, height, width);
+        const Tensor all = resized(batch, height, width);
+        REQUIRE(all.shape() == Shape{2, height, width, image.channels});
+        for (int64_t i = 0; i < all.numel(); ++i)
+            CHECK(std::abs(all.at(i) - one.pixels[static_cast<size_t>(i % (all.numel() / 2))]) <= 0.5);
+    }
+    CHECK(resized(batch, 6, 8).shares_storage(batch));
 }

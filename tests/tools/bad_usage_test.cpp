@@ -14,10 +14,10 @@ namespace fs = testing::fs;
 namespace {
 
 // A command line that must not work: what it is, its exit code, and words of the one line that it says. TRAIN, PRUNE,
-// SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN and SEARCH (of nas) stand for a good line of the command, OUT for
-// a folder that is not there, MODEL and IMAGE for good files, TEXT for a file that is none, SET for a folder of images,
-// BARE for one whose val/ has none, FLAT for a good file of a network of features that are no image, NONE for a path
-// where nothing is.
+// SCAN, EVAL, PROFILE, COMPARE, PREDICT, TUNE, LEARN, SEARCH and SUPER (of nas) stand for a good line of the command,
+// SAMPLE and TAKE for one that only lacks a supernet, OUT for a folder that is not there, MODEL and IMAGE for good
+// files, TEXT for a file that is none, SET for a folder of images, BARE for one whose val/ has none, FLAT for a good
+// file of a network of features that are no image, NONE for a path where nothing is.
 struct Row {
     std::string line;
     int code;
@@ -338,6 +338,15 @@ const std::vector<Row> kRows = {
     {"SEARCH --macs 0", 1, "--macs: expected an amount like 60M, got 0"},
     {"SEARCH --method climb", 2, "climb"},
     {"SEARCH --method pareto --least latency", 1, "unknown quantity 'latency'"},
+    {"SUPER --space ofa-resnet-cifer", 1, "did you mean 'ofa-resnet-cifar'?"},
+    {"SUPER --strategy random", 2, "random"},
+    {"SUPER --random -1", 2, "--random"},
+    {"SUPER --ema 0.9", 1, "for one network, not for a supernet"},
+    {"nas train --out OUT", 1, "expected --data"},
+    {"SAMPLE", 1, "best.safetensors: expected a supernet of `lathe nas train`, got another file"},
+    {"SAMPLE --subnets 0", 2, "--subnets"},
+    {"TAKE --arch smallest", 1, "best.safetensors: expected a supernet of `lathe nas train`, got another file"},
+    {"TAKE", 2, "--arch is required"},
     {"nas search --predictor MODEL", 1, "expected an accuracy predictor, got a model of lenet5"},
 };
 
@@ -375,6 +384,9 @@ struct Files {
         words["PREDICT"] = "predict" + model + words["IMAGE"] + " ";
         words["TUNE"] = "tune --out " + words["OUT"] + "/table ";
         words["LEARN"] = "nas predictor --table " + words["TEXT"] + " " + out;
+        words["SUPER"] = "nas train --space ofa-resnet-cifar " + set + out;
+        words["SAMPLE"] = "nas sample --supernet " + words["MODEL"] + " " + set + "--out " + words["OUT"] + "/table ";
+        words["TAKE"] = "nas extract --supernet " + words["MODEL"] + " " + set + "--out " + words["OUT"] + "/model ";
         words["SEARCH"] = "nas search --predictor " + words["TEXT"] + " ";
     }
 
@@ -404,7 +416,7 @@ TEST_CASE("bad numbers: every number of every command") {
     const std::regex option(R"(\n  (?:-\w,)?(--[\w-]+)[^\n]* (INT|UINT|FLOAT)\b)");
     int tried = 0;
     for (const char* name : {"TRAIN", "PRUNE", "QUANTIZE", "SCAN", "EVAL", "PROFILE", "COMPARE", "PREDICT", "TUNE",
-                             "LEARN", "SEARCH"}) {
+                             "LEARN", "SEARCH", "SUPER", "SAMPLE"}) {
         const std::string command = files.words.at(name),
                           help = testing::lathe(command.substr(0, command.find(" --")) + " --help").out;
         for (std::sregex_iterator at(help.begin(), help.end(), option), end; at != end; ++at)

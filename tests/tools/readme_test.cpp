@@ -87,6 +87,7 @@ std::string small(const std::string& script) {
         {R"(lathe scan)", "lathe scan --sparsities 0.5,0.9"},
         {R"(--epochs \d+)", "--epochs 2"},
         {R"(--finetune \d+)", "--finetune 1"},
+        {R"(--subnets \d+)", "--subnets 20"},
         {R"((--target-size [0-9.]+))", "$1 --scan-images 20"},
         {R"(LATHE_DATA=DIR)", "LATHE_DATA=."},
         {R"(build/conv-ladder)", "build/conv-ladder --size 4 --batch 16 --seconds 0"},

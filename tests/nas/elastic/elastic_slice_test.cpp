@@ -127,3 +127,33 @@ TEST_CASE("a network with an elastic weight is saved with its active part, and c
     CHECK(same(model(x).value(), (*again)(x).value()));
     CHECK(model.state().contains("conv.weight.5to3_matrix"));
 }
+
+TEST_CASE("padding follows a smaller kernel: the output keeps its size, and is that of a layer with the centre") {
+    nn::Conv2d wide({.in = 2, .out = 3, .kernel = 5, .stride = 2, .padding = 2, .bias = false});
+    nn::Conv2d plain({.in = 2, .out = 3, .kernel = 3, .stride = 2, .padding = 1, .bias = false});
+    const Tensor x = random_tensor({2, 9, 9, 2});
+    CHECK(wide(x).shape() == Shape{2, 5, 5, 3});
+    make_elastic(wide.weight).use({.kernel = 3});
+    plain.weight.set_value(wide.weight.effective().value().clone());
+    CHECK(same(wide(x).value(), plain(x).value()));
+}
+
+TEST_CASE("a weight tells which stretches of it were computed with since its gradient was zero") {
+    using Stretches = std::vector<std::pair<int64_t, int64_t>>;
+    nn::Parameter weight(random_tensor({4, 3}));
+    ElasticSlice& slice = make_elastic(weight);
+    CHECK(weight.used() == Stretches{{0, 12}});
+    slice.use({.out = 2, .in = 2}), weight.effective();
+    CHECK(weight.used() == Stretches{{0, 2}, {3, 5}});
+    slice.use({.out = 3, .in = 1}), weight.effective();
+    CHECK(weight.used() == Stretches{{0, 2}, {3, 5}, {6, 7}});
+    slice.use({.out = 1}), weight.effective();
+    CHECK(weight.used() == Stretches{{0, 5}, {6, 7}});
+    weight.zero_grad();
+    slice.use({.out = 2, .in = 2});
+    {
+        const NoGrad no_grad;
+        weight.effective();
+    }
+    CHECK(weight.used() == Stretches{{0, 12}});  // nothing that a gradient could come from
+}

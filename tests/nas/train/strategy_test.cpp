@@ -45,24 +45,28 @@ Fitted fit(const Make& make, const std::string& folder, int64_t stop, bool resum
     optim::Trainer trainer(*net, optim::sgd({.lr = 0.05, .weight_decay = 1e-3}));
     const auto strategy = make(*net, folder);
     int64_t steps = 0;
-    const auto on_batch = [&](const auto& report) {
+    const auto on_batch = [&](const optim::BatchReport& report) {
         if (report.validating) return;
         if (seen) seen(*net, steps);
         if (++steps == stop) trainer.request_stop();
     };
-    auto history = trainer.fit(
+    optim::History history = trainer.fit(
         images, pictures(10),
         strategy->fitted({.epochs = 8, .batch = 8, .out = folder, .resume = resume, .on_batch = on_batch}));
     return {std::move(net), std::move(history)};
 }
 
-void check_resumes(const Make& make, int64_t stop) {
-    const TemporaryFolder whole, parts;
+// Stopped after any of so many steps and resumed, a run ends as it would have.
+void check_resumes(const Make& make, const std::vector<int64_t>& stops) {
+    const TemporaryFolder whole;
     const Fitted expected = fit(make, whole.path, 0, false);
-    CHECK(fit(make, parts.path, stop, false).history.end == optim::History::End::stopped);
-    const Fitted resumed = fit(make, parts.path, 0, true);
-    CHECK(same_bits(*resumed.net, *expected.net));
-    CHECK(resumed.history.epochs.back().validation.loss == expected.history.epochs.back().validation.loss);
+    for (int64_t stop : stops) {
+        const TemporaryFolder parts;
+        CHECK(fit(make, parts.path, stop, false).history.end == optim::History::End::stopped);
+        const Fitted resumed = fit(make, parts.path, 0, true);
+        CHECK(same_bits(*resumed.net, *expected.net));
+        CHECK(resumed.history.epochs.back().validation.loss == expected.history.epochs.back().validation.loss);
+    }
 }
 
 }  // namespace
@@ -92,7 +96,7 @@ TEST_CASE("the sandwich rule: the gradients of the largest on labels, and of oth
 }
 
 TEST_CASE("sandwich: the same seed trains the same subnets, stopped and resumed, too") {
-    check_resumes(make_sandwich, 4);
+    check_resumes(make_sandwich, {4});
     const TemporaryFolder folder;
     fit(make_sandwich, folder.path, 1, false);
     CHECK(message_of([&] { fit(make_progressive, folder.path, 0, true); })
@@ -101,8 +105,8 @@ TEST_CASE("sandwich: the same seed trains the same subnets, stopped and resumed,
 }
 
 TEST_CASE("progressive shrinking: the same when stopped within a stage and between two, taught by the same teacher") {
-    check_resumes(make_progressive, 9);   // the second of the stage "kernel"
-    check_resumes(make_progressive, 12);  // an epoch's end, and between "depth 1" and "depth 2"
+    // After the second step of the stage "kernel", and at an epoch's end between "depth 1" and "depth 2".
+    check_resumes(make_progressive, {9, 12});
 }
 
 TEST_CASE("progressive shrinking: one choice after the other becomes elastic, each stage with a rate of its own") {
