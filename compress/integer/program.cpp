@@ -29,12 +29,13 @@ SizeReport::Entry weight_size(const Graph& graph, const GraphNode& node) {
     const Tensor& value = graph[node.inputs[1]].value;
     const int64_t count = conv2d_shape(graph, node).weight_count();
     SizeReport::Entry entry{.name = node.path + ".weight", .elements = count, .nonzeros = 0, .dense_bytes = 4 * count,
-                            .packed_bytes = static_cast<int64_t>(value.bytes()), .encoding = "8 bits"};
+                            .packed_bytes = static_cast<int64_t>(value.bytes()), .encoding = "8 bits", .bits = 8};
     if (value.dtype() == DType::i8) {
         entry.nonzeros = value.nonzeros();
         return entry;
     }
     entry.encoding = "4 bits";
+    entry.bits = 4;
     for (int64_t i = 0; i < value.numel(); ++i) {
         const uint8_t pair = value.data<uint8_t>()[i];
         entry.nonzeros += (pair % 16 != 0) + (pair / 16 != 0);
