@@ -35,6 +35,7 @@ struct Row {
     Saved saved;
     std::optional<optim::Result> test;  // with --data
     compress::SizeReport::Entry size;
+    compress::SizeReport::Bits bits;
     int64_t file_bytes = 0, macs = 0, effective_macs = 0, peak_bytes = 0;
     std::vector<double> seconds_1, seconds_32;  // of every run
 };
@@ -55,6 +56,7 @@ Row make_row(const std::string& file) {
     const compress::SizeReport size = program ? compress::measure_size(*program) : compress::measure_size(*model);
     const Graph graph = program ? program->net().graph : nn::trace(*model, x);
     row.size = size.total();
+    row.bits = size.weight_bits();
     row.macs = macs(graph);
     row.effective_macs = compress::effective_macs(graph, size);
     row.peak_bytes = Runner(row.saved, x).peak_bytes(x);
@@ -125,19 +127,20 @@ void compare(CompareOptions& o) {
     if (!o.figure.empty()) plot_svg(o.figure, ratio_curve(rows));
     time_rows(rows, o.runs);
 
-    TextTable table({"model", "accuracy", "parameters", "not zero", "file", "smaller", "MACs", "effective",
+    TextTable table({"model", "accuracy", "parameters", "not zero", "bits", "file", "smaller", "MACs", "effective",
                      "peak activation", "batch 1", "batch 32"});
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);
         table.add({row.file, row.test ? told(*row.test) : "", with_commas(row.size.elements),
-                   with_commas(row.size.nonzeros), human_bytes(row.file_bytes), format("%.1fx", ratio(rows, row)),
-                   with_commas(row.macs), with_commas(row.effective_macs), human_bytes(row.peak_bytes),
-                   format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
+                   with_commas(row.size.nonzeros), row.bits.str(), human_bytes(row.file_bytes),
+                   format("%.1fx", ratio(rows, row)), with_commas(row.macs), with_commas(row.effective_macs),
+                   human_bytes(row.peak_bytes), format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
         list.push_back({{"model", row.file},
                         {"accuracy", nullptr},
                         {"params", row.size.elements},
                         {"nonzeros", row.size.nonzeros},
+                        {"weight_bits", row.bits.mean},
                         {"file_bytes", row.file_bytes},
                         {"macs", row.macs},
                         {"effective_macs", row.effective_macs},

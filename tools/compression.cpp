@@ -7,6 +7,7 @@
 #include "lathe/optim/distill.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/common_options.h"
+#include "lathe/tools/progress.h"
 #include "lathe/tools/saved.h"
 
 namespace lathe::tools {
@@ -97,6 +98,25 @@ Opened open(const CompressionOptions& o, const std::string& command) {
 
 double accuracy(nn::Module& model, const data::Dataset& images, const CompressionOptions& o) {
     return optim::evaluate(model, images, {.workers = o.data.workers})["accuracy"];
+}
+
+data::Dataset hold_out(TrainingData& data, int64_t images, uint64_t seed, const std::string& command) {
+    check(images < data.plain.size(), command, ": --scan-images ", images, " holds all ", data.plain.size(),
+          " training images out of the training; expected fewer");
+    data.train = data.train.without_sample(images, seed);
+    return data.plain.sample(images, seed);
+}
+
+compress::Sensitivity scan_held_out(const CompressionOptions& o, nn::Module& model, const data::Dataset& held_out,
+                                    compress::ScanOptions scan) {
+    scan.images = 0;
+    scan.workers = o.data.workers;
+    scan.cache = o.out / "scan.json";
+    Progress progress("scan", held_out.size());
+    scan.go_on = [&](int64_t done, int64_t total) { return progress.update(held_out.size() * done / total), true; };
+    const compress::Sensitivity sensitivity = compress::scan_sensitivity(model, held_out, scan);
+    progress.clear();
+    return sensitivity;
 }
 
 Before measure(const std::string& command, const std::string& from, const std::string& how, nn::Model& model,

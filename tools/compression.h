@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "lathe/compress/budget/sensitivity.h"
 #include "lathe/compress/budget/size.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/run_folder.h"
@@ -34,6 +35,13 @@ struct Opened {
 Opened open(const CompressionOptions& o, const std::string& command);
 
 double accuracy(nn::Module& model, const data::Dataset& images, const CompressionOptions& o);
+
+// So many of the training images, to choose by: they are not trained on. Error: all of them.
+data::Dataset hold_out(TrainingData& data, int64_t images, uint64_t seed, const std::string& command);
+// A scan on all of them, shown as it goes on and kept in OUT/scan.json.
+compress::Sensitivity scan_held_out(const CompressionOptions& o, nn::Module& model, const data::Dataset& held_out,
+                                    compress::ScanOptions scan);
+constexpr const char* kLatencyFile = "latency.json";  // in the run's folder, for --resume
 
 // What became of a model before it is trained.
 struct Before {

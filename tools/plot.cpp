@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <map>
+
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
 #include "lathe/core/text_table.h"
@@ -32,21 +34,29 @@ std::string plot_quoted(const std::string& text) {
 }
 
 std::string sensitivity_curves(const compress::Sensitivity& s) {
-    std::string text =
-        "set key outside right font ',10'\nset xlabel 'sparsity'\nset ylabel 'accuracy, %'\nset format x '%.0f%%'\nset "
-        "grid\n";
-    for (size_t i = 0; i < s.layers.size(); ++i) {
-        text += format("$layer%zu << end\n", i);
-        for (const auto& point : s.layers[i].points) text += format("%g %g\n", 100 * point.sparsity, point.accuracy);
+    using Point = compress::Sensitivity::Point;
+    const bool over_bits = s.has_bits() && !s.has_sparsities();
+    std::string text = "set key outside right font ',10'\nset ylabel 'accuracy, %'\nset grid\n";
+    text += over_bits ? "set xlabel 'bits'\n" : "set xlabel 'sparsity'\nset format x '%.0f%%'\n";
+    std::string curves;
+    int blocks = 0;
+    const auto add = [&](const std::string& name, const std::vector<Point>& points) {
+        text += format("$layer%d << end\n", blocks);
+        for (const Point& point : points)
+            text += format("%g %g\n", over_bits ? point.bits : 100 * point.sparsity, point.accuracy);
         text += "end\n";
+        curves += format("$layer%d with linespoints title ", blocks++) + plot_quoted(name) + ", ";
+    };
+    for (const compress::Sensitivity::Layer& layer : s.layers) {
+        std::map<int, std::vector<Point>> widths;  // a curve for each, over sparsities
+        for (const Point& point : layer.points) widths[over_bits ? 0 : point.bits].push_back(point);
+        for (const auto& [bits, points] : widths)
+            add(widths.size() > 1 ? layer.name + format(", %d bits", bits) : layer.name, points);
     }
-    text += "plot ";
-    for (size_t i = 0; i < s.layers.size(); ++i)
-        text += format("$layer%zu with linespoints title ", i) + plot_quoted(s.layers[i].name) + ", ";
-    return text + format(
-                      "%g with lines dashtype 2 linecolor 'black' title 'dense', %g with lines dashtype 3 linecolor "
-                      "'black' title '1.5 x errors'\n",
-                      s.dense.accuracy, 100 - 1.5 * (100 - s.dense.accuracy));
+    return text + "plot " + curves +
+           format("%g with lines dashtype 2 linecolor 'black' title 'dense', %g with lines dashtype 3 linecolor "
+                  "'black' title '1.5 x errors'\n",
+                  s.dense.accuracy, 100 - 1.5 * (100 - s.dense.accuracy));
 }
 
 bool plot_svg(const std::string& path, const std::string& commands, int width, int height) {

@@ -13,8 +13,8 @@ bool plot_svg(const std::string& path, const std::string& commands, int width = 
 // A text within quotation marks for gnuplot's commands; characters that it would interpret are escaped.
 std::string plot_quoted(const std::string& text);
 
-// Accuracy over sparsity, a curve for each layer, with the dense model's and the course lab's line of 1.5 times its
-// errors.
+// Accuracy over sparsity, or over bits where nothing is pruned, a curve for each layer and width, with the dense
+// model's and the course lab's line of 1.5 times its errors.
 std::string sensitivity_curves(const compress::Sensitivity& scan);
 
 }  // namespace lathe::tools

@@ -8,7 +8,6 @@
 #include "lathe/tools/commands.h"
 #include "lathe/tools/common_options.h"
 #include "lathe/tools/compression.h"
-#include "lathe/tools/progress.h"
 
 namespace lathe::tools {
 
@@ -25,8 +24,6 @@ struct PruneOptions : CompressionOptions {
     std::string schedule = "oneshot", rewind;
     compress::PruneSchedule when;
 };
-
-constexpr const char* kLatencyFile = "latency.json";  // in the run's folder, for --resume
 
 bool has_target(const PruneOptions& o) { return o.target_size > 0 || o.target_macs > 0 || o.target_latency > 0; }
 
@@ -101,17 +98,11 @@ compress::ChannelPruneOptions channel_options(const PruneOptions& o, const data:
 std::vector<std::pair<std::string, double>> choose_sparsities(const PruneOptions& o, nn::Model& model,
                                                               const data::Dataset& held_out,
                                                               const compress::WeightPruneOptions& options) {
-    compress::ScanOptions scan{.sparsities = {0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98},
-                               .pattern = options.pattern,
-                               .skip = options.skip,
-                               .importance = options.importance,
-                               .images = 0,
-                               .workers = o.data.workers,
-                               .cache = o.out / "scan.json"};
-    Progress progress("scan", held_out.size());
-    scan.go_on = [&](int64_t done, int64_t total) { return progress.update(held_out.size() * done / total), true; };
-    const compress::Sensitivity sensitivity = compress::scan_sensitivity(model, held_out, scan);
-    progress.clear();
+    const compress::Sensitivity sensitivity =
+        scan_held_out(o, model, held_out, {.sparsities = {0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98},
+                                           .pattern = options.pattern,
+                                           .skip = options.skip,
+                                           .importance = options.importance});
     compress::LatencyTable latency(o.out / kLatencyFile);
     const double share = std::max({o.target_size, o.target_macs, o.target_latency});  // the others are 0
     const compress::CostModel costs =
@@ -140,11 +131,8 @@ void prune_channels(PruneOptions& o, nn::Model& model, const TrainingData& data)
 void prune_weights(PruneOptions& o, nn::Model& model, TrainingData data) {
     compress::WeightPruneOptions options = weight_options(o, data.plain);
     if (has_target(o)) {
-        check(o.scan_images < data.plain.size(), "prune: --scan-images ", o.scan_images, " holds all ",
-              data.plain.size(), " training images out of the training; expected fewer");
-        const uint64_t seed = o.training.fit.seed;
-        options.layers = choose_sparsities(o, model, data.plain.sample(o.scan_images, seed), options);
-        data.train = data.train.without_sample(o.scan_images, seed);
+        const data::Dataset held_out = hold_out(data, o.scan_images, o.training.fit.seed, "prune");
+        options.layers = choose_sparsities(o, model, held_out, options);
     }
     Before before = measure("prune", "dense", "pruned", model, data.validation, o);
     std::unique_ptr<compress::PruneHook> hook;

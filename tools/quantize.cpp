@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "lathe/compress/quantize/codebook.h"
 #include "lathe/compress/quantize/coding.h"
@@ -7,6 +8,7 @@
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/compression.h"
+#include "lathe/tools/quantize_budget.h"
 #include "lathe/tools/quantize_linear.h"
 
 namespace lathe::tools {
@@ -18,6 +20,7 @@ struct QuantizeOptions : CompressionOptions {
     int64_t bits = 0;  // 0: as many as are usual for the method
     std::vector<std::string> layers, skip;
     LinearOptions linear;
+    BudgetOptions budget;
 };
 
 // The weights with bits of their own, by name.
@@ -53,6 +56,28 @@ void check_method(const CLI::App& command, const QuantizeOptions& o) {
                                           : LinearOptions::names())
         check(command.get_option(name)->count() == 0, "quantize: ", name, " is for method ",
               linear ? "kmeans" : "linear", "; got method ", o.method);
+    o.budget.check_use(command, o.method);
+}
+
+// Chooses each layer's bits, and zeros, of which the model gets the masks. The loss to expect of it.
+double choose(const QuantizeOptions& o, nn::Model& model, const TrainingData& data, const data::Dataset& held_out,
+              const Before& before, compress::CodebookOptions& codebooks, compress::QuantizeOptions& grids) {
+    const bool linear = o.method == "linear";
+    compress::ScanOptions scan = o.budget.scan(linear ? few_bits_of(grids) : compress::FewBits::codebook);
+    scan.skip = o.skip;
+    std::unique_ptr<nn::Model> prepared;
+    if (linear) {
+        prepared = in_8_bits(o.linear, grids, model, data.plain);
+        scan.only = quantized_weights(*prepared);
+    }
+    nn::Model& scanned = prepared ? *prepared : model;
+    const auto [chosen, loss] = choose_bits(o.budget, o, scanned, held_out, before.size, scan);
+    if (!o.budget.sparsities.empty()) mask_alike(chosen, scanned, model);
+    grids.layers = chosen.bits();
+    for (const auto& [name, bits] : chosen.bits())
+        if (bits == compress::kFloatBits) codebooks.skip.push_back(name);
+        else codebooks.layers.emplace_back(name, bits);
+    return loss;
 }
 
 void quantize(CLI::App& command, QuantizeOptions& o) {
@@ -60,8 +85,8 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     o.enter(command);
     const bool linear = o.method == "linear", huffman = o.coding == "huffman";
     if (linear && o.training.lr == 0 && o.training.optimizer == "sgd") o.training.lr = kLinearLr;
-    const compress::CodebookOptions codebooks = codebook_options(o);
-    const compress::QuantizeOptions grids =
+    compress::CodebookOptions codebooks = codebook_options(o);
+    compress::QuantizeOptions grids =
         linear ? o.linear.make(o.bits ? o.bits : 8, layer_bits(o), o.training.fit.seed) : compress::QuantizeOptions{};
     auto [model, data] = open(o, "quantize");
     if (o.linear.explain) return explain_linear(o.linear, grids, *model, data.plain);
@@ -69,8 +94,17 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     std::printf("%s", data.describe().c_str());
     std::fflush(stdout);
     Before before = measure("quantize", "given", "quantized", *model, data.validation, o);
+    std::optional<data::Dataset> held_out;
+    double expected = 0;
+    if (o.budget.given()) {
+        held_out = hold_out(data, o.budget.images, o.training.fit.seed, "quantize");
+        expected = choose(o, *model, data, *held_out, before, codebooks, grids);
+    }
     if (linear) model = quantize_linear(o.linear, grids, *model, data.plain);
     else print(compress::quantize_kmeans(*model, codebooks));
+    if (held_out)
+        std::printf("loss on the held-out images: %.4f; the scan had %.4f expected\n",
+                    optim::evaluate(*model, *held_out, {.workers = o.data.workers}).loss, expected);
     before.now = accuracy(*model, data.validation, o);
     if (!finish(o, *model, data, before, huffman ? nn::Weights::huffman : nn::Weights::encoded)) return;
     if (huffman || !linear) print(compress::measure_coding(*model));
@@ -111,6 +145,7 @@ void add_quantize(CLI::App& app) {
         ->check(CLI::IsMember({"packed", "huffman"}))
         ->capture_default_str();
     o->linear.add_to(c);
+    o->budget.add_to(c);
     o->add_training_to(c, "quantized.safetensors", "--finetune,--qat");
     c.callback([&c, o] { quantize(c, *o); });
 }

@@ -7,6 +7,7 @@
 #include "lathe/compress/integer/lower.h"
 #include "lathe/compress/integer/program_file.h"
 #include "lathe/compress/quantize/explain.h"
+#include "lathe/compress/quantize/fake_quantize.h"
 #include "lathe/core/print.h"
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
@@ -84,6 +85,25 @@ std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::Qua
     print(report);
     if (o.fixed_scales) quantized->freeze("*scale");
     return std::move(quantized);
+}
+
+std::unique_ptr<nn::Model> in_8_bits(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
+                                     const data::Dataset& train) {
+    options.weight_bits = options.end_bits = 8;
+    options.adaround = {};
+    options.correct_bias = false;
+    return compress::prepare_quantization(model, train.sample(o.images), options).model;
+}
+
+std::vector<std::string> quantized_weights(nn::Module& prepared) {
+    std::vector<std::string> names;
+    for (const auto& [name, parameter] : prepared.named_parameters())
+        if (parameter->find_transform<compress::FakeQuantize>()) names.push_back(name);
+    return names;
+}
+
+compress::FewBits few_bits_of(const compress::QuantizeOptions& options) {
+    return options.per_channel ? compress::FewBits::channel_scales : compress::FewBits::one_scale;
 }
 
 void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,

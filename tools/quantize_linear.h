@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "lathe/compress/budget/sensitivity.h"
 #include "lathe/compress/quantize/prepare.h"
 #include "lathe/tools/compression.h"
 
@@ -26,6 +27,12 @@ struct LinearOptions {
 // The model quantized with so many of the training images, not augmented, and ready to be trained; says how.
 std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                            const data::Dataset& train);
+// The same in 8 bits, with nothing learned: what a scan of widths begins from. Its weights in integers, and how a scan
+// tries other widths of them.
+std::unique_ptr<nn::Model> in_8_bits(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
+                                     const data::Dataset& train);
+std::vector<std::string> quantized_weights(nn::Module& prepared);
+compress::FewBits few_bits_of(const compress::QuantizeOptions& options);
 // What each place does to the output.
 void explain_linear(const LinearOptions& o, const compress::QuantizeOptions& options, nn::Model& model,
                     const data::Dataset& train);

@@ -8,9 +8,11 @@
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/integer/conv2d.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/measure/timing.h"
+#include "lathe/core/memory.h"
 #include "lathe/nn/mask.h"
 
 namespace lathe::compress {
@@ -21,16 +23,16 @@ using kernels::Conv2dShape;
 using kernels::SparsePattern;
 
 constexpr double kNanoseconds = 1e9;  // a second
+constexpr double kSeconds = 0.02;     // that a layer is timed for
 constexpr double kSparsities[] = {kernels::sparse::kLeastSparsity, 0.5, 0.75, 0.9, 0.98};
 
-std::string key_of(const Conv2dShape& g, std::optional<SparsePattern> pattern, double sparsity) {
+// Of a geometry on this instruction set.
+std::string key_of(const Conv2dShape& g) {
     TextStream key;
     key << kernels::name_of(kernels::active_isa());
     for (int64_t part : {g.batch, g.in_h, g.in_w, g.in_c, g.out_h, g.out_w, g.out_c, g.kernel_h, g.kernel_w, g.stride_h,
                          g.stride_w, g.pad_top, g.pad_left, g.dilation_h, g.dilation_w, g.groups})
         key << ' ' << part;
-    if (pattern) key << ' ' << kernels::name_of(*pattern) << ' ' << sparsity;
-    else key << " dense";
     return key.str();
 }
 
@@ -45,10 +47,26 @@ std::map<std::string, double> read_times(const std::string& file) {
 
 bool is_layer(const GraphNode& node) { return node.op->layer != nullptr; }
 
+// The geometries of each scanned layer, for a weight may serve several nodes, and those of all other layers.
+struct Shapes {
+    std::map<std::string, std::vector<Conv2dShape>> scanned;
+    std::vector<Conv2dShape> others;
+};
+Shapes shapes_of(const Graph& graph, const Sensitivity& sensitivity) {
+    Shapes shapes;
+    for (const GraphNode& node : graph.nodes) {
+        if (!is_layer(node)) continue;
+        const GraphNode* weight = graph.parameter(node, 1);
+        const auto named = [&](const Sensitivity::Layer& layer) { return weight && layer.name == weight->path; };
+        const bool scanned = std::any_of(sensitivity.layers.begin(), sensitivity.layers.end(), named);
+        (scanned ? shapes.scanned[weight->path] : shapes.others).push_back(conv2d_shape(graph, node));
+    }
+    return shapes;
+}
+
 }  // namespace
 
 double measure_layer(const Conv2dShape& shape, std::optional<SparsePattern> pattern, double sparsity) {
-    constexpr double kSeconds = 0.02;
     const std::vector<float> weight =
         kernels::random_weights(shape, pattern.value_or(SparsePattern::unstructured), sparsity);
     const auto layer = pattern ? kernels::sparse::prepare(shape, weight.data(), *pattern)
@@ -56,18 +74,47 @@ double measure_layer(const Conv2dShape& shape, std::optional<SparsePattern> patt
     return kernels::median_seconds({layer.get()}, shape, kSeconds).front();
 }
 
-LatencyTable::LatencyTable(std::string file, MeasureLayer measure)
-    : file_(std::move(file)), measure_(std::move(measure)) {
+double measure_integer_layer(const Conv2dShape& shape, int bits) {
+    const auto channels = static_cast<size_t>(shape.out_c);
+    const std::vector<int8_t> weight(static_cast<size_t>(shape.weight_count()), 1);
+    const std::vector<int32_t> bias(channels, 0), multiplier(channels, 1 << 30), shift(channels, 40);
+    const kernels::integer::PreparedLayer layer({.shape = shape, .weight = weight.data(), .bits = bits,
+                                                 .bias = bias.data(), .multiplier = multiplier.data(),
+                                                 .shift = shift.data()});
+    const std::vector<uint8_t> x(static_cast<size_t>(shape.batch * shape.in_h * shape.in_w * shape.in_c), 1);
+    std::vector<uint8_t> y(static_cast<size_t>(shape.batch * shape.out_h * shape.out_w * shape.out_c));
+    Workspace<uint8_t> scratch(layer.workspace(shape.batch));
+    const auto run = [&] {
+        layer.forward(kernels::integer::table(), shape.batch, x.data(), nullptr, scratch.data(), y.data());
+    };
+    return kernels::median_seconds({run}, kSeconds).front();
+}
+
+LatencyTable::LatencyTable(std::string file, MeasureLayer measure, MeasureIntegerLayer measure_integer)
+    : file_(std::move(file)), measure_(std::move(measure)), measure_integer_(std::move(measure_integer)) {
     if (!file_.empty() && std::filesystem::exists(file_)) known_ = read_times(file_);
 }
 
-double LatencyTable::measured(const Conv2dShape& shape, std::optional<SparsePattern> pattern, double sparsity) {
-    const auto [entry, is_new] = known_.try_emplace(key_of(shape, pattern, sparsity));
+double LatencyTable::kept(const std::string& key, const std::function<double()>& measure) {
+    const auto [entry, is_new] = known_.try_emplace(key);
     if (is_new) {
-        entry->second = measure_(shape, pattern, sparsity);
+        entry->second = measure();
         if (!file_.empty()) write_file_atomically(file_, text_of(nlohmann::json(known_), 1) + "\n");
     }
     return entry->second;
+}
+
+double LatencyTable::measured(const Conv2dShape& shape, std::optional<SparsePattern> pattern, double sparsity) {
+    TextStream key;
+    key << key_of(shape);
+    if (pattern) key << ' ' << kernels::name_of(*pattern) << ' ' << sparsity;
+    else key << " dense";
+    return kept(key.str(), [&] { return measure_(shape, pattern, sparsity); });
+}
+
+double LatencyTable::integer_seconds(const Conv2dShape& shape, int bits) {
+    const int stored = bits <= 2 ? 2 : bits <= 4 ? 4 : 8;
+    return kept(key_of(shape) + " int" + std::to_string(stored), [&] { return measure_integer_(shape, stored); });
 }
 
 double LatencyTable::seconds(const Conv2dShape& shape, SparsePattern pattern, double sparsity) {
@@ -92,21 +139,14 @@ double LatencyTable::seconds(const Graph& graph) {
 CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& sensitivity, const Pattern& pattern,
                        LatencyTable& table) {
     const Graph graph = nn::trace(module, x);
-    std::map<std::string, std::vector<Conv2dShape>> shapes;  // a weight may serve several nodes
+    Shapes shapes = shapes_of(graph, sensitivity);
     CostModel costs{.fixed = 0, .layers = {}, .dense = kNanoseconds * table.seconds(graph)};
-    for (const GraphNode& node : graph.nodes) {
-        if (!is_layer(node)) continue;
-        const GraphNode* weight = graph.parameter(node, 1);
-        const auto named = [&](const Sensitivity::Layer& layer) { return weight && layer.name == weight->path; };
-        const Conv2dShape shape = conv2d_shape(graph, node);
-        if (std::any_of(sensitivity.layers.begin(), sensitivity.layers.end(), named))
-            shapes[weight->path].push_back(shape);
-        else costs.fixed += kNanoseconds * table.seconds(shape);
-    }
+    for (const Conv2dShape& shape : shapes.others) costs.fixed += kNanoseconds * table.seconds(shape);
     for (const Sensitivity::Layer& layer : sensitivity.layers) {
         const auto* mask = module.named_parameters(layer.name).front().second->find_transform<nn::Mask>();
         const double present = mask ? mask->sparsity() : 0;
-        costs.layers.push_back({layer.name, [&table, pattern, present, of = shapes[layer.name]](double sparsity) {
+        costs.layers.push_back({layer.name, [&table, pattern, present, of = shapes.scanned[layer.name]](double sparsity,
+                                                                                                        int) {
             double total = 0;
             for (const Conv2dShape& shape : of)
                 total += table.seconds(
@@ -115,6 +155,21 @@ CostModel latency_cost(nn::Module& module, const Tensor& x, const Sensitivity& s
             return kNanoseconds * total;
         }});
     }
+    return costs;
+}
+
+CostModel integer_latency_cost(nn::Module& prepared, const Tensor& x, const Sensitivity& sensitivity,
+                               LatencyTable& table) {
+    const Graph graph = nn::trace(prepared, x);
+    Shapes shapes = shapes_of(graph, sensitivity);
+    CostModel costs{.fixed = 0, .layers = {}, .dense = kNanoseconds * table.seconds(graph)};
+    for (const Conv2dShape& shape : shapes.others) costs.fixed += kNanoseconds * table.integer_seconds(shape, 8);
+    for (const Sensitivity::Layer& layer : sensitivity.layers)
+        costs.layers.push_back({layer.name, [&table, of = shapes.scanned[layer.name]](double, int bits) {
+            double total = 0;
+            for (const Conv2dShape& shape : of) total += table.integer_seconds(shape, bits);
+            return kNanoseconds * total;
+        }});
     return costs;
 }
 

@@ -1,5 +1,7 @@
 #include "lathe/compress/budget/size.h"
 
+#include <algorithm>
+
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/text_table.h"
 
@@ -29,6 +31,26 @@ SizeReport::Entry SizeReport::total() const {
     return total;
 }
 
+std::string SizeReport::Bits::str() const {
+    if (least == 32) return "float";
+    return least == most ? std::to_string(least) : format("%d-%d, mean %.1f", least, most, mean);
+}
+
+SizeReport::Bits SizeReport::weight_bits() const {
+    Bits found{.most = 0};
+    double bits = 0, count = 0;
+    for (const Entry& entry : parameters) {
+        if (entry.bits == 32) continue;
+        found.least = std::min(found.least, entry.bits);
+        found.most = std::max(found.most, entry.bits);
+        count += static_cast<double>(entry.elements);
+        bits += static_cast<double>(entry.elements) * entry.bits;
+    }
+    if (count == 0) return {};
+    found.mean = bits / count;
+    return found;
+}
+
 std::string SizeReport::str() const {
     TextTable table({"parameter", "weights", "not zero", "dense bytes", "packed bytes", "encoding"});
     const auto add = [&](const Entry& entry, const char* encoding) {
@@ -50,6 +72,9 @@ SizeReport measure_size(nn::Module& module, nn::Coding coding) {
             const nn::Encoded encoded = nn::encode(*parameter, coding);
             entry.packed_bytes = encoded.bytes();
             if (encoded.how.has("encoding")) entry.encoding = encoded.how.text("encoding");
+            for (const auto& transform : parameter->transforms())
+                if (transform->stage() == nn::WeightTransform::Stage::quantize)
+                    entry.bits = static_cast<int>(transform->config().integer("bits"));
         }
         report.parameters.push_back(entry);
     }

@@ -16,6 +16,7 @@ struct SizeReport {
         int64_t elements = 0, nonzeros = 0;  // of the effective weight
         int64_t dense_bytes = 0, packed_bytes = 0;
         std::string encoding = "dense";  // "bitmap", … (nn/files/encode.h)
+        int bits = 32;                   // that a value is stored in
 
         // The course lab's count: the values that are not zero, without any index.
         int64_t nonzero_bytes() const { return elements ? dense_bytes / elements * nonzeros : 0; }
@@ -23,6 +24,13 @@ struct SizeReport {
     std::vector<Entry> parameters, buffers;
 
     Entry total() const;  // of the parameters
+    // What the values of quantized weights are stored in: the least, the most and the mean; 32 without any.
+    struct Bits {
+        int least = 32, most = 32;
+        double mean = 32;
+        std::string str() const;  // "float", "8", "2-8, mean 3.1"
+    };
+    Bits weight_bits() const;
     std::string str() const;
 };
 

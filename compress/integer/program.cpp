@@ -35,7 +35,7 @@ SizeReport::Entry weight_size(const Graph& graph, const GraphNode& node) {
     else for (const int8_t w : unpack(value, shape.in_c / shape.groups, bits)) nonzeros += w != 0;
     return {.name = node.path + ".weight", .elements = shape.weight_count(), .nonzeros = nonzeros,
             .dense_bytes = 4 * shape.weight_count(), .packed_bytes = static_cast<int64_t>(value.bytes()),
-            .encoding = std::to_string(bits) + " bits"};
+            .encoding = std::to_string(bits) + " bits", .bits = bits};
 }
 
 SizeReport::Entry bias_size(const Graph& graph, const GraphNode& node) {

@@ -27,25 +27,32 @@ std::vector<float> random_weights(const Conv2dShape& g, SparsePattern pattern, d
     return weight;
 }
 
-std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape,
-                                   double seconds) {
+std::vector<double> median_seconds(const std::vector<std::function<void()>>& works, double seconds) {
     using Clock = std::chrono::steady_clock;
     const auto since = [](Clock::time_point begin) {
         return std::chrono::duration<double>(Clock::now() - begin).count();
     };
-    const std::vector<float> x(static_cast<size_t>(shape.batch * shape.in_h * shape.in_w * shape.in_c), 0.5f);
-    std::vector<float> y(static_cast<size_t>(shape.batch * shape.out_h * shape.out_w * shape.out_c));
-    std::vector<std::vector<double>> times(layers.size());
+    std::vector<std::vector<double>> times(works.size());
     const auto start = Clock::now();
     for (int turn = -1; turn < 3 || since(start) < seconds; ++turn)
-        for (size_t i = 0; i < layers.size(); ++i) {
+        for (size_t i = 0; i < works.size(); ++i) {
             const auto begin = Clock::now();
-            layers[i]->forward(shape.batch, x.data(), {.low = 0}, y.data());
+            works[i]();
             if (turn >= 0) times[i].push_back(since(begin));
         }
     std::vector<double> medians;
     for (const std::vector<double>& all : times) medians.push_back(median(all));
     return medians;
+}
+
+std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape,
+                                   double seconds) {
+    const std::vector<float> x(static_cast<size_t>(shape.batch * shape.in_h * shape.in_w * shape.in_c), 0.5f);
+    std::vector<float> y(static_cast<size_t>(shape.batch * shape.out_h * shape.out_w * shape.out_c));
+    std::vector<std::function<void()>> works;
+    for (const PreparedConv2d* layer : layers)
+        works.emplace_back([&, layer] { layer->forward(shape.batch, x.data(), {.low = 0}, y.data()); });
+    return median_seconds(works, seconds);
 }
 
 }  // namespace lathe::kernels

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "lathe/core/kernels/conv2d/shape.h"
@@ -10,8 +11,10 @@ namespace lathe::kernels {
 // leaves.
 std::vector<float> random_weights(const Conv2dShape& shape, SparsePattern pattern, double sparsity);
 
-// The median time of a forward by each layer, in seconds. All are of this shape. They take turns, so that what disturbs
-// the machine disturbs all of them, after a turn to warm up: for `seconds` in all, but at least 3 turns.
+// The median time of each, in seconds. They take turns, so that what disturbs the machine disturbs all of them, after a
+// turn to warm up: for `seconds` in all, but at least 3 turns.
+std::vector<double> median_seconds(const std::vector<std::function<void()>>& works, double seconds);
+// Of a forward by each layer. All are of this shape.
 std::vector<double> median_seconds(const std::vector<const PreparedConv2d*>& layers, const Conv2dShape& shape,
                                    double seconds);
 

@@ -119,3 +119,35 @@ TEST_CASE("latency: allocation and channel pruning meet a share of the time") {
     CHECK(left <= 0.5 * dense);
     CHECK(left > 0.4 * dense);
 }
+
+TEST_CASE("latency: an integer program is timed by its widths, in shares of the time in floating point") {
+    seed(1);
+    nn::Model model = nn::models::resnet8({});
+    const Tensor x = random_tensor({1, 32, 32, 3});
+    int asked = 0;
+    LatencyTable table({}, made_up(asked), [&](const Conv2dShape& shape, int bits) {
+        ++asked;
+        return 1e-9 * static_cast<double>(shape.macs()) * bits / 16;
+    });
+    Sensitivity scan{.dense = {.loss = 1}, .layers = {}, .images = 1, .data = "made up"};
+    for (const auto& [name, parameter] : model.named_parameters())
+        if (parameter->value().rank() >= 2 && name != "fc.weight")
+            scan.layers.push_back({name, parameter->value().numel(),
+                                   {{.bits = 8, .loss = 1}, {.bits = 4, .loss = 1.1}, {.bits = 2, .loss = 1.5}}});
+    const CostModel costs = integer_latency_cost(model, x, scan, table);
+    CHECK(costs.dense == doctest::Approx(12501632));
+    CHECK(costs.fixed == doctest::Approx(0.5 * 640));
+    CHECK(costs.at(0, 6) == doctest::Approx(0.5 * 12501632));
+    CHECK(costs.at(0, 3) == costs.at(0, 4));
+    CHECK(costs.at(0, 2) < costs.at(0, 3));
+    CHECK(asked <= 4 * 10);  // each geometry once in floating point and at each width
+    for (const Allocation::Layer& layer : allocate(scan, costs, costs.at(0, 4)).layers) CHECK(layer.bits == 4);
+}
+
+TEST_CASE("latency: a layer of a program is timed on this machine") {
+    Conv2dShape odd = kLayer;
+    odd.in_c = 13;
+    odd.out_c = 7;
+    for (const Conv2dShape& shape : {kLayer, odd})
+        for (int bits : {2, 4, 8}) CHECK(measure_integer_layer(shape, bits) > 0);
+}

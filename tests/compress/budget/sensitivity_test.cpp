@@ -4,6 +4,9 @@
 
 #include <filesystem>
 
+#include "lathe/compress/quantize/codebook.h"
+#include "lathe/compress/quantize/fake_quantize.h"
+#include "lathe/compress/quantize/prepare.h"
 #include "lathe/core/files/file.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/resnet8.h"
@@ -60,6 +63,68 @@ TEST_CASE("scan: every point is the accuracy and loss of the model with that lay
         }
 }
 
+TEST_CASE("scan: a point of a width is the model with that layer quantized so, behind its mask") {
+    nn::Model model = small_model();
+    optim::Trainer(model, optim::sgd({.lr = 0.05})).fit(stripes(60), stripes(30, 2), {.epochs = 2, .batch = 16});
+    prune_magnitude(model, {.layers = {{"fc", 0.25}}, .only = {"fc.weight"}});
+    const auto before = model.state();
+    const data::Dataset images = stripes(45, 3);
+    const Sensitivity scan =
+        scan_sensitivity(model, images, {.sparsities = {0, 0.5}, .bits = {3, kFloatBits}, .images = 0, .batch = 16});
+    CHECK(scan.has_bits());
+    CHECK(scan.has_sparsities());
+    const auto after = model.state();
+    REQUIRE(after.size() == before.size());
+    for (const auto& [name, tensor] : before) CHECK(same_bits(tensor, after.at(name)));
+    REQUIRE(scan.layers.size() == 10);
+    for (const Sensitivity::Layer& layer : scan.layers) {
+        REQUIRE(layer.points.size() == 4);
+        for (const Sensitivity::Point& point : layer.points) {
+            CAPTURE(layer.name);
+            nn::Model changed = small_model();
+            WeightPruner(changed, {.layers = {{"fc", 0.25}}, .only = {"fc.weight"}}).prune();
+            changed.load_state(before);
+            if (point.sparsity > 0)
+                prune_magnitude(changed, {.layers = {{layer.name, point.sparsity}}, .only = {layer.name}});
+            if (point.bits != kFloatBits) quantize_kmeans(changed, {.bits = point.bits, .only = {layer.name}});
+            const optim::Evaluation expected = optim::evaluate(changed, images, {.batch = 16});
+            CHECK(point.accuracy == doctest::Approx(expected["accuracy"]));
+            CHECK(point.loss == doctest::Approx(expected.loss).epsilon(1e-6));
+        }
+    }
+    CHECK(parse_sensitivity(scan.json()).json() == scan.json());
+    CHECK(scan.str().find("3 bits 50%") != std::string::npos);
+    CHECK(scan.str().find("float 0%") != std::string::npos);
+}
+
+TEST_CASE("scan: a network in integers of 8 bits is scanned with its activations so, at a scale for each channel") {
+    nn::Model model = small_model();
+    optim::Trainer(model, optim::sgd({.lr = 0.05})).fit(stripes(60), stripes(30, 2), {.epochs = 2, .batch = 16});
+    const data::Dataset images = stripes(45, 3);
+    const auto in_bits = [&](const std::vector<std::pair<std::string, int>>& layers) {
+        return prepare_quantization(model, images, {.layers = layers}).model;
+    };
+    const auto prepared = in_bits({});
+    const auto before = prepared->state();
+    std::vector<std::string> names;
+    for (const auto& [name, parameter] : prepared->named_parameters())
+        if (parameter->find_transform<FakeQuantize>()) names.push_back(name);
+    REQUIRE(names.size() == 10);
+    const Sensitivity scan = scan_sensitivity(*prepared, images, {.sparsities = {0},
+                                                                  .bits = {2, 4, 8},
+                                                                  .few_bits = FewBits::channel_scales,
+                                                                  .only = names,
+                                                                  .images = 0});
+    CHECK(scan.dense.loss == doctest::Approx(optim::evaluate(*prepared, images).loss).epsilon(1e-6));
+    for (const auto& [name, tensor] : prepared->state()) CHECK(same_bits(tensor, before.at(name)));
+    for (const Sensitivity::Layer& layer : scan.layers)
+        for (const Sensitivity::Point& point : layer.points) {
+            CAPTURE(layer.name);
+            const double loss = optim::evaluate(*in_bits({{layer.name, point.bits}}), images).loss;
+            CHECK(point.loss == doctest::Approx(loss).epsilon(1e-6));
+        }
+}
+
 TEST_CASE("scan: results are kept in a file for the same weights, images and options") {
     const TemporaryFolder folder;
     nn::Model model = small_model();
@@ -86,7 +151,7 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
 
     CHECK(parse_sensitivity(first.json()).json() == first.json());
     CHECK(message_of([] { parse_sensitivity("[]"); }) == "sensitivity: expected the JSON of a scan");
-    CHECK(first.csv().starts_with("layer,weights,sparsity,accuracy,loss\ndense,0,0,"));
+    CHECK(first.csv().starts_with("layer,weights,sparsity,bits,accuracy,loss\ndense,0,0,32,"));
     CHECK(first.str().find("conv1.weight") != std::string::npos);
 }
 
@@ -108,6 +173,8 @@ TEST_CASE("scan: bad options are one clear line") {
     };
     CHECK(error({.sparsities = {}}) == "scan: expected at least one sparsity");
     CHECK(error({.sparsities = {1}}) == "scan: expected sparsities in [0, 1), got 1");
+    CHECK(error({.bits = {4, 0}}) == "scan: expected widths of 1 to 8 bits or 32, got 0");
+    CHECK(error({.bits = {1}, .few_bits = FewBits::one_scale}) == "scan: expected widths of 2 to 8 bits, got 1");
     CHECK(error({.skip = {"convv1"}}) == "no parameter matches 'convv1'; did you mean 'conv1'?");
     CHECK(error({.pattern = parse_pattern("2:4"), .only = {"conv1.weight"}}) ==
           "prune: 2:4 fits no layer: expected input channels that 4 divides");
