@@ -60,8 +60,8 @@ void draw_codebooks(const Lab& lab, nn::Model& dense, nn::Model& quantized, int 
 // Every layer has its own 2^bits values.
 void codebooks(const Lab& lab, nn::Model& dense, Found& found) {
     heading("2. The network with codebooks");
-    trap("counts n bits for every parameter and nothing for codebooks. Its accuracies are those of the test images, by\n"
-         "which its copies chose, too",
+    trap("counts n bits for every parameter and nothing for codebooks. Its accuracies are those of the test images,\n"
+         "by which its copies chose, too",
          "that count, and what the file takes: packed indices and codebooks, the rest as it was; then Huffman coded.\n"
          "The test images are for what comes out.");
     TextTable table({"bits", "lab's count", "packed", "Huffman coded", "32 bits over it", "accuracy"});
