@@ -14,8 +14,8 @@ namespace {
 using json_reader::json;
 
 constexpr const char *kEncoded = "lathe.encoded", *kTransforms = "lathe.transforms";
-constexpr int64_t kSkip = 255;
 constexpr int64_t kMaxElements = int64_t{1} << 31;
+constexpr int kWhole = 8, kFewest = 3;  // bits of a symbol of the relative encoding: a byte, or what codes best
 
 enum class Encoding { bitmap, relative };
 const char* name_of(Encoding encoding) { return encoding == Encoding::bitmap ? "bitmap" : "relative"; }
@@ -25,9 +25,13 @@ std::span<const uint8_t> span_of(const Tensor& bytes) {
 }
 Tensor tensor_of(const Symbols& bytes) { return Tensor::of({static_cast<int64_t>(bytes.size())}, bytes); }
 
-// The bytes of the relative encoding; `put` gets them one by one.
-template <class F>
-void encode_relative(const Tensor& keep, F put) {
+// The greatest symbol of so many bits in the relative encoding.
+int64_t skip_of(int bits) { return (int64_t{1} << bits) - 1; }
+
+// The symbols of the relative encoding.
+Symbols encode_relative(const Tensor& keep, int bits) {
+    Symbols symbols;
+    const int64_t skip = skip_of(bits);
     const uint8_t* kept = keep.data<uint8_t>();
     int64_t skipped = 0;
     for (int64_t i = 0; i < keep.numel(); ++i) {
@@ -35,11 +39,12 @@ void encode_relative(const Tensor& keep, F put) {
             ++skipped;
             continue;
         }
-        for (; skipped >= kSkip; skipped -= kSkip) put(static_cast<uint8_t>(kSkip));
-        put(static_cast<uint8_t>(skipped));
+        for (; skipped >= skip; skipped -= skip) symbols.push_back(static_cast<uint8_t>(skip));
+        symbols.push_back(static_cast<uint8_t>(skipped));
         skipped = 0;
     }
-    for (; skipped >= kSkip; skipped -= kSkip) put(static_cast<uint8_t>(kSkip));
+    for (; skipped >= skip; skipped -= skip) symbols.push_back(static_cast<uint8_t>(skip));
+    return symbols;
 }
 
 int64_t count_kept(const Tensor& keep) {
@@ -47,31 +52,25 @@ int64_t count_kept(const Tensor& keep) {
     return std::count_if(kept, kept + keep.numel(), [](uint8_t k) { return k != 0; });
 }
 
-Symbols make_index(const Tensor& keep, Encoding encoding) {
-    Symbols bytes;
-    if (encoding == Encoding::relative) encode_relative(keep, [&](uint8_t byte) { bytes.push_back(byte); });
-    else bytes = pack_symbols(span_of(keep), 1);
-    return bytes;
-}
-
-// The mask that an index stands for. The index is checked before a mask of the shape is made.
-Tensor read_index(const Tensor& index, const std::string& encoding, const Shape& shape) {
+// The mask that an index of symbols of so many bits stands for. The index is checked before a mask of the shape is
+// made.
+Tensor read_index(const Tensor& index, int bits, const std::string& encoding, const Shape& shape) {
     check(index.dtype() == DType::u8 && index.rank() == 1, "expected an index of type u8, got ", name_of(index.dtype()),
           " ", index.shape());
     const uint8_t* bytes = index.data<uint8_t>();
-    const int64_t count = shape.numel();
+    const int64_t count = shape.numel(), skip = skip_of(bits);
     if (encoding == name_of(Encoding::bitmap))
         return tensor_of(unpack_symbols(span_of(index), 1, count)).reshape(shape);
     check(encoding == name_of(Encoding::relative), "unknown encoding '", encoding, "'");
     int64_t covered = 0;
-    for (int64_t i = 0; i < index.numel(); ++i) covered += bytes[i] == kSkip ? kSkip : bytes[i] + 1;
-    check(covered <= count && count - covered < kSkip, "expected an index of ", count, " elements, got one of ",
+    for (int64_t i = 0; i < index.numel(); ++i) covered += bytes[i] == skip ? skip : bytes[i] + 1;
+    check(covered <= count && count - covered < skip, "expected an index of ", count, " elements, got one of ",
           covered);
     Tensor keep = Tensor::zeros(shape, DType::u8);
     uint8_t* kept = keep.mutable_data<uint8_t>();
     for (int64_t i = 0; i < index.numel(); ++i) {
         kept += bytes[i];
-        if (bytes[i] != kSkip) *kept++ = 1;
+        if (bytes[i] != skip) *kept++ = 1;
     }
     return keep;
 }
@@ -140,6 +139,20 @@ Coded coded(std::span<const uint8_t> symbols, int bits, Coding coding) {
     return codes.size() < packed.bytes.size() ? Coded{std::move(codes), coding} : packed;
 }
 
+struct Index {
+    Encoding encoding;
+    int bits;
+    Symbols symbols;
+};
+Index smallest_index(const Tensor& keep, Coding coding) {
+    std::vector<Index> all{{Encoding::bitmap, kWhole, pack_symbols(span_of(keep), 1)}};
+    for (int bits = kWhole; bits >= (coding == Coding::huffman ? kFewest : kWhole); --bits)
+        all.push_back({Encoding::relative, bits, encode_relative(keep, bits)});
+    std::vector<size_t> sizes;
+    for (const Index& index : all) sizes.push_back(coded(index.symbols, index.bits, coding).bytes.size());
+    return std::move(all[static_cast<size_t>(std::min_element(sizes.begin(), sizes.end()) - sizes.begin())]);
+}
+
 // What `how` calls a tensor whose symbols are coded.
 std::string key_of(const std::string& suffix) { return suffix.empty() ? "weight" : suffix; }
 constexpr const char *kBits = "_bits", *kShape = "_shape", *kCoding = "_coding";
@@ -193,20 +206,20 @@ int64_t Encoded::bytes() const {
 
 void encode_sparse(Encoded& weight, const std::string& mask) {
     const Tensor keep = take(weight, mask), dense = take(weight, "");
-    const Symbols bitmap = make_index(keep, Encoding::bitmap), relative = make_index(keep, Encoding::relative);
-    const auto size = [&](const Symbols& index) { return coded(index, 8, weight.coding).bytes.size(); };
-    const Encoding encoding = size(relative) < size(bitmap) ? Encoding::relative : Encoding::bitmap;
+    const Index index = smallest_index(keep, weight.coding);
     weight.tensors["values"] = gather(dense, keep);
-    weight.tensors["index"] = tensor_of(encoding == Encoding::relative ? relative : bitmap);
+    weight.tensors["index"] = tensor_of(index.symbols);
     if (const auto symbols = weight.symbols.extract("")) weight.symbols["values"] = symbols.mapped();
-    weight.symbols["index"] = 8;
-    weight.how.add("encoding", std::string(name_of(encoding)));
+    weight.symbols["index"] = index.bits;
+    weight.how.add("encoding", std::string(name_of(index.encoding)));
     weight.how.add("shape", dims_of(dense));
 }
 
 void decode_sparse(Encoded& weight, const std::string& mask) {
     const Tensor values = take(weight, "values"), index = take(weight, "index");
-    const Tensor keep = read_index(index, weight.how.text("encoding"), checked_shape(weight.how.integers("shape")));
+    const std::string bits = std::string("index") + kBits;
+    const Tensor keep = read_index(index, weight.how.has(bits) ? static_cast<int>(weight.how.integer(bits)) : kWhole,
+                                   weight.how.text("encoding"), checked_shape(weight.how.integers("shape")));
     weight.tensors[""] = scatter(values, keep);
     weight.tensors[mask] = keep;
     weight.keep = keep;

@@ -55,7 +55,9 @@ std::map<std::string, std::vector<ListedTransform>> listed_transforms(const Tens
 //   bitmap    a bit for each element, 1 where it is kept; element i is bit i % 8 of byte i / 8
 //   relative  for each kept element the number of elements skipped since the one before (or the start), as bytes:
 //             each 255 skips 255 elements and goes on, any other byte skips so many and a kept element follows.
-//             Elements skipped at the end are there in bytes of 255, too, as far as they fill one
+//             Elements skipped at the end are there in bytes of 255, too, as far as they fill one. With
+//             Coding::huffman they may be symbols of B < 8 bits, and 2^B - 1 in the place of 255: a code of fewer
+//             symbols takes less room itself
 void encode_sparse(Encoded& weight, const std::string& mask);
 void decode_sparse(Encoded& weight, const std::string& mask);
 

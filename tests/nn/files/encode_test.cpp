@@ -38,9 +38,9 @@ struct Masked : nn::Module {
     }
     Variable forward(const Variable& x) override { return x; }
 
-    TensorFile encoded() {
+    TensorFile encoded(nn::Coding coding = nn::Coding::packed) {
         TensorFile file{.tensors = state(), .metadata = {{"lathe.transforms", nn::json_of(*this)}}};
-        nn::encode(*this, file);
+        nn::encode(*this, file, coding);
         return file;
     }
 };
@@ -92,7 +92,27 @@ TEST_CASE("encode: what is decoded is what was encoded, at every density") {
                 static_cast<int64_t>(packed.tensors.at("w.values").bytes() + packed.tensors.at("w.index").bytes());
             CHECK(nn::encode(module.w).bytes() == bytes);
             CHECK(bytes <= ones(mask) * 4 + (count + 7) / 8);
+            const TensorFile huffman = module.encoded(nn::Coding::huffman), same_back = nn::decoded(huffman);
+            CHECK(same(same_back.tensors.at("w.mask"), mask));
+            CHECK(same(same_back.tensors.at("w"), product(weight, mask)));
+            CHECK(huffman.tensors.at("w.index").bytes() <= packed.tensors.at("w.index").bytes());
         }
+}
+
+TEST_CASE("encode: with Huffman codes run lengths are symbols of as few bits as take the least room") {
+    Masked module(random_tensor({5000}), mask_with(5000, 0.05, 1));
+    const nn::Encoded weight = nn::encode(module.w, nn::Coding::huffman);
+    CHECK(weight.how.text("encoding") == "relative");
+    CHECK(weight.how.integer("index_bits") < 8);
+    // 250 of 5000: the entropy of where they stand is 5000 * 0.286 bits, 179 bytes.
+    const int64_t index = weight.tensors.at("index").numel();
+    CHECK(index > 179);
+    CHECK(index < 179 + 40);
+    TensorFile wrong = module.encoded(nn::Coding::huffman);
+    std::string& how = wrong.metadata.at("lathe.encoded");
+    const size_t bits = how.find("\"index_bits\":") + 13;
+    how[bits] = '9';
+    CHECK(message_of([&] { nn::decoded(wrong); }).find("expected symbols of 1 to 8 bits, got 9") != std::string::npos);
 }
 
 TEST_CASE("encode: a pruned model's file is smaller, and is the same model") {
