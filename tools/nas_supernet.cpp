@@ -61,11 +61,12 @@ void train(CLI::App& command, Train& o) {
     check(!o.data.data.empty(), "train: expected --data");
     check(o.training.fit.ema == 0 && !o.training.fit.recompute_activations,
           "train: --ema and --recompute-activations are for one network, not for a supernet");
-    const nas::Space& space = nas::space_named(o.space);
+    const nas::Space& named = nas::space_named(o.space);
     o.training.begin();
-    const int64_t side = space.choices.image_size.back();
+    const int64_t side = named.choices.image_size.back();
     const TrainingData data = o.data.open({.size = {side, side, 3}}, o.training.fit.seed);
-    nas::SpaceSupernet net(space, static_cast<int64_t>(data.train.classes().size()));
+    nas::SpaceSupernet net(named, static_cast<int64_t>(data.train.classes().size()));
+    const nas::Space& space = net.space();
     net.describe_images(data.train.classes(),
                         {.mean = data.train.normalization().mean, .std = data.train.normalization().std});
     net.calibrate_on(data.plain, {.count = o.calibration, .seed = o.training.fit.seed});

@@ -15,6 +15,7 @@ constexpr const char* kSupernet = "supernet";  // of Model::metadata: the name o
 
 SpaceSupernet::SpaceSupernet(const Space& space, int64_t classes)
     : Supernet(nas::network(space, space.largest(), classes)), space_(space) {
+    space_.classes = model().classes();
     const Choices& c = space.choices;
     const auto choice = [&](const std::string& name, Elastic kind, const std::vector<int>& values) {
         choices_.push_back({name, kind, values});

@@ -10,7 +10,7 @@ class SpaceSupernet : public Supernet {
 public:
     explicit SpaceSupernet(const Space& space, int64_t classes = 0);  // classes of 0: as many as usual
 
-    const Space& space() const { return space_; }
+    const Space& space() const { return space_; }  // with the number of classes that the network has
     Subnet subnet(const Arch& arch) const;  // Error: none of the space
     Arch arch(const Subnet& subnet) const;
     std::string str(const Subnet& subnet) const override { return arch(subnet).str(); }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <set>
 
 #include "lathe/core/tape/variable.h"
 #include "lathe/data/transforms.h"

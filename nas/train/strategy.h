@@ -17,8 +17,7 @@ namespace lathe::nas {
 // active: that is what fit() validates, calibrated (Supernet::calibrate_on).
 class Strategy : public optim::StepHook {
 public:
-    // The options with the step, the schedule and this as a hook; it must outlive fit(). A schedule other than
-    // constant() stays where the strategy has none of its own.
+    // The options with the strategy's step, its schedule if it has one, and itself as a hook: it must outlive fit().
     virtual optim::FitOptions fitted(optim::FitOptions options);
     optim::RunSettings settings() const override;
     void before_step(const optim::Position& at) override { at_ = at; }

@@ -363,7 +363,7 @@ const std::vector<Row> kRows = {
     {"SEARCH --macs 0", 1, "--macs: expected an amount like 60M, got 0"},
     {"SEARCH --method climb", 2, "climb"},
     {"SEARCH --method pareto --least latency", 1, "unknown quantity 'latency'"},
-    {"SUPER --space ofa-resnet-cifer", 1, "did you mean 'ofa-resnet-cifar'?"},
+    {"nas train --space ofa-resnet-cifer --data folder:SET --out OUT", 1, "did you mean 'ofa-resnet-cifar'?"},
     {"SUPER --strategy random", 2, "random"},
     {"SUPER --random -1", 2, "--random"},
     {"SUPER --ema 0.9", 1, "for one network, not for a supernet"},

@@ -9,7 +9,7 @@
 
 namespace lathe::testing {
 
-// The elastic network of nas/README.md: 4,374 subnets of ordinary blocks.
+// The elastic network of nas/README.md: 2,322 subnets of ordinary blocks.
 inline std::unique_ptr<nas::Supernet> own_supernet() {
     auto net = std::make_unique<nn::Sequential>();
     nn::add_conv_bn(*net, "stem", {.in = 3, .out = 16, .kernel = 3, .stride = 2, .padding = 1, .bias = false},
