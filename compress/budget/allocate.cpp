@@ -241,7 +241,7 @@ std::string Allocation::str() const {
                       layer.bits == kFloatBits ? "float" : std::to_string(layer.bits), layer.cost,
                       format("+%.4f", layer.loss)));
     table.add_rule();
-    table.add(row("total", percent(1 - cost / dense), "", cost, format("+%.4f", loss)));
+    table.add(row("total", quantized ? "" : percent(1 - cost / dense), "", cost, format("+%.4f", loss)));
     return table.str() + format("of a cost of %.0f; loss +%.4f by the scan\n", dense, loss);
 }
 

