@@ -18,14 +18,10 @@ namespace {
 bool finetune(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
               const Training& how) {
     optim::Trainer trainer(model, o.training.make_optimizer());
-    optim::FitOptions fit = o.training.fit;
+    optim::FitOptions fit = o.training.fit_into(o.out, o.data.workers);
     fit.epochs = o.finetune;
-    fit.workers = o.data.workers;
-    fit.out = o.out.path;
-    fit.resume = o.out.resumes_training();
     if (how.hook) fit.hooks = {how.hook};
     std::unique_ptr<nn::Model> teacher;
-    fit.loss = o.training.cross_entropy();
     if (o.distill > 0) {
         teacher = nn::load(o.model);
         fit.loss = optim::distill(*teacher, {.weight = o.distill, .temperature = o.temperature, .labels = fit.loss});
@@ -33,9 +29,9 @@ bool finetune(const CompressionOptions& o, nn::Model& model, const TrainingData&
     std::printf("%s, %s\n", trainer.optimizer().describe().c_str(),
                 o.distill > 0 ? ("taught by the " + before.from + " model").c_str() : "labels alone");
     std::fflush(stdout);
-    std::string schedule = o.training.schedule;
-    if (how.rounds > 1) schedule += "+restart:" + std::to_string(std::max<int64_t>(1, o.finetune / how.rounds));
-    fit.schedule = optim::parse_schedule(schedule);
+    if (how.rounds > 1)
+        fit.schedule = optim::parse_schedule(o.training.schedule + "+restart:" +
+                                             std::to_string(std::max<int64_t>(1, o.finetune / how.rounds)));
     return o.training.run(trainer, data.train, data.validation, fit).end != optim::History::End::stopped;
 }
 

@@ -7,7 +7,6 @@
 #include "lathe/core/fnv1a.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
-#include "lathe/data/transforms.h"
 #include "lathe/nas/elastic/space_supernet.h"
 #include "lathe/nas/predict/accuracy_table.h"
 #include "lathe/nas/predict/efficiency.h"
@@ -37,12 +36,9 @@ std::string megas(const nas::Space& space, const nas::Arch& arch) {
 
 // The subnet as a network of its own on images of any size.
 optim::Evaluation evaluate(nn::Model& model, const data::Dataset& images, int workers) {
-    const int64_t side = model.input_shape()[0];
-    const bool fits = images.image_shape()[0] == side && images.image_shape()[1] == side;
-    const data::Dataset scaled = fits ? images : images.augmented(data::resize(side, side));
     constexpr int64_t kBatch = 100;
-    return optim::evaluate(nn::Inference(model, model.example(std::min(kBatch, images.size()))), scaled,
-                           {.batch = kBatch, .workers = workers});
+    return optim::evaluate(nn::Inference(model, model.example(std::min(kBatch, images.size()))),
+                           nas::scaled(images, model.input_shape()[0]), {.batch = kBatch, .workers = workers});
 }
 
 // ---- train ----
@@ -83,15 +79,9 @@ void train(CLI::App& command, Train& o) {
                 with_commas(net.parameter_count()).c_str(), strategy->settings().at("strategy").c_str(),
                 trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.path.c_str());
     std::fflush(stdout);
-    optim::FitOptions fit = o.training.fit;
-    fit.schedule = optim::parse_schedule(o.training.schedule);
-    fit.workers = o.data.workers;
-    fit.out = o.out.path;
-    fit.resume = o.out.resumes_training();
-    fit.loss = o.training.cross_entropy();
+    const optim::FitOptions fit = o.training.fit_into(o.out, o.data.workers);
     const optim::History history = o.training.run(trainer, data.train, data.validation, strategy->fitted(fit));
-    if (history.end == optim::History::End::stopped)
-        return say_stopped("nas train", o.out);
+    if (history.end == optim::History::End::stopped) return say_stopped("nas train", o.out);
 
     const std::string file = o.out / "supernet.safetensors";
     net.save(file);
@@ -115,7 +105,7 @@ void train(CLI::App& command, Train& o) {
 struct Trained {
     std::string file;
     int64_t calibration = 2000;
-    uint64_t seed = 0;
+    uint64_t seed = 0;  // of the split
     TrainingDataOptions data;
 
     void add_to(CLI::App& c) {
@@ -124,6 +114,8 @@ struct Trained {
         c.get_option("--data")->required();
         c.remove_option(c.get_option("--augment"));
         data.augment = "none";
+        c.add_option("--split-seed", seed, "The --seed of the training, which chose the images held out")
+            ->capture_default_str();
         add_calibration(c, calibration);
         add_threads(c);
     }
@@ -131,13 +123,13 @@ struct Trained {
         std::unique_ptr<nas::SpaceSupernet> net;
         TrainingData data;
     };
-    Opened open(uint64_t split) const {
+    Opened open() const {
         auto net = nas::SpaceSupernet::load(file);
         ImageForm form = data.form(net->model(), true);
         form.size = net->model().input_shape();
-        TrainingData images = data.open(form, split);
+        TrainingData images = data.open(form, seed);
         images.label_for(net->model());
-        net->calibrate_on(images.plain, {.count = calibration, .seed = split});
+        net->calibrate_on(images.plain, {.count = calibration, .seed = seed});
         return {std::move(net), std::move(images)};
     }
 };
@@ -150,7 +142,8 @@ struct Extract {
 };
 
 void extract(const Extract& o) {
-    const auto [net, data] = o.from.open(o.from.seed);
+    check(!std::filesystem::exists(o.out), "extract: ", o.out, " is there already; expected another --out");
+    const auto [net, data] = o.from.open();
     const nas::Arch arch = net->space().parse(o.arch);
     const auto model = net->extract(net->subnet(arch));
     nn::save(*model, o.out);
@@ -179,7 +172,7 @@ std::string origin_of(nas::SpaceSupernet& net, const Trained& from, const data::
 }
 
 void sample(const Sample& o) {
-    const auto [net, data] = o.from.open(o.from.seed);
+    const auto [net, data] = o.from.open();
     const nas::Space& space = net->space();
     const std::string origin = origin_of(*net, o.from, data.validation);
     const auto drawn = [&](int64_t i) {
@@ -237,8 +230,6 @@ void add_nas_extract(CLI::App& nas) {
     c.add_option("--arch", o->arch, "Which one: JSON as `lathe nas show` prints it, or smallest, or largest")
         ->required();
     o->from.add_to(c);
-    c.add_option("--split-seed", o->from.seed, "The --seed of the training, which chose the images held out")
-        ->capture_default_str();
     c.add_option("--out", o->out, "File for the network")->required();
     c.callback([o] { extract(*o); });
 }
@@ -251,8 +242,6 @@ void add_nas_sample(CLI::App& nas) {
         ->check(PositiveNumber)
         ->capture_default_str();
     o->from.add_to(c);
-    c.add_option("--split-seed", o->from.seed, "The --seed of the training, which chose the images held out")
-        ->capture_default_str();
     c.add_option("--seed", o->seed, "Of the subnets")->capture_default_str();
     c.add_option("--out", o->out, "CSV file for the table")->required();
     c.callback([o] { sample(*o); });

@@ -98,13 +98,8 @@ void train_network(CLI::App& command, TrainOptions& o) {
                 trainer.optimizer().describe().c_str(), threads(), threads() == 1 ? "" : "s", o.out.path.c_str());
     std::fflush(stdout);
 
-    optim::FitOptions fit = o.training.fit;
-    fit.schedule = optim::parse_schedule(o.training.schedule);
-    fit.workers = o.data.workers;
-    fit.out = o.out.path;
-    fit.resume = o.out.resumes_training();
-    if (form.reconstructs) fit.task = optim::reconstruction();
-    else fit.loss = o.training.cross_entropy();
+    optim::FitOptions fit = o.training.fit_into(o.out, o.data.workers);
+    if (form.reconstructs) fit.task = optim::reconstruction(), fit.loss = {};
     if (o.norm_sparsity > 0)
         fit.loss = compress::with_batch_norm_sparsity(*model, o.norm_sparsity, fit.loss ? fit.loss : fit.task.loss);
     const optim::History history = o.training.run(trainer, data.train, data.validation, fit);

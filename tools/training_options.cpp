@@ -135,6 +135,16 @@ optim::History TrainingOptions::run(optim::Trainer& trainer, const data::Dataset
     return trainer.fit(train, validation, fit);
 }
 
+optim::FitOptions TrainingOptions::fit_into(const RunFolder& out, int workers) const {
+    optim::FitOptions options = fit;
+    options.schedule = optim::parse_schedule(schedule);
+    options.loss = optim::cross_entropy({.label_smoothing = label_smoothing});
+    options.workers = workers;
+    options.out = out.path;
+    options.resume = out.resumes_training();
+    return options;
+}
+
 void say_stopped(const std::string& command, RunFolder& out) {
     out.keep();
     std::printf("stopped; go on with: lathe %s --out %s --resume\n", command.c_str(), shell_quoted(out.path).c_str());

@@ -20,7 +20,8 @@ struct TrainingOptions {
     // Before anything is opened: seeds the run. Error: options that do not go together.
     void begin() const;
     std::unique_ptr<optim::Optimizer> make_optimizer() const;
-    optim::Loss cross_entropy() const { return optim::cross_entropy({.label_smoothing = label_smoothing}); }
+    // For a run on class labels into that folder, which goes on if it is to.
+    optim::FitOptions fit_into(const RunFolder& out, int workers) const;
 
     // Trains as `options` say, with a progress bar and a line for each epoch. Ctrl-C or kill ends it after the step
     // under way.

@@ -68,7 +68,12 @@ WeightPruner make_pruner(nn::Module& module, const ScanOptions& o) {
 
 std::vector<int> widths_of(const ScanOptions& o) { return o.bits.empty() ? std::vector<int>{kFloatBits} : o.bits; }
 
-// Adds the setting of a width to every subject, at the masks that they have.
+// These add the setting of a width to every subject, at the mask that it has.
+void add_float(std::vector<Subject>& subjects, double sparsity) {
+    for (Subject& subject : subjects)
+        subject.settings.push_back({sparsity, kFloatBits, subject.mask().mask(), {}});
+}
+
 void add_codebooks(nn::Module& module, std::vector<Subject>& subjects, double sparsity, int bits) {
     const nn::SnapshotScope restore(module);
     CodebookOptions options{.bits = bits};
@@ -99,18 +104,17 @@ std::vector<Subject> make_subjects(nn::Module& module, WeightPruner& pruner, con
     std::vector<Subject> subjects;
     for (const auto& [name, parameter] : pruner.parameters()) subjects.push_back({name, parameter});
     const std::vector<Tensor> importances = pruner.importances();
-    for (int bits : widths_of(o))
-        for (double sparsity : o.sparsities) {
-            for (size_t i = 0; i < subjects.size(); ++i) {
-                const PathScope scope(subjects[i].name);
-                subjects[i].mask().set_mask(make_mask(importances[i], sparsity, o.pattern));
-                if (bits == kFloatBits)
-                    subjects[i].settings.push_back({sparsity, bits, subjects[i].mask().mask(), {}});
-            }
-            if (bits == kFloatBits) continue;
-            if (o.few_bits == FewBits::codebook) add_codebooks(module, subjects, sparsity, bits);
-            else add_grids(subjects, sparsity, bits, o.few_bits == FewBits::channel_scales);
+    const NoGrad no_grad;
+    for (double sparsity : o.sparsities) {
+        for (size_t i = 0; i < subjects.size(); ++i) {
+            const PathScope scope(subjects[i].name);
+            subjects[i].mask().set_mask(make_mask(importances[i], sparsity, o.pattern));
         }
+        for (int bits : widths_of(o))
+            if (bits == kFloatBits) add_float(subjects, sparsity);
+            else if (o.few_bits == FewBits::codebook) add_codebooks(module, subjects, sparsity, bits);
+            else add_grids(subjects, sparsity, bits, o.few_bits == FewBits::channel_scales);
+    }
     return subjects;
 }
 
@@ -152,12 +156,17 @@ std::vector<size_t> in_order_of_reading(const Graph& graph, const std::vector<Su
     return order;
 }
 
+Graph traced(nn::Module& module, const data::Dataset& images) {
+    const NoGrad no_grad;
+    return nn::trace(module, images.batch({0}).input());
+}
+
 Sensitivity scan(nn::Module& module, const data::Dataset& images, const ScanOptions& o) {
     const nn::SnapshotScope restore(module);
+    const Graph graph = traced(module, images);  // with the weights as they are
     WeightPruner pruner = make_pruner(module, o);
-    const NoGrad no_grad;
-    const Graph graph = nn::trace(module, images.batch({0}).input());
     const std::vector<Subject> subjects = make_subjects(module, pruner, o);
+    const NoGrad no_grad;
     Sensitivity result{.dense = {},
                        .layers = {},
                        .images = images.size(),

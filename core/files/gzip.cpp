@@ -19,7 +19,7 @@ std::string find_plain_or_gz(const std::string& path) {
     return "";
 }
 
-std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes) {
+std::vector<std::byte> read_unpacked_start(const std::string& path, size_t count) {
     std::error_code error;
     const auto size_on_disk = std::filesystem::file_size(path, error);
     check(!error, path, ": cannot be read: ", error.message());
@@ -29,15 +29,14 @@ std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes) 
     check(file != nullptr, path, ": cannot be read: ", std::strerror(errno));
     gzbuffer(file.get(), 1 << 17);
 
-    std::vector<std::byte> bytes(std::min<size_t>(size_on_disk, max_bytes) + 1);  // a plain file needs no second round
+    std::vector<std::byte> bytes(std::min<size_t>(size_on_disk + 1, count));  // a plain file needs no second round
     size_t used = 0;
-    for (;;) {
+    while (used < count) {
+        if (used == bytes.size()) bytes.resize(std::min(2 * bytes.size(), count));
         const auto room = static_cast<unsigned>(std::min<size_t>(bytes.size() - used, 1 << 30));
         const int got = gzread(file.get(), bytes.data() + used, room);
         if (got <= 0) break;
         used += static_cast<size_t>(got);
-        check(used <= max_bytes, path, ": expected at most ", max_bytes, " bytes, got more");
-        if (used == bytes.size()) bytes.resize(std::min(2 * bytes.size(), max_bytes + 1));
     }
     int code = Z_OK;
     gzerror(file.get(), &code);
@@ -46,6 +45,12 @@ std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes) 
     check(code == Z_OK || code == Z_STREAM_END, path, ": cannot be read: ", std::strerror(errno));
     check(!path.ends_with(".gz") || !gzdirect(file.get()), path, ": expected a gzip file, got something else");
     bytes.resize(used);
+    return bytes;
+}
+
+std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes) {
+    std::vector<std::byte> bytes = read_unpacked_start(path, max_bytes + 1);
+    check(bytes.size() <= max_bytes, path, ": expected at most ", max_bytes, " bytes, got more");
     return bytes;
 }
 

@@ -15,6 +15,9 @@ std::string find_plain_or_gz(const std::string& path);
 // max_bytes when unpacked (so that a small hostile file cannot fill the memory).
 std::vector<std::byte> read_unpacked(const std::string& path, size_t max_bytes);
 
+// The same of the first `count` bytes alone, or of all if there are fewer. The rest may be damaged.
+std::vector<std::byte> read_unpacked_start(const std::string& path, size_t count);
+
 // The parts, one after the other, as a gzip file; equal parts give equal bytes.
 std::vector<std::byte> packed_gzip(std::span<const Bytes> parts);
 

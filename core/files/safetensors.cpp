@@ -24,7 +24,7 @@ constexpr uint64_t kAlignment = 64;
 constexpr int kMaxDepth = 3;  // {"name": {"shape": [
 constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kPacked = ".gz";
-constexpr size_t kMaxUnpacked = size_t{4} << 30;
+constexpr uint64_t kMaxUnpacked = uint64_t{4} << 30;  // of data
 
 // An element type of the format: how it is read, and written when tensors can hold it as it is.
 struct StoredType {
@@ -148,21 +148,30 @@ Tensor load(const Entry& entry, uint64_t data_start, const ReadAt& read_at) {
     return tensor;
 }
 
-TensorFile read(uint64_t size, const std::string& name, const ReadAt& read_at) {
-    check(size >= kLengthBytes, name, ": expected a safetensors file, got one of ", size, " bytes");
+uint64_t length_of_header(const std::string& name, const ReadAt& read_at) {
     uint64_t length = 0;
     read_at(0, std::as_writable_bytes(std::span(&length, 1)));
     check(length <= kMaxHeader, name, ": expected a safetensors header of at most ", kMaxHeader, " bytes, got ",
           length);
-    check(length <= size - kLengthBytes, name, ": expected a header of ", length, " bytes, got a file of ", size);
+    return length;
+}
+
+json parse_header(uint64_t length, const std::string& name, const ReadAt& read_at) {
     std::string header(length, '\0');
     read_at(kLengthBytes, std::as_writable_bytes(std::span(header)));
     check(header.starts_with('{'), name, ": expected a safetensors header that starts with {");
+    return parse_json(header, name + ": header", kMaxDepth);
+}
+
+TensorFile read(uint64_t size, const std::string& name, const ReadAt& read_at) {
+    check(size >= kLengthBytes, name, ": expected a safetensors file, got one of ", size, " bytes");
+    const uint64_t length = length_of_header(name, read_at);
+    check(length <= size - kLengthBytes, name, ": expected a header of ", length, " bytes, got a file of ", size);
 
     TensorFile file;
     std::vector<Entry> entries;
     const uint64_t data_start = kLengthBytes + length, data_bytes = size - data_start;
-    const json parsed = parse_json(header, name + ": header", kMaxDepth);
+    const json parsed = parse_header(length, name, read_at);
     for (const auto& [key, value] : parsed.items()) {
         if (key == kMetadata)
             file.metadata = parse_metadata(value, name);
@@ -172,6 +181,22 @@ TensorFile read(uint64_t size, const std::string& name, const ReadAt& read_at) {
     check_tiling(entries, data_bytes, name);
     for (const Entry& entry : entries) file.tensors[entry.name] = load(entry, data_start, read_at);
     return file;
+}
+
+// How long a packed file is by its own header, so that one that unpacks to more is not unpacked first.
+uint64_t unpacked_size(const std::string& path) {
+    const auto read_at = [&](uint64_t offset, std::span<std::byte> into) {
+        const std::vector<std::byte> start = read_unpacked_start(path, offset + into.size());
+        check(start.size() == offset + into.size(), path, ": expected a safetensors file, got one of ", start.size(),
+              " bytes");
+        std::copy(start.begin() + static_cast<std::ptrdiff_t>(offset), start.end(), into.begin());
+    };
+    const uint64_t length = length_of_header(path, read_at);
+    uint64_t end = 0;
+    const json parsed = parse_header(length, path, read_at);
+    for (const auto& [key, value] : parsed.items())
+        if (key != kMetadata) end = std::max(end, parse_entry(key, value, kMaxUnpacked, path).end);
+    return kLengthBytes + length + end;
 }
 
 const char* stored_name(DType dtype) {
@@ -221,7 +246,7 @@ TensorFile parse_safetensors(Bytes bytes, const std::string& name) {
 }
 
 TensorFile read_safetensors(const std::string& path) {
-    if (path.ends_with(kPacked)) return parse_safetensors(read_unpacked(path, kMaxUnpacked), path);
+    if (path.ends_with(kPacked)) return parse_safetensors(read_unpacked(path, unpacked_size(path)), path);
     const InputFile file(path);
     return read(file.size(), path, [&](uint64_t offset, std::span<std::byte> into) { file.read_at(offset, into); });
 }

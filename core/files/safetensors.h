@@ -17,7 +17,8 @@ struct TensorFile {
 // anything is allocated for data. `name` stands in error messages. Error: anything that is not a well-formed file:
 // a header over 100 MB or past the end, invalid JSON, duplicate names, unknown types, shapes of more than
 // Shape::kMaxRank dimensions, byte ranges that differ from the shapes or do not tile the data exactly. A path that ends
-// with ".gz" is that of a packed one. Error: as read_unpacked, which gets 4 GiB.
+// with ".gz" is that of a packed one, of which no more is unpacked than its header says, at most 4 GiB. Error: as
+// read_unpacked.
 TensorFile read_safetensors(const std::string& path);
 TensorFile parse_safetensors(Bytes bytes, const std::string& name);
 

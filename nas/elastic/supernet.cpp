@@ -25,11 +25,6 @@ bool in_order(const compress::ChannelMember& member) {
     return static_cast<int64_t>(member.indices.size()) == member.value().dim(member.axis);
 }
 
-data::Dataset scaled(const data::Dataset& images, int64_t side) {
-    if (images.image_shape()[0] == side && images.image_shape()[1] == side) return images;
-    return images.augmented(data::resize(side, side));
-}
-
 // The sum of magnitudes of every column of [.., columns].
 void add_magnitudes(const Tensor& weight, std::vector<double>& sums) {
     with_float(weight, [&](auto zero) {
@@ -56,6 +51,11 @@ private:
 };
 
 }  // namespace
+
+data::Dataset scaled(const data::Dataset& images, int64_t side) {
+    if (images.image_shape()[0] == side && images.image_shape()[1] == side) return images;
+    return images.augmented(data::resize(side, side));
+}
 
 Supernet::Supernet(std::unique_ptr<nn::Model> largest) : model_(std::move(largest)) {
     const Shape& input = model_->input_shape();

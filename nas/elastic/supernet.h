@@ -151,6 +151,9 @@ private:
     uint64_t version_ = 0;
 };
 
+// The images at a size of side x side: as they are when that is theirs.
+data::Dataset scaled(const data::Dataset& images, int64_t side);
+
 // Keeps a subnet active for the length of a scope.
 class SubnetScope {
 public:

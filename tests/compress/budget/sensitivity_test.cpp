@@ -155,6 +155,15 @@ TEST_CASE("scan: results are kept in a file for the same weights, images and opt
     CHECK(first.str().find("conv1.weight") != std::string::npos);
 }
 
+TEST_CASE("scan: by gradients, too, with bits") {
+    nn::Model model = small_model();
+    const data::Dataset images = stripes(30);
+    const Sensitivity scan = scan_sensitivity(
+        model, images, {.sparsities = {0.5}, .bits = {4},
+                        .importance = {.kind = WeightImportance::taylor, .data = &images, .images = 16}});
+    CHECK(scan.layers.size() == 10);
+}
+
 TEST_CASE("scan: 2:4 passes over the layers that it does not fit, and names them") {
     nn::Model model = small_model();
     const Sensitivity scan =

@@ -80,6 +80,17 @@ TEST_CASE("safetensors: a path that ends with .gz is the same file, packed") {
     const TensorFile read = read_safetensors(folder / "x.gz");
     CHECK(read.metadata == written.metadata);
     for (const auto& [name, tensor] : written.tensors) CHECK_MESSAGE(same(read.tensors.at(name), tensor), name);
+    // More than the header says, and no header at all, are seen early.
+    std::vector<std::byte> more = plain;
+    more.resize(plain.size() + 1);
+    const Bytes parts[] = {more};
+    write_file_atomically(folder / "more.gz", std::vector<Bytes>{packed_gzip(parts)});
+    CHECK_THROWS_WITH(read_safetensors(folder / "more.gz"), doctest::Contains("more.gz: expected at most "));
+    const std::vector<std::byte> zeros(1 << 20);
+    const Bytes nothing[] = {zeros};
+    write_file_atomically(folder / "zeros.gz", std::vector<Bytes>{packed_gzip(nothing)});
+    CHECK_THROWS_WITH(read_safetensors(folder / "zeros.gz"),
+                      doctest::Contains("expected a safetensors header that starts with {"));
     std::filesystem::rename(folder / "x", folder / "plain.gz");
     CHECK_THROWS_WITH(read_safetensors(folder / "plain.gz"),
                       doctest::Contains("plain.gz: expected a gzip file, got something else"));
