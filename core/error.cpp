@@ -6,7 +6,9 @@
 namespace lathe {
 
 namespace {
-thread_local std::vector<const std::string*> path;
+// A list through the scopes themselves: what a thread keeps on the heap would be lost to a child process, in which only
+// the thread that forked goes on.
+thread_local const PathScope* innermost = nullptr;
 
 // Texts of a file may be long, or hold what a terminal would obey.
 constexpr size_t kLongest = 1000;
@@ -34,16 +36,15 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 Error::Error(const std::string& message) : std::runtime_error(with_path(message)) {}
 
-PathScope::PathScope(const std::string& name) { path.push_back(&name); }
-PathScope::~PathScope() { path.pop_back(); }
+PathScope::PathScope(const std::string& name) : name_(name), outer_(innermost) { innermost = this; }
+PathScope::~PathScope() { innermost = outer_; }
 
 std::string current_path() {
+    std::vector<const std::string*> names;
+    for (const PathScope* scope = innermost; scope; scope = scope->outer_)
+        if (!scope->name_.empty()) names.push_back(&scope->name_);
     std::string joined;
-    for (const std::string* name : path) {
-        if (name->empty()) continue;
-        if (!joined.empty()) joined += '.';
-        joined += *name;
-    }
+    for (auto name = names.rbegin(); name != names.rend(); ++name) joined += (joined.empty() ? "" : ".") + **name;
     return joined;
 }
 

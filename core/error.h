@@ -44,6 +44,11 @@ public:
     ~PathScope();
     PathScope(const PathScope&) = delete;
     PathScope& operator=(const PathScope&) = delete;
+
+private:
+    friend std::string current_path();
+    const std::string& name_;
+    const PathScope* outer_;
 };
 
 // The names of the living PathScopes of this thread, joined with dots; empty outside any.
