@@ -2,7 +2,7 @@
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
-# make asan       the same tests under the address and undefined-behaviour sanitizers
+# make asan       the same tests of a library and a command under the address and undefined-behaviour sanitizers
 # make tsan       the tests that use threads under the thread sanitizer
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
 # make bench      training and inference speed and memory, beside PyTorch and onnxruntime where they are installed
@@ -85,7 +85,10 @@ TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
 LAB_OBJ  := $(patsubst %.cpp,$(OUT)/%.o,$(wildcard tools/labs/*.cpp))
 LABS     := $(patsubst tools/labs/%.cpp,$(BIN)/%,$(wildcard tools/labs/lab*.cpp))
 LADDER   := $(BIN)/conv-ladder
-TEST_OBJ := $(TEST_SRC:%.cpp=$(OUT)/%.o)
+# The sanitized library and command are put to the tests of the release build: to compile these again takes as long as
+# the library, and finds nothing.
+TEST_OUT := $(if $(filter asan,$(BUILD)),build/release,$(OUT))
+TEST_OBJ := $(TEST_SRC:%.cpp=$(TEST_OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
 .PHONY: all deps demo test check-headers asan tsan thread-tests fuzz bench roofline parity check-prefix install \
@@ -112,8 +115,9 @@ $(BIN)/liblathe.so: $(LIB_OBJ)
 	$(ALL_CXX) $(LDFLAGS) -shared -Wl,-soname,liblathe.so.0 -o $@ $^ $(LDLIBS)
 	ln -sf $(@F) $@.0
 
-$(BIN)/lathe-tests: $(TEST_OBJ) $(BIN)/liblathe.a
-	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+# The whole library first: of an inline function that both hold, the linker takes the library's, which is sanitized.
+$(BIN)/lathe-tests: $(BIN)/liblathe.a $(TEST_OBJ)
+	$(ALL_CXX) $(LDFLAGS) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(TEST_OBJ) $(LDLIBS)
 
 # One program a file of tests/bench: conv_bench.cpp makes build/conv-bench.
 $(BIN)/%-bench: $(OUT)/tests/bench/%_bench.o $(BIN)/liblathe.a
@@ -155,8 +159,7 @@ $(OUT)/%.alone: % $(OUT)/.flags | build/include/lathe
 demo: $(BIN)/lathe
 	tools/demo.sh $(BIN)/lathe build/demo $(DEMO_EPOCHS)
 
-# The same tests with the address and undefined-behaviour sanitizers.
-asan:
+asan: $(TEST_OBJ)
 	$(MAKE) BUILD=asan test
 
 # Four threads on any machine. The sanitizer does not follow a fork. Of libgomp, which is not built for it, it sees
@@ -253,7 +256,7 @@ $(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/%_vnni.o $(OUT)/%_dotprod.o $(OUT)/data
     $(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
 $(LIB_OBJ):  | $(patsubst %,$(OUT)/%.h.gch,$(filter library,$(PRECOMPILED)))
 $(TOOL_OBJ) $(LAB_OBJ): | $(patsubst %,$(OUT)/%.h.gch,$(filter tools,$(PRECOMPILED)))
-$(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(OUT)/%.h.gch,$(filter tests,$(PRECOMPILED)))
+$(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(TEST_OUT)/%.h.gch,$(filter tests,$(PRECOMPILED)))
 $(OUT)/tools.h.gch: private CXXFLAGS = $(TOOLS_CXXFLAGS)
 $(OUT)/tests.h.gch: private CXXFLAGS = $(TESTS_CXXFLAGS)
 $(OUT)/%.h.gch: $(OUT)/.flags | build/include/lathe

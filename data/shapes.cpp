@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <numbers>
-
-#include "lathe/core/parallel.h"
-#include "lathe/data/in_memory.h"
 
 namespace lathe::data {
 
@@ -182,6 +181,41 @@ Image draw_shape(int64_t label, Random& random) {
     return canvas.develop(gain, random.uniform(0.02, 0.10), random);
 }
 
+namespace {
+
+// Draws an image when it is first asked for: a command that looks at a few hundred need not wait for all.
+class ShapesSource : public Source {
+public:
+    ShapesSource(DatasetInfo info, int64_t count, uint64_t seed)
+        : Source(std::move(info)),
+          count_(count),
+          seed_(seed),
+          pixels_(new uint8_t[static_cast<size_t>(count * kImageBytes)]),
+          drawn_(new std::once_flag[static_cast<size_t>(count)]) {}
+
+    int64_t size() const override { return count_; }
+    int64_t label(int64_t i) const override { return i % 10; }
+    Image image(int64_t i, Random&) const override {
+        uint8_t* const pixels = pixels_.get() + i * kImageBytes;
+        std::call_once(drawn_[static_cast<size_t>(i)], [&] {
+            Random random(seed_, static_cast<uint64_t>(i));
+            const Image image = draw_shape(label(i), random);
+            std::copy(image.pixels.begin(), image.pixels.end(), pixels);
+        });
+        return {kSide, kSide, 3, {pixels, pixels + kImageBytes}};
+    }
+
+private:
+    static constexpr int64_t kImageBytes = kSide * kSide * 3;
+
+    const int64_t count_;
+    const uint64_t seed_;
+    const std::unique_ptr<uint8_t[]> pixels_;  // [count, side, side, 3], each set once it is drawn
+    const std::unique_ptr<std::once_flag[]> drawn_;
+};
+
+}  // namespace
+
 Dataset shapes(Split split, const ShapesOptions& options) {
     check(options.count >= 0 && options.count <= 10'000'000, "shapes: expected a count from 0 to 10,000,000, got ",
           options.count);
@@ -191,20 +225,8 @@ Dataset shapes(Split split, const ShapesOptions& options) {
     info.image_shape = {kSide, kSide, 3};
     info.classes = {"circle", "ring", "square", "triangle", "star", "cross", "crescent", "heart", "arrow", "stripes"};
     info.normalization = {{0.448f, 0.448f, 0.448f}, {0.225f, 0.225f, 0.225f}};
-
-    const int64_t bytes = info.image_shape.numel();
-    InMemoryImages images{std::vector<uint8_t>(static_cast<size_t>(count * bytes)),
-                          std::vector<uint8_t>(static_cast<size_t>(count))};
     const uint64_t seed = mix(options.seed, static_cast<uint64_t>(split));
-    parallel_for(count, 256, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            Random random(seed, static_cast<uint64_t>(i));
-            images.labels[i] = static_cast<uint8_t>(i % 10);
-            const Image image = draw_shape(i % 10, random);
-            std::copy(image.pixels.begin(), image.pixels.end(), images.pixels.begin() + i * bytes);
-        }
-    });
-    return Dataset(std::make_shared<InMemorySource>(std::move(info), std::move(images)));
+    return Dataset(std::make_shared<ShapesSource>(std::move(info), count, seed));
 }
 
 }  // namespace lathe::data

@@ -1,13 +1,17 @@
 #!/bin/sh
-# tests/run.sh FOLDER   runs FOLDER/lathe-tests in two halves at once, for much of it waits for one thread or process.
-bin=$1
-log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT
-half='*tools/command_test*,*tools/run_folder_test*'
-LATHE_BIN=$bin/lathe "$bin/lathe-tests" -sf="$half" >"$log" 2>&1 &
-LATHE_BIN=$bin/lathe "$bin/lathe-tests" -sfe="$half"
-first=$?
-wait $!
-second=$?
-cat "$log"
-[ $first -eq 0 ] && [ $second -eq 0 ]
+# tests/run.sh FOLDER   runs FOLDER/lathe-tests in parts, up to four at once, for much of it waits for one thread or
+# process. A part is a folder of the library, or a file of tests/tools. Prints each as it ends, then the sum.
+logs=$(mktemp -d) || exit 1
+trap 'rm -rf "$logs"' EXIT
+cores=$(nproc)
+{
+    for folder in core nn data optim compress nas; do echo "tests/$folder/*"; done
+    ls -S tests/tools/*_test.cpp  # a long one at the end would be waited for
+} | xargs -P $((cores < 4 ? cores : 4)) -I PART sh -c '
+    log=$(mktemp "$1/XXXXXX")
+    LATHE_BIN=$0/lathe "$0/lathe-tests" -sf="$2" > "$log" 2>&1 || touch "$1/failed"
+    echo "$2"
+    grep -vE "^(=+|\[doctest\] (doctest version|run with|Status: SUCCESS).*)$" "$log"' "$1" "$logs" PART
+awk '/^\[doctest\] test cases:/ { gsub(/[^0-9|]/, " "); split($0, part, "|"); passed += part[2]; failed += part[3] }
+     END { printf "tests: %d passed, %d failed\n", passed, failed }' "$logs"/*
+[ ! -e "$logs/failed" ]
