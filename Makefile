@@ -61,8 +61,8 @@ $(OUT)/%_dotprod.o: private ISA = -march=armv8.2-a+dotprod
 FOREIGN := %_avx2.cpp %_avx512.cpp %_vnni.cpp
 endif
 
-# GCC looks for garbage whenever its heap has grown by a third, so again and again where a precompiled header
-# has filled it: not below half a GiB.
+# GCC looks for garbage whenever its heap has grown by a third, so again and again where it begins small or where a
+# precompiled header has filled it: not below half a GiB.
 ifeq ($(findstring clang,$(shell $(CXX) --version 2>/dev/null)),)
 ALL_CXX += --param ggc-min-expand=100 --param ggc-min-heapsize=500000
 endif
@@ -71,11 +71,11 @@ endif
 # a null pointer.
 $(OUT)/data/image.o: private ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
 
-# What runs once need not be optimised, and layers only call kernels; it compiles in half the time.
-LAYERS_CXXFLAGS := -O1
-TOOLS_CXXFLAGS  := -O0
-TESTS_CXXFLAGS  := -O1
-$(OUT)/nn/%.o: private CXXFLAGS = $(LAYERS_CXXFLAGS)
+# What calls kernels, or runs once, need not be optimised as they are; it compiles in less time.
+$(OUT)/nn/%.o: private CXXFLAGS = -O1
+$(OUT)/compress/%.o $(OUT)/nas/%.o: private CXXFLAGS = -O2
+TOOLS_CXXFLAGS := -O0
+TESTS_CXXFLAGS := -O1
 $(OUT)/tools/%.o: private CXXFLAGS = $(TOOLS_CXXFLAGS)
 $(OUT)/tests/%.o: private CXXFLAGS = $(TESTS_CXXFLAGS)
 $(OUT)/tests/bench/%.o $(OUT)/tools/ladder/%.o: private CXXFLAGS = -O3
@@ -88,8 +88,15 @@ TEST_SRC := $(filter-out tests/bench/% tests/parity/% tests/fuzz/%,$(sort $(shel
 BENCH_SRC := $(wildcard tests/bench/*.cpp tests/parity/*.cpp)
 FUZZ_SRC := $(wildcard tests/fuzz/*.cpp)
 HEADERS  := $(sort $(shell find $(LIBRARY) tools -name '*.h'))
-LIB_OBJ  := $(LIB_SRC:%.cpp=$(OUT)/%.o)
-TOOL_OBJ := $(TOOL_SRC:%.cpp=$(OUT)/%.o)
+# The sources of a folder are compiled as one, in less than half the time, for most of it goes into headers: a name in
+# an unnamed namespace is one of the folder. Alone are what has flags of its own and what a program begins with.
+ALONE    := %_baseline.cpp %_avx2.cpp %_avx512.cpp %_vnni.cpp %_neon.cpp %_dotprod.cpp \
+            core/kernels/gemm/blas.cpp data/image.cpp tools/lathe.cpp
+together  = $(filter-out $(ALONE) $(FOREIGN),$1)
+objects   = $(patsubst %.cpp,$(OUT)/%.o,$(filter $(ALONE),$1)) \
+            $(patsubst %,$(OUT)/%folder.o,$(sort $(dir $(call together,$1))))
+LIB_OBJ  := $(call objects,$(LIB_SRC))
+TOOL_OBJ := $(call objects,$(TOOL_SRC))
 LAB_OBJ  := $(patsubst %.cpp,$(OUT)/%.o,$(wildcard tools/labs/*.cpp))
 LABS     := $(patsubst tools/labs/%.cpp,$(BIN)/%,$(wildcard tools/labs/lab*.cpp))
 LADDER   := $(BIN)/conv-ladder
@@ -107,13 +114,12 @@ $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a course lab, from its own file and what they share.
-LAB_PARTS := $(filter-out $(LABS:$(BIN)/%=$(OUT)/tools/labs/%.o),$(LAB_OBJ)) \
-             $(addprefix $(OUT)/tools/,data_options.o nas_figures.o plot.o progress.o task.o)
+LAB_PARTS := $(filter-out $(LABS:$(BIN)/%=$(OUT)/tools/labs/%.o),$(LAB_OBJ)) $(OUT)/tools/folder.o
 $(LABS): $(BIN)/%: $(OUT)/tools/labs/%.o $(LAB_PARTS) $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One convolution at six speeds.
-$(LADDER): $(OUT)/tools/ladder/conv_ladder.o $(OUT)/tools/checks.o $(BIN)/liblathe.a
+$(LADDER): $(OUT)/tools/ladder/conv_ladder.o $(OUT)/tools/folder.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BIN)/liblathe.a: $(LIB_OBJ)
@@ -246,30 +252,26 @@ $(OUT)/.flags: FORCE | build/include/lathe
 .PHONY: FORCE
 FORCE:
 
-# Headers that are not ours are parsed once for all files that are compiled alike: a quarter of the time. (A compiler
-# that keeps what it made of the same sources before, as ccache does, wants the sources alone: PRECOMPILED=.)
-PRECOMPILED ?= library tools tests
-STANDARD_HEADERS := algorithm array atomic cmath cstdint filesystem fstream functional iostream map memory mutex \
-                    numeric optional set span sstream string string_view thread utility variant vector
-PRECOMPILED_library := $(STANDARD_HEADERS)
-PRECOMPILED_tools   := $(STANDARD_HEADERS) CLI/CLI.hpp nlohmann/json.hpp
-PRECOMPILED_tests   := $(STANDARD_HEADERS) doctest/doctest.h
-# Reads set $1 before the source.
-with = $(if $(filter $1,$(PRECOMPILED)),-include $(OUT)/$1.h)
-$(OUT)/%.o:       private WITH = $(call with,library)
-$(OUT)/tools/%.o: private WITH = $(call with,tools)
-$(OUT)/tests/%.o: private WITH = $(call with,tests)
-# Flags of their own.
-$(OUT)/%_avx2.o $(OUT)/%_avx512.o $(OUT)/%_vnni.o $(OUT)/%_dotprod.o $(OUT)/data/image.o $(OUT)/tools/ladder/%.o \
-    $(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
-$(LIB_OBJ):  | $(patsubst %,$(OUT)/%.h.gch,$(filter library,$(PRECOMPILED)))
-$(TOOL_OBJ) $(LAB_OBJ): | $(patsubst %,$(OUT)/%.h.gch,$(filter tools,$(PRECOMPILED)))
-$(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(patsubst %,$(TEST_OUT)/%.h.gch,$(filter tests,$(PRECOMPILED)))
-$(OUT)/tools.h.gch: private CXXFLAGS = $(TOOLS_CXXFLAGS)
+# Headers that are not ours are parsed once for all tests. (A compiler that keeps what it made of the same sources
+# before, as ccache does, wants the sources alone: PRECOMPILED=.)
+PRECOMPILED ?= tests
+HEADERS_OF_TESTS := algorithm array atomic cmath cstdint filesystem fstream functional iostream map memory mutex \
+                    numeric optional set span sstream string string_view thread utility variant vector doctest/doctest.h
+$(OUT)/tests/%.o: private WITH = $(if $(PRECOMPILED),-include $(OUT)/tests.h)
+$(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
+$(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(if $(PRECOMPILED),$(TEST_OUT)/tests.h.gch)
 $(OUT)/tests.h.gch: private CXXFLAGS = $(TESTS_CXXFLAGS)
-$(OUT)/%.h.gch: $(OUT)/.flags | build/include/lathe
-	printf '#include <%s>\n' $(PRECOMPILED_$*) > $(OUT)/$*.h
-	$(ALL_CXX) -x c++-header -o $@.new $(OUT)/$*.h && mv $@.new $@
+$(OUT)/tests.h.gch: $(OUT)/.flags | build/include/lathe
+	printf '#include <%s>\n' $(HEADERS_OF_TESTS) > $(OUT)/tests.h
+	$(ALL_CXX) -x c++-header -o $@.new $(OUT)/tests.h && mv $@.new $@
+
+# (What is included is no header: functions of its unnamed namespaces may well be used by others.)
+$(OUT)/%/folder.cpp: FORCE | build/include/lathe
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n' $(call together,$(sort $(wildcard $*/*.cpp))) > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(OUT)/%/folder.o: $(OUT)/%/folder.cpp $(OUT)/.flags
+	$(ALL_CXX) -iquote . -Wno-subobject-linkage -MMD -MP -c -o $@ $<
 
 $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)

@@ -36,13 +36,7 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 namespace detail {
 
-std::string concat(std::initializer_list<Part> parts) {
-    TextStream out;
-    for (const Part& part : parts) part.write(out);
-    return out.str();
-}
-
-void fail(std::initializer_list<Part> parts) { throw Error(concat(parts)); }
+void fail(std::initializer_list<Part> parts) { throw Error(concatenated(parts)); }
 
 }  // namespace detail
 

@@ -1,6 +1,5 @@
 #pragma once
 #include <initializer_list>
-#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,34 +16,7 @@ public:
 };
 
 namespace detail {
-// One part of a message: a value, which must outlive it, and how it is written. Without the value's type, so that all
-// of the library's messages share one function: a stream in each of them would take a fifth of the time to compile.
-class Part {
-public:
-    Part(const char* text) : value_(text), write_(nullptr) {}
-    template <class T>
-    Part(const T& value)
-        : value_(&value), write_([](std::ostream& out, const void* v) { out << *static_cast<const T*>(v); }) {}
-
-    void write(std::ostream& out) const {
-        if (write_)
-            write_(out, value_);
-        else
-            out << static_cast<const char*>(value_);
-    }
-
-private:
-    const void* value_;
-    void (*write_)(std::ostream&, const void*);
-};
-
-std::string concat(std::initializer_list<Part> parts);
 [[noreturn]] void fail(std::initializer_list<Part> parts);
-
-template <class... Parts>
-std::string concat(const Parts&... parts) {
-    return concat({Part(parts)...});
-}
 }  // namespace detail
 
 // Throws an Error whose message is the parts joined together.

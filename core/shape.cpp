@@ -40,7 +40,7 @@ int Shape::axis(int axis) const {
     return counted;
 }
 
-std::string Shape::str() const { return detail::concat(*this); }
+std::string Shape::str() const { return concatenated(*this); }
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     out << '[';

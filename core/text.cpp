@@ -5,6 +5,16 @@
 
 namespace lathe {
 
+namespace detail {
+
+std::string concatenated(std::initializer_list<Part> parts) {
+    TextStream out;
+    for (const Part& part : parts) part.write(out);
+    return out.str();
+}
+
+}  // namespace detail
+
 namespace {
 
 bool continues(unsigned char byte) { return (byte & 0xc0) == 0x80; }

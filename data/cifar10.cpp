@@ -62,7 +62,7 @@ Dataset cifar10(const std::string& root, Split split) {
     info.image_shape = {32, 32, 3};
     info.classes = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
     info.normalization = {{0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}};
-    if (split == Split::train) info.note = detail::concat("from ", files.size(), " of 5 batch files");
+    if (split == Split::train) info.note = concatenated("from ", files.size(), " of 5 batch files");
     return Dataset(std::make_shared<InMemorySource>(std::move(info), std::move(images)));
 }
 

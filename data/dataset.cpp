@@ -102,10 +102,10 @@ std::string Dataset::describe() const {
     std::string text = printable(info().name) + ": " + with_commas(size());
     const auto plural = [](size_t count) { return count == 1 ? "" : "s"; };
     if (source_)
-        text += detail::concat(" image", plural(static_cast<size_t>(size())), " ", shape_[0], "x", shape_[1], "x",
+        text += concatenated(" image", plural(static_cast<size_t>(size())), " ", shape_[0], "x", shape_[1], "x",
                                shape_[2], ", ", classes().size(), " class", classes().size() == 1 ? "" : "es");
     else
-        text += detail::concat(" example", plural(static_cast<size_t>(size())), ", ", examples_->inputs.size(),
+        text += concatenated(" example", plural(static_cast<size_t>(size())), ", ", examples_->inputs.size(),
                                " input", plural(examples_->inputs.size()), ", ", examples_->targets.size(), " target",
                                plural(examples_->targets.size()));
     return text + (info().note.empty() ? "" : ", " + info().note);

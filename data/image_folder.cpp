@@ -13,6 +13,33 @@
 
 namespace lathe::data {
 
+// A folder or archive, and what lies in it.
+struct FolderListing {
+    // A file in the folder or archive, by its path there; that of a folder ends in '/'.
+    struct Entry {
+        std::string path;
+        size_t offset = 0, size = 0;  // in the archive
+        int64_t label = 0;
+    };
+    // The folders train/, val/ and test/ in `base`, each ending in '/'; "" where there is none.
+    struct Splits {
+        std::string train, validation, test;
+
+        const std::string& of(Split split) const {
+            if (split == Split::train) return train;
+            const std::string &own = split == Split::test ? test : validation,
+                              &other = split == Split::test ? validation : test;
+            return own.empty() ? other : own;
+        }
+    };
+
+    std::string path;
+    std::vector<std::byte> archive{};  // empty: a folder
+    std::vector<Entry> entries{};
+    std::string base{};
+    Splits splits{};
+};
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,13 +47,9 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxArchive = size_t{8} << 30;
 constexpr int kMaxDepth = 8;
 
-// A file in the folder or archive, by its path there; that of a folder ends in '/'.
-struct Entry {
-    std::string path;
-    size_t offset = 0, size = 0;  // in the archive
-    int64_t label = 0;
-};
+using Entry = FolderListing::Entry;
 using Entries = std::vector<Entry>;
+using Splits = FolderListing::Splits;
 using Classes = std::map<std::string, Entries>;
 
 std::string lower_case(std::string text) {
@@ -125,18 +148,6 @@ std::string common_base(const Entries& entries) {
     }
 }
 
-// The folders train/, val/ and test/ in `base`, each ending in '/'; "" where there is none.
-struct Splits {
-    std::string train, validation, test;
-
-    const std::string& of(Split split) const {
-        if (split == Split::train) return train;
-        const std::string &own = split == Split::test ? test : validation,
-                          &other = split == Split::test ? validation : test;
-        return own.empty() ? other : own;
-    }
-};
-
 Splits find_splits(const Entries& entries, const std::string& base, const std::string& name) {
     const auto find = [&](const std::set<std::string>& meanings) {
         std::string found;
@@ -155,19 +166,6 @@ Splits find_splits(const Entries& entries, const std::string& base, const std::s
           ", got other folders");
     return found;
 }
-
-}  // namespace
-
-// A folder or archive, and what lies in it.
-struct FolderListing {
-    std::string path;
-    std::vector<std::byte> archive{};  // empty: a folder
-    Entries entries{};
-    std::string base{};
-    Splits splits{};
-};
-
-namespace {
 
 FolderListing list(const std::string& path) {
     check(!path.empty(), "image_folder: expected the path of a folder or archive, got none");
@@ -225,7 +223,7 @@ std::string note_of(const std::map<std::string, int64_t>& passed_over) {
         kinds += (kinds.empty() ? "" : ", ") + (suffix.empty() ? "no suffix" : suffix) + " " + std::to_string(count);
     }
     if (total == 0) return "";
-    return detail::concat(total, total == 1 ? " other file" : " other files", " passed over (",
+    return concatenated(total, total == 1 ? " other file" : " other files", " passed over (",
                           printable(shortened(kinds, 100)), ")");
 }
 
@@ -316,8 +314,8 @@ Dataset ImageFolder::open(Split split, const FolderOptions& options) const {
                              : Normalization{{0.449f}, {0.226f}};
     const int64_t stray = level(entries, base).images;
     for (const std::string& note :
-         {has_splits ? std::string() : detail::concat(100 * options.test_share, "% of the images kept for testing"),
-          stray ? detail::concat(stray, " in no class folder passed over") : "", note_of(passed_over),
+         {has_splits ? std::string() : concatenated(100 * options.test_share, "% of the images kept for testing"),
+          stray ? concatenated(stray, " in no class folder passed over") : "", note_of(passed_over),
           classes.size() == 1 && !options.anomalies
               ? std::string("a single class: is this the folder above the class folders?")
               : ""})

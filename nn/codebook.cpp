@@ -107,7 +107,7 @@ void Codebook::set_indices(Tensor indices) {
 
 int64_t Codebook::bits() const { return std::bit_width(static_cast<uint64_t>(entries_.value().numel())) - 1; }
 
-std::string Codebook::describe() const { return detail::concat("codebook, ", bits(), " bits"); }
+std::string Codebook::describe() const { return concatenated("codebook, ", bits(), " bits"); }
 
 Tensor Codebook::values() const { return taken(entries(), indices_); }
 

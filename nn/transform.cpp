@@ -48,7 +48,7 @@ void Along::check_fits(const Tensor& tensor, const Shape& weight) const {
         const int axis = axis_of(i);
         fits = axis < 0 || (axis < tensor.rank() && tensor.dim(axis) == weight[i]);
     }
-    const std::string part = kind_ < 0 ? "" : detail::concat("axis ", kind_, " of ");
+    const std::string part = kind_ < 0 ? "" : concatenated("axis ", kind_, " of ");
     check(fits && kind_ < weight.rank(), "weight transform: expected a tensor that lies along ", part,
           "its weight of shape ", weight, ", got ", tensor.shape());
 }

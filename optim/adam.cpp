@@ -44,7 +44,7 @@ public:
 
     std::string name() const final { return decoupled_ ? "adamw" : "adam"; }
     std::string describe() const override {
-        return detail::concat(name(), ": lr ", lr, ", betas ", options_.beta1, " ", options_.beta2, ", weight decay ",
+        return concatenated(name(), ": lr ", lr, ", betas ", options_.beta1, " ", options_.beta2, ", weight decay ",
                               options_.weight_decay);
     }
 

@@ -158,7 +158,7 @@ void load_slots(nn::Module& module, const TensorFile& file, const std::map<std::
     for (const auto& [name, parameter] : module.named_parameters()) {
         const auto count = updates.find(name);
         parameter->updates() = count == updates.end() ? 0 : count->second;
-        const std::string prefix = detail::concat(kState, name, ".");
+        const std::string prefix = concatenated(kState, name, ".");
         for (auto at = file.tensors.lower_bound(prefix); at != file.tensors.end() && at->first.starts_with(prefix);
              ++at) {
             const std::string slot = at->first.substr(prefix.size());
@@ -188,7 +188,7 @@ void save_checkpoint(const std::string& path, nn::Module& module, const Ema* ema
     for (const auto& [name, parameter] : module.named_parameters()) {
         check_finite(path, name, parameter->value());
         for (const auto& [slot, tensor] : parameter->slots())
-            file.tensors[detail::concat(kState, name, ".", slot)] = tensor;
+            file.tensors[concatenated(kState, name, ".", slot)] = tensor;
         updates[name] = parameter->updates();
     }
     if (ema)

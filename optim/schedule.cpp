@@ -32,7 +32,7 @@ Rest after_warmup(const Position& at, double warmup) {
 
 Schedule make(std::string text, double warmup, std::function<double(const Position&)> curve) {
     check(warmup >= 0 && warmup < 1e6, "schedule: expected a warm-up of 0 or more epochs, got ", warmup);
-    if (warmup > 0) text += detail::concat("+warmup:", warmup);
+    if (warmup > 0) text += concatenated("+warmup:", warmup);
     return {.text = std::move(text), .warmup = warmup, .curve = std::move(curve)};
 }
 
@@ -81,7 +81,7 @@ Schedule constant(const ConstantOptions& options) {
 Schedule step_decay(const StepOptions& options) {
     check(options.every > 0, "schedule: expected a step of 1 epoch or more, got ", options.every);
     check_gamma(options.gamma);
-    return make(detail::concat("step:", options.every, ":", options.gamma), options.warmup, [=](const Position& at) {
+    return make(concatenated("step:", options.every, ":", options.gamma), options.warmup, [=](const Position& at) {
         return std::pow(options.gamma, static_cast<double>(at.step / at.steps_per_epoch / options.every));
     });
 }
@@ -93,8 +93,8 @@ Schedule multi_step(const MultiStepOptions& options) {
         check(options.epochs[i] > (i ? options.epochs[i - 1] : 0),
               "schedule: expected rising epochs of 1 or more, got ", options.epochs[i]);
     std::string text;
-    for (int64_t epoch : options.epochs) text += detail::concat(text.empty() ? "multi-step:" : ",", epoch);
-    return make(detail::concat(text, ":", options.gamma), options.warmup, [=](const Position& at) {
+    for (int64_t epoch : options.epochs) text += concatenated(text.empty() ? "multi-step:" : ",", epoch);
+    return make(concatenated(text, ":", options.gamma), options.warmup, [=](const Position& at) {
         const int64_t epoch = at.step / at.steps_per_epoch;
         const auto falls =
             std::count_if(options.epochs.begin(), options.epochs.end(), [=](int64_t e) { return e <= epoch; });
@@ -104,7 +104,7 @@ Schedule multi_step(const MultiStepOptions& options) {
 
 Schedule cosine(const CosineOptions& options) {
     check(options.floor >= 0 && options.floor <= 1, "schedule: expected a floor in [0, 1], got ", options.floor);
-    const std::string text = options.floor > 0 ? detail::concat("cosine:", options.floor) : "cosine";
+    const std::string text = options.floor > 0 ? concatenated("cosine:", options.floor) : "cosine";
     return make(text, options.warmup, [=](const Position& at) {
         const Rest rest = after_warmup(at, options.warmup);
         return anneal(1, options.floor, std::min(1.0, rest.step / rest.steps));
@@ -114,7 +114,7 @@ Schedule cosine(const CosineOptions& options) {
 Schedule one_cycle(const OneCycleOptions& options) {
     constexpr double kStart = 1.0 / 25, kEnd = kStart / 1e4;
     check(options.rise > 0 && options.rise < 1, "schedule: expected a rise in (0, 1), got ", options.rise);
-    return make(detail::concat("one-cycle:", options.rise), options.warmup, [=](const Position& at) {
+    return make(concatenated("one-cycle:", options.rise), options.warmup, [=](const Position& at) {
         const Rest rest = after_warmup(at, options.warmup);
         const double last = rest.steps - 1, peak = options.rise * rest.steps - 1;  // as PyTorch counts
         if (rest.step < peak) return anneal(kStart, 1, rest.step / peak);
@@ -126,7 +126,7 @@ Schedule restarted(Schedule schedule, int64_t epochs) {
     check(schedule.restart == 0, "schedule '", schedule.text, "': expected one restart, got a second");
     check(epochs >= 1, "schedule: expected a restart after 1 epoch or more, got ", epochs);
     schedule.restart = epochs;
-    schedule.text += detail::concat("+restart:", epochs);
+    schedule.text += concatenated("+restart:", epochs);
     return schedule;
 }
 

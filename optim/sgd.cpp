@@ -32,7 +32,7 @@ public:
 
     std::string name() const override { return "sgd"; }
     std::string describe() const override {
-        return detail::concat("sgd: lr ", lr, ", ", options_.nesterov ? "Nesterov " : "", "momentum ",
+        return concatenated("sgd: lr ", lr, ", ", options_.nesterov ? "Nesterov " : "", "momentum ",
                               options_.momentum, ", weight decay ", options_.weight_decay);
     }
 

@@ -124,7 +124,7 @@ private:
                              {"batch", std::to_string(options_.batch) + (options_.drop_last ? ", full" : "")},
                              {"training examples", train_identity_},
                              {"validation examples", validation_identity_},
-                             {"ema", detail::concat(options_.ema)}};
+                             {"ema", concatenated(options_.ema)}};
         for (const StepHook* hook : options_.hooks) settings.merge(hook->settings());
         return settings;
     }
@@ -198,7 +198,7 @@ private:
     bool finish_epoch() {
         {
             const EmaScope averaged(ema());
-            const std::string validation = detail::concat("validation after epoch ", epoch() + 1, last_good());
+            const std::string validation = concatenated("validation after epoch ", epoch() + 1, last_good());
             const PathScope scope(validation);
             const Evaluation result = evaluate(module_, validation_, validating());
             if (result.tally.examples < validation_.size()) return false;

@@ -13,15 +13,6 @@
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 
-namespace lathe::tools {
-
-int& exit_code() {
-    static int code = 0;
-    return code;
-}
-
-}  // namespace lathe::tools
-
 namespace {
 
 std::vector<CLI::App*> commands_of(CLI::App& app) {

@@ -28,7 +28,7 @@ constexpr const char* kAside = ".replaced";
 }  // namespace
 
 FolderLock::FolderLock(const std::string& folder)
-    : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     const bool taken = descriptor_ >= 0 && flock(descriptor_, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
     if (taken) close(descriptor_);
     check(!taken, folder, ": another process is at work in this folder; expected another --out");

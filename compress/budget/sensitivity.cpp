@@ -137,10 +137,10 @@ std::string fingerprint(nn::Module& module, const data::Dataset& images, const S
     for (const auto& [name, tensor] : module.state()) hash = fnv1a(bytes_of(tensor), fnv1a(name, hash));
     const data::Batch first = images.batch({0, images.size() / 2, images.size() - 1});
     hash = fnv1a(bytes_of(first.input()), fnv1a(bytes_of(first.target()), hash));
-    std::string text = detail::concat(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind),
+    std::string text = concatenated(hash, " ", images.size(), " ", o.pattern.str(), " ", name_of(o.importance.kind),
                                       " ", o.importance.seed, " ", o.importance.images, " ", o.seed);
-    for (double sparsity : o.sparsities) text += detail::concat(" ", sparsity);
-    for (int bits : o.bits) text += detail::concat(" ", bits, " bits by ", kFewBits[o.few_bits]);
+    for (double sparsity : o.sparsities) text += concatenated(" ", sparsity);
+    for (int bits : o.bits) text += concatenated(" ", bits, " bits by ", kFewBits[o.few_bits]);
     for (const std::string& pattern : o.only) text += " " + pattern;
     for (const std::string& pattern : o.skip) text += " -" + pattern;
     return text;

@@ -191,11 +191,11 @@ std::string ChannelGroups::mismatch(const std::vector<int64_t>& kept) {
         for (size_t i = 0; i < now.nodes.size(); ++i) {
             const GraphNode &is = now.nodes[i], &should = expected.nodes[i];
             if (is.op != should.op || (is.activation && !(is.shape == should.shape)))
-                return detail::concat("'", should.op, "' at '", should.path, "' does not follow its channels");
+                return concatenated("'", should.op, "' at '", should.path, "' does not follow its channels");
         }
         return "";
     } catch (const Error& error) {
-        return detail::concat("its size is fixed in the network's code: ", error.what());
+        return concatenated("its size is fixed in the network's code: ", error.what());
     }
 }
 

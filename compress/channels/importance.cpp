@@ -12,7 +12,7 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr EnumNames<ChannelImportance, 8> kNames{"channel importance", {
+constexpr EnumNames<ChannelImportance, 8> kImportanceNames{"channel importance", {
     {ChannelImportance::next_l2, "next-l2"},       {ChannelImportance::l1, "l1"},
     {ChannelImportance::l2, "l2"},                 {ChannelImportance::batch_norm, "batch-norm"},
     {ChannelImportance::geometric_median, "geometric-median"}, {ChannelImportance::taylor, "taylor"},
@@ -134,9 +134,9 @@ std::vector<std::vector<double>> taylor(const ChannelGroups& groups, nn::Module&
 
 }  // namespace
 
-const char* name_of(ChannelImportance importance) { return kNames[importance]; }
-std::vector<std::string> channel_importance_names() { return kNames.all(); }
-ChannelImportance channel_importance_of(const std::string& name) { return kNames.value_of(name); }
+const char* name_of(ChannelImportance importance) { return kImportanceNames[importance]; }
+std::vector<std::string> channel_importance_names() { return kImportanceNames.all(); }
+ChannelImportance channel_importance_of(const std::string& name) { return kImportanceNames.value_of(name); }
 
 std::vector<std::vector<double>> channel_importance(const ChannelGroups& groups, nn::Module& module,
                                                     const ChannelImportanceOptions& options) {

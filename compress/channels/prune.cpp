@@ -42,7 +42,7 @@ public:
         for (size_t g = 0; g < scores.size(); ++g) {
             fixed_[g] = groups.groups()[g].fixed;
             if (fixed_[g].empty() && scores[g].empty())
-                fixed_[g] = detail::concat("nothing in it has the importance ", name_of(o.importance.kind));
+                fixed_[g] = concatenated("nothing in it has the importance ", name_of(o.importance.kind));
         }
         for (const std::string& pattern : o.skip)
             for (size_t g : matching(module, pattern))
@@ -218,7 +218,7 @@ std::vector<std::string> described_layers(const ChannelGroup& group) {
         if (!makes_channels(member.use)) continue;
         const auto own = group.channels * static_cast<int64_t>(member.indices[0].size()),
                    all = member.value().dim(member.axis);
-        found.push_back(member.layer() + (own < all ? detail::concat(" (", own, " of ", all, ")") : ""));
+        found.push_back(member.layer() + (own < all ? concatenated(" (", own, " of ", all, ")") : ""));
     }
     return found;
 }
@@ -273,10 +273,10 @@ std::string ChannelReport::str() const {
     }
     std::string text = table.str();
     for (const auto& [layer, channels, how] : absorbed)
-        text += detail::concat(layer, ": ", channels, " cut channel", channels == 1 ? "" : "s", " held a constant, ",
+        text += concatenated(layer, ": ", channels, " cut channel", channels == 1 ? "" : "s", " held a constant, ",
                                fate_of(how), "\n");
     const auto change = [](int64_t before, int64_t after) {
-        return detail::concat(before, " -> ", after, format(" (%.1f%%)", 100.0 * double(after) / double(before)));
+        return concatenated(before, " -> ", after, format(" (%.1f%%)", 100.0 * double(after) / double(before)));
     };
     return text + "parameters " + change(parameters_before, parameters_after) + ", MACs" +
            (macs == MacsCount::lab ? " as the lab counts " : " ") + change(macs_before, macs_after) + "\n";

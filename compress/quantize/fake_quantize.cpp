@@ -31,7 +31,7 @@ nn::TransformPtr FakeQuantize::make(const Attributes& config, const Tensor& weig
 }
 
 std::string FakeQuantize::describe() const {
-    return detail::concat(bits_, " bits, ", axis_ < 0 ? "one scale" : "a scale for each output channel");
+    return concatenated(bits_, " bits, ", axis_ < 0 ? "one scale" : "a scale for each output channel");
 }
 
 Variable FakeQuantize::apply(const Variable& weight, nn::Box& box) {

@@ -13,7 +13,7 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr EnumNames<KMeansInit, 5> kNames{"k-means initialisation", {
+constexpr EnumNames<KMeansInit, 5> kInitNames{"k-means initialisation", {
     {KMeansInit::exact, "exact"},
     {KMeansInit::plus_plus, "k-means++"},
     {KMeansInit::linear, "linear"},
@@ -258,8 +258,8 @@ std::vector<float> kept_values(const Tensor& values, const Tensor& keep) {
 
 }  // namespace
 
-std::vector<std::string> kmeans_init_names() { return kNames.all(); }
-KMeansInit kmeans_init_of(const std::string& name) { return kNames.value_of(name); }
+std::vector<std::string> kmeans_init_names() { return kInitNames.all(); }
+KMeansInit kmeans_init_of(const std::string& name) { return kInitNames.value_of(name); }
 
 size_t Clusters::of(float value) const {
     const auto next = std::upper_bound(begins.begin(), begins.end(), value);

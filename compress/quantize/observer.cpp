@@ -9,7 +9,7 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr EnumNames<Observer, 6> kNames{"observer",
+constexpr EnumNames<Observer, 6> kObserverNames{"observer",
                                         {{Observer::min_max, "min-max"},
                                          {Observer::moving_average, "moving-average"},
                                          {Observer::percentile, "percentile"},
@@ -49,10 +49,10 @@ Range cheapest(const Range& full, Cost cost) {
 
 }  // namespace
 
-const char* name_of(Observer observer) { return kNames[observer]; }
-Observer observer_of(const std::string& name) { return kNames.value_of(name); }
+const char* name_of(Observer observer) { return kObserverNames[observer]; }
+Observer observer_of(const std::string& name) { return kObserverNames.value_of(name); }
 
-std::vector<std::string> observer_names() { return kNames.all(); }
+std::vector<std::string> observer_names() { return kObserverNames.all(); }
 
 const std::vector<Observer>& plain_observers() {
     static const std::vector<Observer> all{Observer::min_max, Observer::moving_average, Observer::percentile,

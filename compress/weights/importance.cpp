@@ -10,7 +10,7 @@ namespace lathe::compress {
 
 namespace {
 
-constexpr EnumNames<WeightImportance, 4> kNames{"importance", {
+constexpr EnumNames<WeightImportance, 4> kImportanceNames{"importance", {
     {WeightImportance::magnitude, "magnitude"},
     {WeightImportance::taylor, "taylor"},
     {WeightImportance::movement, "movement"},
@@ -67,9 +67,9 @@ Tensor magnitudes(const Tensor& value) {
 
 }  // namespace
 
-const char* name_of(WeightImportance importance) { return kNames[importance]; }
-std::vector<std::string> weight_importance_names() { return kNames.all(); }
-WeightImportance weight_importance_of(const std::string& name) { return kNames.value_of(name); }
+const char* name_of(WeightImportance importance) { return kImportanceNames[importance]; }
+std::vector<std::string> weight_importance_names() { return kImportanceNames.all(); }
+WeightImportance weight_importance_of(const std::string& name) { return kImportanceNames.value_of(name); }
 
 std::vector<Tensor> weight_importance(nn::Module& module, const NamedParameters& parameters,
                                       const WeightImportanceOptions& o) {

@@ -72,7 +72,7 @@ std::string WeightReport::notes() const {
 
 std::string passed_over_note(const std::vector<std::string>& layers, const Pattern& pattern) {
     if (layers.empty()) return "";
-    return detail::concat("passed over, since ", pattern.m, " does not divide their input channels: ",
+    return concatenated("passed over, since ", pattern.m, " does not divide their input channels: ",
                           printable(joined(layers)), "\n");
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kUpdates = 50;  // of gradual, unless told otherwise
 
-constexpr std::pair<PruneSchedule::Kind, const char*> kNames[] = {
+constexpr std::pair<PruneSchedule::Kind, const char*> kKindNames[] = {
     {PruneSchedule::oneshot, "oneshot"}, {PruneSchedule::iterative, "iterative"}, {PruneSchedule::gradual, "gradual"}};
 
 int64_t steps(const optim::Position& at) { return at.steps_per_epoch * at.epochs; }
@@ -21,13 +21,13 @@ int64_t round_steps(const optim::Position& at, int64_t rounds) { return at.epoch
 }  // namespace
 
 const char* name_of(PruneSchedule::Kind kind) {
-    for (const auto& [known, name] : kNames)
+    for (const auto& [known, name] : kKindNames)
         if (known == kind) return name;
     return "?";
 }
 
 PruneSchedule::Kind prune_schedule_of(const std::string& name) {
-    for (const auto& [kind, known] : kNames)
+    for (const auto& [kind, known] : kKindNames)
         if (name == known) return kind;
     fail("prune schedule: expected oneshot, iterative or gradual, got '", name, "'");
 }
@@ -86,10 +86,10 @@ void PruneHook::before_update(const optim::Position& at) {
 
 optim::RunSettings PruneHook::settings() const {
     const WeightPruneOptions& o = pruner_.options();
-    std::string text = detail::concat(name_of(schedule_.kind), " ", schedule_.rounds, " ", schedule_.begin, " ",
+    std::string text = concatenated(name_of(schedule_.kind), " ", schedule_.rounds, " ", schedule_.begin, " ",
                                       schedule_.end, " ", schedule_.every, ", ", o.sparsity, " ", o.pattern.str(), " ",
                                       name_of(o.importance.kind), o.global ? " global" : "");
-    for (const auto& [pattern, sparsity] : o.layers) text += detail::concat(" ", pattern, "=", sparsity);
+    for (const auto& [pattern, sparsity] : o.layers) text += concatenated(" ", pattern, "=", sparsity);
     return {{"pruning", text}};
 }
 

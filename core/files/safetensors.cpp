@@ -63,7 +63,7 @@ const StoredType* parse_type(const json& value, const std::string& where) {
 
 Shape parse_shape(const json& value, const std::string& where) {
     check(value.is_array() && value.size() <= Shape::kMaxRank, where, "expected a shape of at most ", Shape::kMaxRank,
-          " dimensions", value.is_array() ? detail::concat(", got ", value.size()) : "");
+          " dimensions", value.is_array() ? concatenated(", got ", value.size()) : "");
     Shape shape;
     uint64_t product = 1;  // of the extents other than 0, so that no part of it overflows in later arithmetic either
     for (const json& extent : value) {
@@ -226,7 +226,7 @@ std::string make_header(const Layout& layout, const std::map<std::string, std::s
     uint64_t offset = 0;
     for (const auto& [name, tensor] : layout) {
         const json shape(std::vector<int64_t>(tensor->shape().begin(), tensor->shape().end()));
-        header += detail::concat(json(*name).dump(), R"(:{"dtype":")", stored_name(tensor->dtype()), R"(","shape":)",
+        header += concatenated(json(*name).dump(), R"(:{"dtype":")", stored_name(tensor->dtype()), R"(","shape":)",
                                  shape.dump(), R"(,"data_offsets":[)", offset, ",", offset + tensor->bytes(), "]},");
         offset += tensor->bytes();
     }

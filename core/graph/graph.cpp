@@ -73,7 +73,7 @@ namespace {
 
 std::string described(const Graph& graph, int index) {
     const GraphNode& node = graph[index];
-    return detail::concat("graph: node ", index, " (", node.op, node.path.empty() ? "" : " of '", node.path,
+    return concatenated("graph: node ", index, " (", node.op, node.path.empty() ? "" : " of '", node.path,
                           node.path.empty() ? "" : "'", ")");
 }
 

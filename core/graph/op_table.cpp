@@ -85,8 +85,8 @@ void OpInfo::check_call(const Attributes& given, size_t inputs) const {
     check(leaf || run, "graph: no op is called '", name, "'");
     const auto count = static_cast<int>(inputs);
     const auto expected = [&] {
-        if (max_inputs < 0) return detail::concat("at least ", min_inputs);
-        return min_inputs == max_inputs ? std::to_string(min_inputs) : detail::concat(min_inputs, " to ", max_inputs);
+        if (max_inputs < 0) return concatenated("at least ", min_inputs);
+        return min_inputs == max_inputs ? std::to_string(min_inputs) : concatenated(min_inputs, " to ", max_inputs);
     };
     check(count >= min_inputs && (max_inputs < 0 || count <= max_inputs), name, ": expected ", expected(),
           " inputs, got ", count);

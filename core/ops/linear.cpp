@@ -98,7 +98,7 @@ Variable linear_fused(const Variable& x, const Variable& weight, const Variable&
 namespace row {
 namespace {
 
-kernels::Conv2dShape layer(const Attributes&, Shapes x) {
+kernels::Conv2dShape linear_layer(const Attributes&, Shapes x) {
     result_shape(x[0], x[1], shape_or_none(x, 2));
     const int64_t out = x[1][0], in = x[1][1];
     return {.batch = rows_of(x[0]),
@@ -112,7 +112,7 @@ kernels::Conv2dShape layer(const Attributes&, Shapes x) {
             .kernel_w = 1};
 }
 
-int64_t macs(const Attributes&, Shapes x, const Shape& y) { return y.numel() * x[1][1]; }
+int64_t linear_macs(const Attributes&, Shapes x, const Shape& y) { return y.numel() * x[1][1]; }
 
 }  // namespace
 
@@ -122,9 +122,9 @@ OpInfo linear() {
             .max_inputs = 3,
             .run = [](const Attributes&, Inputs x, Mode) { return ops::linear(x[0], x[1], input_or_none(x, 2)); },
             .shape = [](const Attributes&, Shapes x) { return result_shape(x[0], x[1], shape_or_none(x, 2)); },
-            .macs = macs,
+            .macs = linear_macs,
             .channels = ChannelRule::linear,
-            .layer = layer,
+            .layer = linear_layer,
             .fused = "linear_fused"};
 }
 
@@ -141,9 +141,9 @@ OpInfo linear_fused() {
                 check_fused("linear_fused", y, x[3], activation_of(a));
                 return y;
             },
-            .macs = macs,
+            .macs = linear_macs,
             .channels = ChannelRule::linear,
-            .layer = layer};
+            .layer = linear_layer};
 }
 }  // namespace row
 

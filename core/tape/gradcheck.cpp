@@ -52,7 +52,7 @@ GradcheckResult gradcheck(const GradcheckFn& f, const std::vector<Tensor>& input
             if (!std::isnan(error)) return;
         }
         result.worst = error;
-        result.message = detail::concat("input ", input, " element ", element, ": ", what, " ", got, ", expected ",
+        result.message = concatenated("input ", input, " element ", element, ": ", what, " ", got, ", expected ",
                                         expected, " (relative error ", error, ")");
         if (!(error <= options.tolerance)) result.passed = false;
     };

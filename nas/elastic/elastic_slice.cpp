@@ -45,8 +45,8 @@ Attributes ElasticSlice::config() const {
 }
 
 std::string ElasticSlice::describe() const {
-    return detail::concat("elastic, ", active_.out, " of ", full_[0], " outputs, ", active_.in, " of ", full_.back(),
-                          " inputs", has_kernel() ? detail::concat(", kernel ", active_.kernel, " of ", full_[1]) : "");
+    return concatenated("elastic, ", active_.out, " of ", full_[0], " outputs, ", active_.in, " of ", full_.back(),
+                          " inputs", has_kernel() ? concatenated(", kernel ", active_.kernel, " of ", full_[1]) : "");
 }
 
 void ElasticSlice::use(ActivePart part) {
@@ -85,7 +85,7 @@ std::vector<nn::OwnParameter> ElasticSlice::parameters() {
     std::vector<nn::OwnParameter> own;
     int64_t side = has_kernel() ? full_[1] : 0;
     for (nn::Parameter& matrix : matrices_) {
-        own.push_back({detail::concat(side, "to", side - 2, "_matrix"), &matrix, nn::Along::none()});
+        own.push_back({concatenated(side, "to", side - 2, "_matrix"), &matrix, nn::Along::none()});
         side -= 2;
     }
     return own;

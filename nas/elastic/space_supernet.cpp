@@ -21,7 +21,7 @@ SpaceSupernet::SpaceSupernet(const Space& space, int64_t classes)
         choices_.push_back({name, kind, values});
     };
     const auto numbered = [&](const char* name, size_t count, Elastic kind, const std::vector<int>& values) {
-        for (size_t i = 0; i < count; ++i) choice(detail::concat(name, "[", i, "]"), kind, values);
+        for (size_t i = 0; i < count; ++i) choice(concatenated(name, "[", i, "]"), kind, values);
     };
     choice("image_size", Elastic::image_size, c.image_size);
     choice("wid", Elastic::width, c.wid);
@@ -34,7 +34,7 @@ SpaceSupernet::SpaceSupernet(const Space& space, int64_t classes)
     if (space.second) second_ = channels("features.second.0");
     for (const Block& block : layers_of(space, space.largest()).blocks) {
         const std::string stage = "features." + stage_name(block.stage);
-        const std::string inside = detail::concat(stage, ".", block.place, basic ? "." : ".conv.");
+        const std::string inside = concatenated(stage, ".", block.place, basic ? "." : ".conv.");
         if (block.place == 0) {
             widths_.push_back(channels(inside + (basic ? "conv2" : "2")));
             depths_.push_back(depth(stage));

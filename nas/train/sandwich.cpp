@@ -8,7 +8,7 @@ namespace {
 class Sandwich : public Strategy {
 public:
     Sandwich(Supernet& net, const SandwichOptions& o)
-        : Strategy(net, detail::concat("sandwich, ", o.random, " random"), o.seed), random_(o.random) {
+        : Strategy(net, concatenated("sandwich, ", o.random, " random"), o.seed), random_(o.random) {
         check(o.random >= 0, "sandwich: expected 0 random subnets or more, got ", o.random);
     }
 

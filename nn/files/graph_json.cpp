@@ -59,7 +59,7 @@ Attributes attributes_of(const OpInfo& op, const json& members, const std::vecto
     for (const AttributeSpec& spec : op.attributes) {
         known.emplace_back(spec.name);
         if (members.contains(spec.name))
-            found.add(spec.name, attribute_of(spec, members[spec.name], detail::concat("'", spec.name, "'")));
+            found.add(spec.name, attribute_of(spec, members[spec.name], concatenated("'", spec.name, "'")));
     }
     for (const auto& [key, value] : members.items())
         if (std::find(known.begin(), known.end(), key) == known.end() &&

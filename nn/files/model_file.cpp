@@ -90,7 +90,7 @@ void check_finite(Module& module, const TensorFile& file) {
     };
     for (const auto& [name, parameter] : module.named_parameters()) {
         const DType dtype = parameter->value().dtype();
-        check_each(name, detail::concat("finite values of ", name_of(dtype)), [&](double value) {
+        check_each(name, concatenated("finite values of ", name_of(dtype)), [&](double value) {
             return std::isfinite(dtype == DType::f32 ? static_cast<double>(static_cast<float>(value)) : value);
         });
     }

@@ -60,10 +60,10 @@ std::vector<std::string> join_masks(Tensors& tensors) {
     std::vector<std::string> masked;
     for (const auto& [name, tensor] : tensors) {
         const std::string stem = name.substr(0, name.size() - std::min(name.size(), kOriginal.size()));
-        if (name.ends_with(kOriginal) && tensors.contains(detail::concat(stem, kMask))) masked.push_back(stem);
+        if (name.ends_with(kOriginal) && tensors.contains(concatenated(stem, kMask))) masked.push_back(stem);
     }
     for (const std::string& name : masked) {
-        const std::string original = detail::concat(name, kOriginal), mask = detail::concat(name, kMask);
+        const std::string original = concatenated(name, kOriginal), mask = concatenated(name, kMask);
         tensors[name + ".mask"] = as_mask(mask, tensors.at(mask));
         tensors[name] = tensors.at(original);
         tensors.erase(original);

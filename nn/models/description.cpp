@@ -90,7 +90,7 @@ public:
     }
 
 private:
-    static std::string quoted(const char* name) { return detail::concat("'", name, "'"); }
+    static std::string quoted(const char* name) { return concatenated("'", name, "'"); }
     bool take(const char* name) {
         taken_.emplace_back(name);
         return entry_.contains(name);

@@ -1,13 +1,10 @@
 #include "lathe/nn/run/graph_runner.h"
 
+#include "lathe/nn/run/detail/at.h"
+
 namespace lathe::nn {
 
 namespace {
-
-template <class T>
-decltype(auto) at(T& values, int i) {
-    return values[static_cast<size_t>(i)];
-}
 
 int find(const Graph& graph, const std::string& parameter) {
     for (int i = 0; i < graph.size(); ++i)

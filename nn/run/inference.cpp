@@ -10,6 +10,7 @@
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
+#include "lathe/nn/run/detail/at.h"
 #include "lathe/nn/run/layout.h"
 
 namespace lathe::nn {
@@ -17,11 +18,6 @@ namespace lathe::nn {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-template <class T>
-decltype(auto) at(T& values, int i) {
-    return values[static_cast<size_t>(i)];
-}
 
 // The shape with images and channels exchanged.
 Shape chwn_shape(Shape shape) {
@@ -93,7 +89,7 @@ void Inference::describe_ops() {
 
 std::string Inference::expected(size_t input, const Tensor& x) const {
     const GraphNode& traced = graph_[graph_.inputs[input]];
-    return detail::concat("inference: expected an input like ", traced.shape, " of type ", name_of(traced.dtype),
+    return concatenated("inference: expected an input like ", traced.shape, " of type ", name_of(traced.dtype),
                           ", got ", name_of(x.dtype()), " ", x.shape());
 }
 

@@ -11,7 +11,7 @@ using namespace lathe;
 
 TEST_CASE("text for machines is the same in every locale") {
     const auto written = [] {
-        return detail::concat(1234567, " ", 0.5, " ", Shape{1024, 3}, " ") + format("%.6g", 1234.5);
+        return concatenated(1234567, " ", 0.5, " ", Shape{1024, 3}, " ") + format("%.6g", 1234.5);
     };
     const std::string here = written();
     CHECK(here == "1234567 0.5 [1024, 3] 1234.5");

@@ -56,7 +56,7 @@ public:
     std::string kind() const override { return "learned_step"; }
     Stage stage() const override { return Stage::quantize; }
     Attributes config() const override { return {{"bits", bits_}}; }
-    std::string describe() const override { return detail::concat("learned step, ", bits_, " bits"); }
+    std::string describe() const override { return concatenated("learned step, ", bits_, " bits"); }
     std::vector<nn::OwnParameter> parameters() override { return {{"step", &step_, nn::Along::axis(0)}}; }
     Variable apply(const Variable& weight, nn::Box&) override {
         return learned_step(weight, step_.effective(), most());
@@ -139,11 +139,11 @@ public:
     std::string kind() const override { return "kernel_slice"; }
     Stage stage() const override { return Stage::slice; }
     Attributes config() const override { return {{"kernel", kernel_}}; }
-    std::string describe() const override { return detail::concat("kernel of ", kernel_); }
+    std::string describe() const override { return concatenated("kernel of ", kernel_); }
     std::vector<nn::OwnParameter> parameters() override {
         std::vector<nn::OwnParameter> own;
         for (auto& matrix : matrices_)
-            own.push_back({detail::concat("matrix", std::sqrt(matrix.shape()[0])), &matrix, nn::Along::none()});
+            own.push_back({concatenated("matrix", std::sqrt(matrix.shape()[0])), &matrix, nn::Along::none()});
         return own;
     }
     Variable apply(const Variable& weight, nn::Box& box) override {

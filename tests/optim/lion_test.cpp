@@ -19,7 +19,7 @@ class Lion : public optim::Optimizer {
 public:
     explicit Lion(double lr, double decay = 0) : Optimizer(lr), decay_(decay) {}
     std::string name() const override { return "lion"; }
-    std::string describe() const override { return detail::concat("lion: lr ", lr); }
+    std::string describe() const override { return concatenated("lion: lr ", lr); }
 
 private:
     std::vector<std::string> slot_names() const override { return {"exp_avg"}; }

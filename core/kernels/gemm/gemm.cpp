@@ -6,16 +6,15 @@
 #include "lathe/core/divmod.h"
 #include "lathe/core/kernels/gemm/blas.h"
 #include "lathe/core/kernels/gemm/panel_product.h"
+#include "lathe/core/kernels/gemm/tasks.h"
 #include "lathe/core/parallel.h"
 
 namespace lathe::kernels {
 
 namespace {
 
-constexpr int64_t kSerialMacs = 1 << 17;  // below it, waking a thread takes longer than the product
-constexpr int64_t kTasks = 16;
 constexpr int64_t kRows = 112, kColumns = 64;  // of C, at least, in a task: OpenBLAS packs both operands each time
-constexpr int64_t kDepth = 512;                // likewise, of products in a sum
+constexpr int64_t kBlockDepth = 512;           // likewise, of products in a sum
 
 // A product of row-major matrices, spread over tasks whose bounds follow from the extents alone.
 template <class T>
@@ -36,7 +35,7 @@ struct BlasProduct {
     }
 
     void run(T* c, int64_t ldc, bool accumulate) const {
-        const int64_t stretches = std::min(kTasks, k / kDepth);
+        const int64_t stretches = std::min(kTasks, k / kBlockDepth);
         if (m * n * k < kSerialMacs) block(0, m, 0, n, 0, k, c, ldc, accumulate);
         else if (stretches > 1 && m <= kRows * kTasks / 2 && k >= 4 * std::min(m, n))
             by_depth(stretches, c, ldc, accumulate);

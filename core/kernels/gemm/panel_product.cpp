@@ -6,6 +6,7 @@
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/gemm.h"
 #include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/kernels/gemm/tasks.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
@@ -13,9 +14,7 @@ namespace lathe::kernels {
 namespace {
 
 constexpr int64_t kDepth = 512;  // products summed in registers before C is written: A and B stay in the caches
-constexpr int64_t kRowsPerTask = 112;     // 8 tiles of 14, 19 of 6
-constexpr int64_t kSerialMacs = 1 << 17;  // below it, waking a thread takes longer than the product
-constexpr int64_t kTasks = 16;
+constexpr int64_t kRowsPerTask = 112;  // 8 tiles of 14, 19 of 6
 
 struct Matrix {
     const float* data;

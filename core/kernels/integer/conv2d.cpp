@@ -170,7 +170,7 @@ int64_t PreparedLayer::workspace(int64_t batch) const {
 
 std::string PreparedLayer::name(const Table& table) const {
     if (depthwise_) return std::string(table.name) + " depthwise";
-    return table.name + (bits_ < 8 ? " " + std::to_string(bits_) + " bits" : std::string());
+    return bits_ < 8 ? concatenated(table.name, " ", bits_, " bits") : std::string(table.name);
 }
 
 // x with the zero around it, whole images.

@@ -15,8 +15,8 @@ namespace lathe::kernels {
 namespace {
 
 // The kernels of a type: float's for this CPU, double's the portable ones.
-const BatchNormTable& kernels_of(float) { return table().batch_norm; }
-portable::BatchNorm<double> kernels_of(double) { return {}; }
+const BatchNormTable& batch_norm_kernels(float) { return table().batch_norm; }
+portable::BatchNorm<double> batch_norm_kernels(double) { return {}; }
 
 constexpr int64_t kVector = 16;            // floats in the widest vector register
 constexpr int64_t kTaskElements = 1 << 15;  // a task pays for handing it to a thread
@@ -114,7 +114,7 @@ void channel_moments(int64_t n, int64_t channels, const T* x, double* mean, doub
     Folded<T> folded(split);
     const T* shift = folded(x);
     two_sums<T>(split, mean, variance, [&](int64_t offset, int64_t rows, int64_t width, T* sum, T* squares) {
-        kernels_of(T{}).moments(rows, width, x + offset, shift, sum, squares);
+        batch_norm_kernels(T{}).moments(rows, width, x + offset, shift, sum, squares);
     });
     for (int64_t c = 0; c < channels; ++c) {
         const double d = mean[c] / static_cast<double>(n);
@@ -130,7 +130,7 @@ void batch_norm_forward(int64_t n, int64_t channels, const T* x, const ChannelAf
     const ChannelAffine<T> a = folded(affine);
     const bool stream = std::is_same_v<T, float> && streams(y, split.width(), n * channels);
     split.last_first([&](int64_t offset, int64_t rows, int64_t width) {
-        kernels_of(T{}).forward(rows, width, x + offset, a, y + offset, stream && width == split.width());
+        batch_norm_kernels(T{}).forward(rows, width, x + offset, a, y + offset, stream && width == split.width());
     });
 }
 
@@ -141,7 +141,7 @@ void batch_norm_sums(int64_t n, int64_t channels, const T* x, const T* dy, const
     Folded<T> folded(split);
     const ChannelAffine<T> a = folded(affine);
     two_sums<T>(split, sum, product, [&](int64_t offset, int64_t rows, int64_t width, T* first, T* second) {
-        kernels_of(T{}).sums(rows, width, x + offset, dy + offset, a, first, second);
+        batch_norm_kernels(T{}).sums(rows, width, x + offset, dy + offset, a, first, second);
     });
 }
 
@@ -153,7 +153,7 @@ void batch_norm_backward(int64_t n, int64_t channels, const T* x, const T* dy, c
     const ChannelAffine<T> a = folded(affine);
     const ChannelGradient<T> g = folded(gradient);
     split.last_first([&](int64_t offset, int64_t rows, int64_t width) {
-        kernels_of(T{}).backward(rows, width, x + offset, dy + offset, a, g, dx + offset);
+        batch_norm_kernels(T{}).backward(rows, width, x + offset, dy + offset, a, g, dx + offset);
     });
 }
 

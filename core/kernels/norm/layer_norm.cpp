@@ -11,8 +11,8 @@ namespace lathe::kernels {
 
 namespace {
 
-const LayerNormTable& kernels_of(float) { return table().layer_norm; }
-portable::LayerNorm<double> kernels_of(double) { return {}; }
+const LayerNormTable& layer_norm_kernels(float) { return table().layer_norm; }
+portable::LayerNorm<double> layer_norm_kernels(double) { return {}; }
 
 }  // namespace
 
@@ -20,7 +20,7 @@ template <class T>
 void layer_norm_forward(int64_t rows, int64_t width, const T* x, const T* weight, const T* bias, double eps, T* y,
                         T* mean, T* inv_std) {
     parallel_for(rows, row_grain(width), [=](int64_t begin, int64_t end) {
-        kernels_of(T{}).forward(end - begin, width, x + begin * width, weight, bias, static_cast<T>(eps),
+        layer_norm_kernels(T{}).forward(end - begin, width, x + begin * width, weight, bias, static_cast<T>(eps),
                                 y + begin * width, mean + begin, inv_std + begin);
     });
 }
@@ -34,7 +34,7 @@ void layer_norm_backward(int64_t rows, int64_t width, const T* x, const T* dy, c
         const int64_t begin = task * grain, count = std::min(grain, rows - begin);
         T* sums = partial.data() + task * 2 * width;
         std::fill_n(sums, 2 * width, T(0));
-        kernels_of(T{}).backward(count, width, x + begin * width, dy + begin * width, weight, mean + begin,
+        layer_norm_kernels(T{}).backward(count, width, x + begin * width, dy + begin * width, weight, mean + begin,
                                  inv_std + begin, dx + begin * width, sums, sums + width);
     });
     for (int64_t j = 0; j < width; ++j) {
