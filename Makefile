@@ -72,8 +72,8 @@ endif
 $(OUT)/data/image.o: private ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
 
 # What calls kernels, or runs once, need not be optimised as they are; it compiles in less time.
-$(OUT)/nn/%.o: private CXXFLAGS = -O1
-$(OUT)/compress/%.o $(OUT)/nas/%.o: private CXXFLAGS = -O2
+$(OUT)/nn/%.o $(OUT)/core/files/%.o: private CXXFLAGS = -O1
+$(OUT)/compress/%.o $(OUT)/nas/%.o $(OUT)/optim/%.o: private CXXFLAGS = -O2
 TOOLS_CXXFLAGS := -O0
 TESTS_CXXFLAGS := -O1
 $(OUT)/tools/%.o: private CXXFLAGS = $(TOOLS_CXXFLAGS)
