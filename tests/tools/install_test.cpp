@@ -126,7 +126,7 @@ TEST_CASE("install and uninstall touch their own files only, and say before anyt
     CHECK(after == before);
 }
 
-TEST_CASE("changed flags compile everything again, the same flags nothing, whatever was asked for before") {
+TEST_CASE("compiled again: all after changed flags, nothing after the same, a folder whose sources come or go") {
     if (!is_release()) return;
     const Root root;
     fs::create_directories(root / "build");
@@ -151,4 +151,14 @@ TEST_CASE("changed flags compile everything again, the same flags nothing, whate
     CHECK(compiled(a + "CXXFLAGS=-Og") == 1);
     CHECK(compiled(b + c + a + "CXXFLAGS=-Og") == 2);
     CHECK(compiled(c + b + a) == 3);
+
+    const std::string folder = "build/release/core/folder.o ";  // of all sources but those with flags of their own
+    CHECK(compiled(folder) == 1);
+    CHECK(compiled(folder + a) == 0);
+    std::ofstream(root / "core/d.cpp") << "int g() { return 2; }\n";
+    CHECK(compiled(folder) == 1);
+    CHECK(shell("nm -C " + (root / folder) + " | grep -q 'T g()'") == 0);
+    fs::remove(root / "core/d.cpp");
+    CHECK(compiled(folder) == 1);
+    CHECK(compiled(folder) == 0);
 }
