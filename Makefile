@@ -65,6 +65,8 @@ endif
 # precompiled header has filled it: not below half a GiB.
 ifeq ($(findstring clang,$(shell $(CXX) --version 2>/dev/null)),)
 ALL_CXX += --param ggc-min-expand=100 --param ggc-min-heapsize=500000
+# What a folder's one source includes is no header: functions of its unnamed namespaces may well be used by others.
+NO_HEADERS := -Wno-subobject-linkage
 endif
 
 # On damaged images stb_image counts on arithmetic that wraps around and shifts by too much, and copies zero bytes from
@@ -265,13 +267,12 @@ $(OUT)/tests.h.gch: $(OUT)/.flags | build/include/lathe
 	printf '#include <%s>\n' $(HEADERS_OF_TESTS) > $(OUT)/tests.h
 	$(ALL_CXX) -x c++-header -o $@.new $(OUT)/tests.h && mv $@.new $@
 
-# (What is included is no header: functions of its unnamed namespaces may well be used by others.)
 $(OUT)/%/folder.cpp: FORCE | build/include/lathe
 	@mkdir -p $(@D)
 	@printf '#include "%s"\n' $(call together,$(sort $(wildcard $*/*.cpp))) > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(OUT)/%/folder.o: $(OUT)/%/folder.cpp $(OUT)/.flags
-	$(ALL_CXX) -iquote . -Wno-subobject-linkage -MMD -MP -c -o $@ $<
+	$(ALL_CXX) -iquote . $(NO_HEADERS) -MMD -MP -c -o $@ $<
 
 $(OUT)/%.o: %.cpp $(OUT)/.flags | build/include/lathe
 	@mkdir -p $(@D)

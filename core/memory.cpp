@@ -37,7 +37,7 @@ constexpr size_t kFine = 1024, kSmall = 16 << 10;
 constexpr size_t kFineClasses = kFine / kAlignment, kClasses = kFineClasses + 4;
 constexpr size_t kSlab = 64 << 10;  // small blocks are cut from stretches of this size
 
-size_t class_of(size_t size) {
+[[maybe_unused]] size_t class_of(size_t size) {  // the sanitized build leaves blocks to the system
     return size <= kFine ? size / kAlignment - 1 : kFineClasses - 1 + std::bit_width((size - 1) / kFine);
 }
 size_t class_size(size_t c) { return c < kFineClasses ? (c + 1) * kAlignment : kFine << (c - kFineClasses + 1); }
