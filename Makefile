@@ -6,6 +6,7 @@
 # make tsan       the tests that use threads under the thread sanitizer
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
 # make bench      training and inference speed and memory, beside PyTorch and onnxruntime where they are installed
+# make busy       what other busy processes take from that speed, beside what they take from PyTorch's
 # make roofline   the layers that make bench measured, under the roofline of the machine (gnuplot)
 # make parity     resnet20 on CIFAR-10 step by step beside PyTorch (LATHE_DATA says where the images are)
 # make install    PREFIX=/usr/local DESTDIR=   headers, libraries, command, pkg-config file
@@ -73,9 +74,10 @@ endif
 # a null pointer.
 $(OUT)/data/image.o: private ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute
 
-# What calls kernels, or runs once, need not be optimised as they are; it compiles in less time.
+# What calls kernels, or runs once, need not be optimised as they are; it compiles in less time. (Not so optim/: its
+# loops over parameters take a fifth of a small network's step.)
 $(OUT)/nn/%.o $(OUT)/core/files/%.o: private CXXFLAGS = -O1
-$(OUT)/compress/%.o $(OUT)/nas/%.o $(OUT)/optim/%.o: private CXXFLAGS = -O2
+$(OUT)/compress/%.o $(OUT)/nas/%.o: private CXXFLAGS = -O2
 TOOLS_CXXFLAGS := -O0
 TESTS_CXXFLAGS := -O1
 $(OUT)/tools/%.o: private CXXFLAGS = $(TOOLS_CXXFLAGS)
@@ -108,7 +110,7 @@ TEST_OUT := $(if $(filter asan,$(BUILD)),build/release,$(OUT))
 TEST_OBJ := $(TEST_SRC:%.cpp=$(TEST_OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test check-headers asan tsan thread-tests fuzz bench roofline parity check-prefix install \
+.PHONY: all deps demo test check-headers asan tsan thread-tests fuzz bench busy roofline parity check-prefix install \
         uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS) $(LADDER)
 
@@ -147,6 +149,10 @@ TORCH_PYTHON = $(shell for p in $(PYTHON) python3 /usr/bin/python3; do \
 bench: $(BIN)/train-bench
 	$(TORCH_PYTHON) tests/bench/bench.py --worker $< $(if $(BENCH),--nets "$(BENCH)") \
 	    $(if $(BATCH),--batch "$(BATCH)") $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
+
+busy: $(BIN)/train-bench
+	$(TORCH_PYTHON) tests/bench/busy.py --worker $< $(if $(BENCH),--nets "$(BENCH)") \
+	    $(if $(THREADS),--threads "$(THREADS)") $(if $(BASE),--base $(BASE))
 
 roofline:
 	$(TORCH_PYTHON) tests/bench/roofline.py build/bench.json
@@ -255,13 +261,13 @@ $(OUT)/.flags: FORCE | build/include/lathe
 FORCE:
 
 # Headers that are not ours are parsed once for all tests. (A compiler that keeps what it made of the same sources
-# before, as ccache does, wants the sources alone: PRECOMPILED=.)
-PRECOMPILED ?= tests
+# before, as ccache does, wants the sources alone: PRECOMPILED=. Fuzzers are no tests: nothing of doctest in them.)
+PRECOMPILED ?= $(filter-out fuzz,$(BUILD))
 HEADERS_OF_TESTS := algorithm array atomic cmath cstdint filesystem fstream functional iostream map memory mutex \
                     numeric optional set span sstream string string_view thread utility variant vector doctest/doctest.h
 $(OUT)/tests/%.o: private WITH = $(if $(PRECOMPILED),-include $(OUT)/tests.h)
 $(OUT)/tests/bench/%.o $(OUT)/tests/parity/%.o: private WITH =
-$(TEST_OBJ) $(FUZZ_SRC:%.cpp=$(OUT)/%.o): | $(if $(PRECOMPILED),$(TEST_OUT)/tests.h.gch)
+$(TEST_OBJ): | $(if $(PRECOMPILED),$(TEST_OUT)/tests.h.gch)
 $(OUT)/tests.h.gch: private CXXFLAGS = $(TESTS_CXXFLAGS)
 $(OUT)/tests.h.gch: $(OUT)/.flags | build/include/lathe
 	printf '#include <%s>\n' $(HEADERS_OF_TESTS) > $(OUT)/tests.h

@@ -201,4 +201,5 @@ def main():
     print(f"written to {options.out} and {os.path.splitext(options.out)[0]}.md")
 
 
-main()
+if __name__ == "__main__":
+    main()
