@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <new>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "lathe/core/error.h"
 #include "lathe/core/measure/cgroup.h"
@@ -61,8 +64,59 @@ struct FreeList {
     }
 };
 
+// A thread's workspaces, one above the other. What does not fit comes from the arena, and when the stack is empty next
+// it grows by that much.
+struct WorkspaceStack {
+    static constexpr size_t kMost = 4 << 20;
+
+    char* base = nullptr;
+    size_t capacity = 0, wanted = 0;
+    size_t elsewhere = 0;  // bytes from the arena for want of room
+    std::atomic<size_t> used{0}, peak{0};  // written by the thread alone, but for reset_peak
+
+    bool holds(const void* block) const { return block >= base && block < base + capacity; }
+
+    void* push(size_t size) {
+        const size_t before = used.load(std::memory_order_relaxed), now = before + size;
+        used.store(now, std::memory_order_relaxed);
+        if (now > peak.load(std::memory_order_relaxed)) peak.store(now, std::memory_order_relaxed);
+        return base + before;
+    }
+
+    void pop(const void* block, size_t size) {
+        const size_t now = used.load(std::memory_order_relaxed) - size;
+        used.store(now, std::memory_order_relaxed);
+        if (block == base + now) return;
+        std::fputs("memory: expected workspaces to be given back in reverse order, on their thread\n", stderr);
+        std::abort();
+    }
+};
+
+constinit thread_local WorkspaceStack workspaces;
+
 class Arena {
 public:
+    // Makes room for what a thread wanted last; nothing is pushed now. Not in use until it is.
+    void grow(WorkspaceStack& stack) {
+        std::lock_guard lock(mutex_);
+        if (stack.capacity) give(stack.base, stack.capacity);
+        stack.capacity = 0;
+        stack.base = static_cast<char*>(take(stack.wanted));
+        stack.capacity = stack.wanted;
+    }
+
+    void open(WorkspaceStack& stack) {
+        std::lock_guard lock(mutex_);
+        stacks_.push_back(&stack);
+    }
+
+    void close(WorkspaceStack& stack) noexcept {
+        std::lock_guard lock(mutex_);
+        if (stack.capacity) give(stack.base, stack.capacity);
+        stack.capacity = 0;
+        std::erase(stacks_, &stack);
+    }
+
     void* allocate(size_t size) {
         std::lock_guard lock(mutex_);
         void* block = take(size);
@@ -72,6 +126,7 @@ public:
 
     void release(void* block, size_t size) noexcept {
         std::lock_guard lock(mutex_);
+        note_peak();
         stats_.in_use -= size;
         give(block, size);
     }
@@ -91,26 +146,41 @@ public:
 
     void release_small(size_t c, size_t count, FreeList& from) noexcept {
         std::lock_guard lock(mutex_);
+        note_peak();
         for (size_t i = 0; i < count; ++i) small_[c].push(from.pop());
         stats_.in_use -= count * class_size(c);
     }
 
     Stats stats() {
         std::lock_guard lock(mutex_);
-        return stats_;
+        note_peak();
+        Stats all = stats_;
+        for (const WorkspaceStack* stack : stacks_) {
+            all.in_use += stack->used;
+            if (stack != &workspaces) all.peak += stack->peak;
+        }
+        return all;
     }
 
     void reset_peak() {
         std::lock_guard lock(mutex_);
-        stats_.peak = stats_.in_use;
+        for (WorkspaceStack* stack : stacks_) stack->peak = stack->used.load();
+        stats_.peak = stats_.in_use + workspaces.used;
     }
 
 private:
     using Free = std::pair<size_t, char*>;  // (size, start): the smallest that fits, the lowest address among equals
 
     void count_use(size_t size) {
+        note_peak();
         stats_.in_use += size;
-        stats_.peak = std::max(stats_.peak, stats_.in_use);
+        note_peak();
+    }
+
+    // What the calling thread has pushed, at most, since what is in use changed last.
+    void note_peak() {
+        stats_.peak = std::max(stats_.peak, stats_.in_use + workspaces.peak);
+        workspaces.peak = workspaces.used.load();
     }
 
     void* take(size_t size) {
@@ -190,6 +260,7 @@ private:
     std::map<char*, size_t> by_start_;
     std::set<Free> by_size_;
     FreeList small_[kClasses];
+    std::vector<WorkspaceStack*> stacks_;  // of all threads that pushed
     Stats stats_;
 };
 
@@ -225,8 +296,12 @@ constinit thread_local ThreadCache cache;
 
 // Gives the thread's blocks back when it ends; static tensors may be released even later, past the cache.
 struct CloseCache {
-    void open() { cache.state = ThreadCache::open; }
+    void open() {
+        cache.state = ThreadCache::open;
+        arena().open(workspaces);
+    }
     ~CloseCache() {
+        arena().close(workspaces);
         for (size_t c = 0; c < kClasses; ++c) arena().release_small(c, cache.lists[c].count, cache.lists[c]);
         cache.state = ThreadCache::closed;
     }
@@ -264,6 +339,8 @@ void* allocate(size_t bytes) {
     return block;
 }
 void release(void* block, size_t) noexcept { std::free(block); }
+void* push(size_t bytes) { return allocate(bytes); }
+void pop(void* block, size_t bytes) noexcept { release(block, bytes); }
 Stats stats() { return {}; }
 void reset_peak() {}
 #else
@@ -276,6 +353,31 @@ void release(void* block, size_t bytes) noexcept {
     const size_t size = rounded(bytes);
     size <= kSmall ? cache.release(block, class_of(size)) : arena().release(block, size);
 }
+
+void* push(size_t bytes) {
+    WorkspaceStack& stack = workspaces;
+    const size_t size = rounded(bytes);
+    if (cache.state != ThreadCache::open || size > WorkspaceStack::kMost) [[unlikely]] {
+        if (cache.state == ThreadCache::fresh) close_cache.open();
+        if (size > WorkspaceStack::kMost || cache.state == ThreadCache::closed) return allocate(bytes);
+    }
+    const size_t used = stack.used.load(std::memory_order_relaxed);
+    if (used == 0 && stack.elsewhere == 0 && stack.wanted > stack.capacity) arena().grow(stack);
+    if (used + size <= stack.capacity) return stack.push(size);
+    void* block = allocate(bytes);
+    stack.elsewhere += size;
+    stack.wanted = std::min(std::max(stack.wanted, used + stack.elsewhere), WorkspaceStack::kMost);
+    return block;
+}
+
+void pop(void* block, size_t bytes) noexcept {
+    WorkspaceStack& stack = workspaces;
+    const size_t size = rounded(bytes);
+    if (stack.holds(block)) return stack.pop(block, size);
+    if (size <= WorkspaceStack::kMost && cache.state == ThreadCache::open) stack.elsewhere -= size;
+    release(block, bytes);
+}
+
 Stats stats() { return arena().stats(); }
 void reset_peak() { arena().reset_peak(); }
 #endif

@@ -30,14 +30,15 @@ private:
 
 // The result of a parallel loop must not depend on the number of threads. So a loop is cut into tasks whose bounds
 // follow from the shapes alone, and threads take whole tasks; a reduction keeps one partial result a task and adds
-// them up in task order.
+// them up in task order. Tasks whose numbers are near should use data that is near: a thread begins with neighbours, so
+// that what one region writes the next one reads on the same core.
 
 namespace detail {
 void run_tasks(int64_t tasks, const void* body, void (*call)(const void* body, int64_t task));
 }
 
 // Calls body(task) for every task in [0, tasks), spread over the threads when there are at least two of each.
-// Tasks are handed out dynamically. The first exception thrown by a body is rethrown here.
+// Tasks are handed out dynamically, to each thread its own share first. The first exception thrown by a body is rethrown here.
 template <class Body>
 void parallel_tasks(int64_t tasks, const Body& body) {
     detail::run_tasks(tasks, &body, [](const void* of, int64_t task) { (*static_cast<const Body*>(of))(task); });

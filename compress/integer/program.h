@@ -78,7 +78,7 @@ private:
 
     const IntegerProgram& program_;
     int64_t images_;
-    Workspace<uint8_t> block_, scratch_;
+    AlignedArray<uint8_t> block_, scratch_;
     std::vector<uint8_t*> elements_;  // of each node
 };
 

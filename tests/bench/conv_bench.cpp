@@ -32,8 +32,8 @@ double best_time(const Body& body) {
     return best;
 }
 
-struct Array : Workspace<float> {
-    explicit Array(int64_t n) : Workspace(static_cast<size_t>(n)) { std::fill_n(data(), n, 0.5f); }
+struct Array : AlignedArray<float> {
+    explicit Array(int64_t n) : AlignedArray<float>(static_cast<size_t>(n)) { std::fill_n(data(), n, 0.5f); }
 };
 
 // Register tiles of matrix products with everything in the first-level cache.

@@ -163,3 +163,55 @@ TEST_CASE("what threads allocate and others release does not pile up") {
     CHECK(memory::stats().mapped == before.mapped);
     CHECK(memory::stats().in_use <= before.in_use + (64 << 10));
 }
+
+TEST_CASE("workspaces of a thread lie one above the other, in the same bytes each time, and none waits for another") {
+    if (!counted()) return;
+    const auto once = [](size_t floats) {
+        Workspace<float> below(floats);
+        char* const at = reinterpret_cast<char*>(below.data());
+        Workspace<double> above(100);
+        CHECK(reinterpret_cast<char*>(above.data()) == at + (floats * sizeof(float) + 63) / 64 * 64);
+        std::fill_n(below.data(), floats, 1.0f);
+        std::fill_n(above.data(), 100, 2.0);
+        return at;
+    };
+    const auto on_new_thread = [](const auto& body) { std::thread(body).join(); };
+    on_new_thread([&] {
+        { const Workspace<char> first(300000); }  // the stack grows by what was asked for when it is empty next
+        char* const at = once(1000);
+        CHECK(once(7) == at);
+        CHECK(once(70000) == at);
+        const Workspace<char> held(1);
+        on_new_thread([&] {
+            { const Workspace<char> first(300000); }
+            CHECK(once(1000) != at);
+        });
+    });
+}
+
+TEST_CASE("workspaces are in use for their scope, whatever their size, and count as the most at once") {
+    if (!counted()) return;
+    const auto peak_over = [](const auto& body) {
+        memory::reset_peak();
+        const size_t before = memory::stats().in_use;
+        body();
+        CHECK(memory::stats().in_use == before);
+        return memory::stats().peak - before;
+    };
+    for (int turn = 0; turn < 2; ++turn) {  // the second time from the stack
+        const size_t nested = peak_over([] {
+            const Workspace<char> a(40000);
+            const Block tensor(kMiB);
+            { const Workspace<char> large(6 * kMiB); }
+            const Workspace<char> b(50000);
+            tensor.release();
+            const Workspace<char> c(64);
+        });
+        CHECK(nested == 40000 + 7 * kMiB);
+        const size_t after = peak_over([] {
+            { const Workspace<char> large(6 * kMiB); }
+            const Workspace<char> a(640000);
+        });
+        CHECK(after == 6 * kMiB);
+    }
+}

@@ -166,6 +166,7 @@ struct Desk : Folder {
 
 TEST_CASE("every command of the README and the chapters runs, and prints the lines that they show") {
     const bool release = fs::path(binary()).parent_path().filename() == "build";
+    const bool draws = std::system("command -v gnuplot > /dev/null") == 0;  // else figures stay descriptions for it
     for (const std::string chapter : kChapters) {
         INFO(chapter);
         const std::string markdown = text_of(chapter);
@@ -175,10 +176,12 @@ TEST_CASE("every command of the README and the chapters runs, and prints the lin
         for (const Block& block : blocks_of(markdown)) {
             if (block.language == "cpp" && is_program(block)) program = block.text;
             if (block.language == "text" && !printed.empty()) {
-                for (const std::string& line : shapes_of_lines(block.text))
+                for (const std::string& line : shapes_of_lines(block.text)) {
+                    if (!draws && line.find(".svg") != std::string::npos) continue;
                     CHECK_MESSAGE(std::any_of(printed.begin(), printed.end(),
                                               [&](const std::string& whole) { return shows(line, whole); }),
                                   "not printed: ", line, "\nin:", joined(printed));
+                }
             }
             if (block.language != "sh") continue;
             std::smatch file;

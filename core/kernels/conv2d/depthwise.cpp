@@ -76,7 +76,7 @@ void for_each_band(const Axis& h, const Axis& w, const FeatureMap& in, int64_t b
 }
 
 struct Zeros : Workspace<float> {
-    explicit Zeros(int64_t count) : Workspace(static_cast<size_t>(count)) { std::fill_n(data(), count, 0.0f); }
+    explicit Zeros(int64_t count) : Workspace<float>(static_cast<size_t>(count)) { std::fill_n(data(), count, 0.0f); }
 };
 
 // Rows [begin, end) of the results of one image.
@@ -115,12 +115,12 @@ public:
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
         const FeatureMap in = g_.input(), out = g_.output();
         const bool stream = !epilogue.accumulate && streams(y, out.c, batch * out.h * out.w * out.c);
-        const int64_t bands = ceil_div(out.h, kBandRows);
+        const int64_t rows = rows_a_task(batch), bands = ceil_div(out.h, rows);
         Zeros zeros(in.w * in.c);
         parallel_tasks(batch * bands, [&](int64_t task) {
             const auto [n, band] = divmod(task, bands);
-            const int64_t first = band * kBandRows;
-            correlate(h_, w_, in, out, first, std::min(first + kBandRows, out.h), x + n * in.h * in.w * in.c,
+            const int64_t first = band * rows;
+            correlate(h_, w_, in, out, first, std::min(first + rows, out.h), x + n * in.h * in.w * in.c,
                       zeros.data(), taps_.data(), epilogue, stream, y + n * out.h * out.w * out.c);
         });
     }
@@ -129,9 +129,17 @@ public:
     std::string name() const override { return "depthwise"; }
 
 private:
+    // A band, but as few images are cut into four tasks, or eight and so on, where each is half a microsecond or more.
+    int64_t rows_a_task(int64_t batch) const {
+        constexpr int64_t kLeastMacs = 1 << 15;
+        const int64_t macs = batch * g_.out_h * g_.out_w * g_.weight_count();
+        const int64_t even = ceil_div(std::clamp<int64_t>(macs / kLeastMacs, 1, 4), std::max<int64_t>(batch, 1));
+        return ceil_div(g_.out_h, ceil_div(ceil_div(g_.out_h, kBandRows), even) * even);
+    }
+
     Conv2dShape g_;
     Axis h_, w_;
-    Workspace<float> taps_;  // [R, S, C]
+    AlignedArray<float> taps_;  // [R, S, C]
 };
 
 }  // namespace

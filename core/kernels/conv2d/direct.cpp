@@ -5,13 +5,13 @@
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/kernels/gemm/tasks.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
 
 namespace lathe::kernels::direct {
 namespace {
 
-constexpr int64_t kTasks = 16;
 // 64 KiB: a band, its results and a panel of weights share the second-level cache.
 constexpr int64_t kBandFloats = 16384;
 
@@ -19,10 +19,10 @@ constexpr int64_t kBandFloats = 16384;
 struct Band {
     int64_t rows, width, floats;  // results per band; pixels across; floats held
 
-    Band(const Axis& h, const Axis& w, int64_t channels) {
+    Band(const Axis& h, const Axis& w, int64_t channels, int64_t most_rows) {
         width = w.extent(w.count);
         const int64_t fit = kBandFloats / (width * channels) - (h.taps - 1) * h.in_tap;
-        rows = std::clamp<int64_t>(fit / h.in_step, std::min<int64_t>(4, h.count), h.count);
+        rows = std::min(most_rows, std::clamp<int64_t>(fit / h.in_step, std::min<int64_t>(4, h.count), h.count));
         floats = h.extent(rows) * width * channels;
     }
 };
@@ -97,8 +97,10 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated,
                          y);
     }
-    const Band band(h, w, in.c);
     const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = ceil_div(out_group, kernels.columns);
+    const int64_t macs = batch * h.count * w.count * h.taps * w.taps * in_group * out.c;
+    const int64_t few = std::clamp<int64_t>(macs / kSerialMacs, 1, 4);  // tasks, at least, of what is not for one
+    const Band band(h, w, in.c, ceil_div(h.count, ceil_div(few, batch)));
     const int64_t bands = ceil_div(h.count, band.rows), size = panel_size(h, w, in_group, kernels);
     const bool one = joined(w, groups);
 
@@ -179,7 +181,7 @@ private:
     Conv2dShape g_;
     Axis h_, w_;
     int64_t floats_;
-    Workspace<float> packed_;
+    AlignedArray<float> packed_;
 };
 
 }  // namespace
@@ -222,7 +224,7 @@ void backward_weight(const Conv2dShape& g, const float* x, const float* dy, floa
     }
     const PanelTable& kernels = table().panel;
     const Axis h = forward_axes(g).h, w = forward_axes(g).w;
-    const Band band(h, w, g.in_c);
+    const Band band(h, w, g.in_c, h.count);
     const int64_t c_group = g.in_c / g.groups, k_group = g.out_c / g.groups, filter = g.kernel_h * g.kernel_w * c_group;
     const int64_t size = g.out_c * filter, bands = ceil_div(g.out_h, band.rows), units = g.batch * bands;
     constexpr int64_t kPartialFloats = 1 << 22;

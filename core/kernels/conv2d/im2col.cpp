@@ -1,5 +1,6 @@
 #include "lathe/core/kernels/conv2d/im2col.h"
 
+#include "lathe/core/ceil_div.h"
 #include "lathe/core/divmod.h"
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/gemm/gemm.h"
@@ -10,13 +11,13 @@ namespace {
 
 constexpr int64_t kMostPixels = 64;
 
-// The pixels of x [N, H, W, C] that each result sees: [N P Q, R S C], zeros outside the image.
+// The pixels of x [N, H, W, C] that results [begin, end) of N P Q see: [end - begin, R S C], zeros outside the image.
 class Patches : public Workspace<float> {
 public:
-    Patches(const Conv2dShape& g, int64_t batch, const float* x)
-        : Workspace(static_cast<size_t>(batch * g.out_h * g.out_w * depth_of(g))), g_(g), axes_(forward_axes(g)) {
-        parallel_for(batch * g.out_h * g.out_w, 8, [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) copy(x, i, data() + i * depth_of(g));
+    Patches(const Conv2dShape& g, int64_t begin, int64_t end, const float* x)
+        : Workspace<float>(static_cast<size_t>((end - begin) * depth_of(g))), g_(g), axes_(forward_axes(g)) {
+        parallel_for(end - begin, 8, [&](int64_t from, int64_t to) {
+            for (int64_t i = from; i < to; ++i) copy(x, begin + i, data() + i * depth_of(g));
         });
     }
     static int64_t depth_of(const Conv2dShape& g) { return g.kernel_h * g.kernel_w * g.in_c; }
@@ -47,8 +48,16 @@ public:
         : g_(g), weight_(Trans::yes, Patches::depth_of(g), g.out_c, weight, Patches::depth_of(g)) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
-        const Patches patches(g_, batch, x);
-        weight_.multiply(batch * g_.out_h * g_.out_w, patches.data(), Patches::depth_of(g_), y, g_.out_c, epilogue);
+        // Few weights fit beside each core: a task then has pixels of its own. Many are better split among the cores.
+        constexpr int64_t kFewWeights = 1 << 17, kTaskPixels = 32;
+        const int64_t pixels = batch * g_.out_h * g_.out_w;
+        const int64_t tasks = g_.weight_count() <= kFewWeights ? ceil_div(pixels, kTaskPixels) : 1;
+        parallel_tasks(tasks, [&](int64_t task) {
+            const int64_t begin = pixels * task / tasks, end = pixels * (task + 1) / tasks;
+            const Patches patches(g_, begin, end, x);
+            weight_.multiply(end - begin, patches.data(), Patches::depth_of(g_), y + begin * g_.out_c, g_.out_c,
+                             epilogue);
+        });
     }
 
     int64_t bytes() const override { return weight_.bytes(); }
@@ -72,9 +81,9 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 
 // y [N P Q, K] = patches [N P Q, R S C] W^T
 void forward(const Conv2dShape& g, const float* x, const float* weight, const Epilogue& end, float* y) {
-    const Patches patches(g, g.batch, x);
-    const int64_t depth = Patches::depth_of(g);
-    gemm(Trans::no, Trans::yes, g.batch * g.out_h * g.out_w, g.out_c, depth, patches.data(), depth, weight, depth, y,
+    const int64_t pixels = g.batch * g.out_h * g.out_w, depth = Patches::depth_of(g);
+    const Patches patches(g, 0, pixels, x);
+    gemm(Trans::no, Trans::yes, pixels, g.out_c, depth, patches.data(), depth, weight, depth, y,
          g.out_c, end);
 }
 

@@ -61,7 +61,7 @@ struct Points {
 struct Panels {
     const PanelTable& kernels = table().panel;
     int64_t depth, width, size, step;
-    Workspace<float> data;
+    AlignedArray<float> data;
 
     Panels(int64_t depth, int64_t width)
         : depth(depth),
@@ -112,17 +112,19 @@ void fill_backward(const Conv2dShape& g, const float* weight, Panels& panels) {
     });
 }
 
-// How many tiles go through all steps at once, and whether such blocks are the tasks. Blocks are tasks when there are
-// several and the weights stay in a second-level cache beside each; otherwise larger blocks are spread over the threads
-// step by step.
+// How many tiles go through all steps at once, and whether such blocks are the tasks. They are where the weights stay
+// in a second-level cache beside each: what a step writes the next one reads on the same core. Otherwise larger blocks
+// are spread over the threads step by step, each step reading what all cores wrote.
 struct Blocking {
     int64_t tiles;
     bool tasks;
 
     Blocking(int64_t count, int64_t c, int64_t k, int64_t large) {
-        constexpr int64_t kCacheFloats = 1 << 17, kFewTasks = 4;
+        constexpr int64_t kCacheFloats = 1 << 17, kTasks = 4, kEnough = 32;
         tiles = std::clamp<int64_t>(kCacheFloats / (kPoints * (c + k)), 14, 112);
-        tasks = kPoints * c * k <= kCacheFloats && ceil_div(count, tiles) >= kFewTasks;
+        const int64_t half = ceil_div(count, 2), share = ceil_div(count, kTasks);
+        tiles = std::min(tiles, std::max(share, std::min(half, kEnough)));  // few tiles make small matrix products
+        tasks = kPoints * c * k <= kCacheFloats && tiles < count;
         tiles = std::min(tasks ? ceil_div(count, ceil_div(count, tiles)) : large, count);
     }
 };

@@ -24,7 +24,7 @@ public:
 
 private:
     int64_t k_, n_, bytes_;
-    Workspace<float> panels_;
+    AlignedArray<float> panels_;
 };
 
 }  // namespace lathe::kernels

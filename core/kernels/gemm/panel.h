@@ -17,7 +17,8 @@ inline constexpr int64_t kNoRuns[] = {0};
 
 // A bias [n] with zeros behind it, as panels read whole vectors; null stays null.
 struct PaddedBias : Workspace<float> {
-    PaddedBias(const float* bias, int64_t n, int64_t columns) : Workspace(static_cast<size_t>(bias ? n + columns : 0)) {
+    PaddedBias(const float* bias, int64_t n, int64_t columns)
+        : Workspace<float>(static_cast<size_t>(bias ? n + columns : 0)) {
         if (bias) std::fill(std::copy(bias, bias + n, data()), data() + n + columns, 0.0f);
     }
 };

@@ -326,10 +326,8 @@ TEST_CASE("a run has the memory of its plan, its output and the kernels' workspa
         for (const Inference::Cost& cost : run.measure(x)) workspace = std::max(workspace, cost.workspace);
         const int64_t output = rounded(static_cast<int64_t>(run(x).bytes())), most = added(run, x);
         if (memory::stats().mapped == 0) continue;
-        // Blocks of at most 16 KiB come from lists that count as in use all the time.
-        const auto counted = [](int64_t bytes) { return bytes > (16 << 10) ? bytes : 0; };
-        const int64_t planned = counted(plan.total) + counted(output);
-        CHECK(most == planned + counted(workspace));
+        // A small output comes from a list that counts as in use all the time.
+        CHECK(most == plan.total + (output > (16 << 10) ? output : 0) + workspace);
         CHECK(plan.total <= plan.lower_bound * 1.1);
     }
     set_threads(before);
