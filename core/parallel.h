@@ -38,7 +38,8 @@ void run_tasks(int64_t tasks, const void* body, void (*call)(const void* body, i
 }
 
 // Calls body(task) for every task in [0, tasks), spread over the threads when there are at least two of each.
-// Tasks are handed out dynamically, to each thread its own share first. The first exception thrown by a body is rethrown here.
+// Tasks are handed out dynamically, to each thread its own share first. The first exception thrown by a body is
+// rethrown here.
 template <class Body>
 void parallel_tasks(int64_t tasks, const Body& body) {
     detail::run_tasks(tasks, &body, [](const void* of, int64_t task) { (*static_cast<const Body*>(of))(task); });

@@ -58,10 +58,8 @@ Inference::Inference(Module& module, const std::vector<Tensor>& examples)
     check(graph_[graph_.output].activation, "inference: expected an output that depends on the input");
     root_ = graph_.output;
     while (is_view(graph_[root_])) root_ = graph_[root_].inputs[0];
-    for (int i = 0; i < graph_.size(); ++i) {
-        steps_.push_back(make_step(graph_, i));
-        passes_ |= is_chwn(graph_[i]);
-    }
+    steps_ = make_steps(graph_);
+    for (const GraphNode& node : graph_.nodes) passes_ |= is_chwn(node);
     describe_ops();
     find_stretch();
     keep_weights();
@@ -70,14 +68,20 @@ Inference::Inference(Module& module, const std::vector<Tensor>& examples)
 
 void Inference::describe_ops() {
     std::vector<bool> counted(graph_.nodes.size(), false);
+    ops_.resize(graph_.nodes.size());
     for (int i = 0; i < graph_.size(); ++i) {
         const GraphNode& node = graph_[i];
         const Step& step = at(steps_, i);
-        Op& op = ops_.emplace_back(Op{.runs = bool(step.run), .kernel = step.kernel});
-        if (!op.runs) continue;
-        op.macs = macs(graph_, node);
-        op.effective_macs = scaled(op.macs, step.density);
-        op.done_macs = scaled(op.macs, step.done);
+        const bool own = step.part_of < 0;
+        Op& op = at(ops_, own ? i : step.part_of);
+        if (own) op.runs = bool(step.run), op.kernel = step.kernel;
+        if (own && !op.runs) continue;
+        const int64_t count = macs(graph_, node);
+        op.macs += count;
+        op.effective_macs += scaled(count, step.density);
+        op.done_macs += scaled(count, step.done);
+        op.bytes += bytes(graph_, node);
+        if (!own) op.bytes -= 2 * node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));  // nowhere
         for (int from : node.inputs) {
             if (from < 0 || !graph_[from].value || at(counted, from)) continue;
             op.weights += graph_[from].value.numel();
@@ -91,6 +95,13 @@ std::string Inference::expected(size_t input, const Tensor& x) const {
     const GraphNode& traced = graph_[graph_.inputs[input]];
     return concatenated("inference: expected an input like ", traced.shape, " of type ", name_of(traced.dtype),
                           ", got ", name_of(x.dtype()), " ", x.shape());
+}
+
+// What the node's step reads first: where it does the work of nodes before it, the input of the first of those.
+int Inference::first_input(int node) const {
+    int from = graph_[node].inputs[0];
+    while (from >= 0 && at(steps_, from).part_of == node) from = graph_[from].inputs[0];
+    return from;
 }
 
 // The leading convolutions with few weights and large maps. Run for a batch, each would write more than the caches hold
@@ -111,10 +122,10 @@ void Inference::find_stretch() {
     int last_reader = -1;  // of all values before node i
     for (int i = 0; i < graph_.size(); ++i) {
         const GraphNode& node = graph_[i];
-        if (!node.activation) continue;
+        if (!node.activation || at(steps_, i).part_of >= 0) continue;
         if (node.is_op()) {
             if (!at(steps_, i).prepared || node.shape.rank() != 4 || node.shape[0] == 0) return;
-            const int64_t bytes = image_bytes(node.inputs[0]) + image_bytes(i);
+            const int64_t bytes = image_bytes(first_input(i)) + image_bytes(i);
             if (static_cast<int64_t>(graph_[node.inputs[1]].value.bytes()) * kBytesPerWeightByte > bytes) return;
             largest = std::max(largest, bytes);
             if (last_reader <= i) {
@@ -176,6 +187,11 @@ std::shared_ptr<const Inference::Sized> Inference::make_sized(const std::vector<
         const kernels::Conv2dShape traced = conv2d_shape(graph_, node), now = conv2d_shape(graph, graph[i]);
         check(now.in_h == traced.in_h && now.in_w == traced.in_w && now.in_c == traced.in_c, node.path,
               ": expected the example's height, width and channels");
+    }
+    for (int i = 0; i < graph.size(); ++i) {
+        GraphNode& node = graph.nodes[static_cast<size_t>(i)];
+        if (at(steps_, i).part_of >= 0) node.activation = false;  // never whole anywhere
+        else if (node.is_op()) node.inputs[0] = first_input(i);
     }
     PlanOptions options{.elsewhere = std::vector<bool>(graph.nodes.size(), false)};
     for (int input : graph.inputs) at(options.elsewhere, input) = true;

@@ -38,12 +38,13 @@ public:
     const Graph& graph() const { return graph_; }
     struct Op {
         bool runs = false;                  // neither a value that is there already nor a view of one
-        std::string kernel{};               // of layers: the algorithm chosen
+        std::string kernel{};               // of layers: the algorithm chosen; one may run the layers before it, too
         // Elements of the constants that it reads and no op before it did, and those of them other than zero.
         int64_t weights = 0, nonzeros = 0;
         // For the example: multiply-accumulates by the op's definition, those that meet a weight other than zero, and
         // those that the kernel does.
         int64_t macs = 0, effective_macs = 0, done_macs = 0;
+        int64_t bytes = 0;  // likewise: the fewest that pass between memory and CPU
     };
     const std::vector<Op>& ops() const { return ops_; }
 
@@ -68,6 +69,7 @@ private:
     using Inputs = std::span<const Tensor>;
 
     void describe_ops();
+    int first_input(int node) const;
     void find_stretch();
     void keep_weights();
     int64_t pass_images() const;  // that go through the network at a time; 0: all

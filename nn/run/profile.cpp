@@ -69,6 +69,8 @@ NetworkProfile profile(Module& network, const Tensor& x, int runs) {
         layer.kernel = op.kernel;
         layer.params = op.weights;
         layer.nonzeros = op.nonzeros;
+        layer.macs = op.macs;
+        layer.forward_bytes = op.bytes;
         layer.effective_macs = op.effective_macs;
         layer.done_macs = op.done_macs;
         layer.workspace_bytes = workspace[k];

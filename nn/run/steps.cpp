@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/kernels/conv2d/inverted_residual.h"
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
+#include "lathe/nn/run/detail/at.h"
 #include "lathe/nn/run/layout.h"
 
 namespace lathe::nn {
@@ -79,14 +81,80 @@ Step op_step(const Graph& graph, int index) {
     }};
 }
 
-}  // namespace
-
 Step make_step(const Graph& graph, int index) {
     const GraphNode& node = graph[index];
     if (!node.activation || !node.is_op() || node.op->traits.view) return {};
     if (node.op->layer && graph[node.inputs[1]].value) return layer_step(graph, index, graph[node.inputs[1]].value);
     if (graph[node.inputs[0]].layout != node.layout) return conversion_step(graph, index);
     return op_step(graph, index);
+}
+
+// Nodes as the inputs of nodes, and the output.
+std::vector<int> count_readers(const Graph& graph) {
+    std::vector<int> readers(graph.nodes.size(), 0);
+    for (const GraphNode& node : graph.nodes)
+        for (int from : node.inputs)
+            if (from >= 0) ++at(readers, from);
+    ++at(readers, graph.output);
+    return readers;
+}
+
+// The step of an inverted residual block whose layers are these, one after the other.
+Step block_step(const Graph& graph, int expand, int depthwise, int project) {
+    const auto weight = [&](int layer) { return graph[graph[layer].inputs[1]].value.data<float>(); };
+    const kernels::Conv2dShape shape = conv2d_shape(graph, graph[expand]);
+    const auto block = std::make_shared<kernels::InvertedResidual>(
+        shape, weight(expand), conv2d_shape(graph, graph[depthwise]), weight(depthwise),
+        conv2d_shape(graph, graph[project]), weight(project));
+    struct Layer {
+        int bias;
+        Epilogue end;
+        Epilogue of(const Frame& f) const { return {f.at<float>(bias), end.low, end.high, end.accumulate}; }
+    };
+    const auto layer = [&](int index) { return Layer{graph[index].inputs[2], epilogue(graph[index])}; };
+    return {.run = [block, image = shape.in_h * shape.in_w * shape.in_c, x = graph[expand].inputs[0],
+                    a = layer(expand), b = layer(depthwise), c = layer(project), addend = graph[project].inputs[3],
+                    project](const Frame& f) {
+                block->forward(f.shape(x).numel() / image, f.at<float>(x), a.of(f), b.of(f), c.of(f),
+                               f.at<float>(addend), f.at<float>(project));
+            },
+            .kernel = "inverted residual",
+            .prepared = true};
+}
+
+void join_inverted_residuals(const Graph& graph, std::vector<Step>& steps) {
+    const std::vector<int> readers = count_readers(graph);
+    // The layer behind `index` that nothing else reads and that the kernel runs densely; -1: none.
+    const auto before = [&](int index, const char* kernel) {
+        const int from = graph[index].inputs[0];
+        const bool joins = from >= 0 && at(steps, from).kernel == kernel && at(readers, from) == 1 &&
+                           graph[from].inputs[3] < 0;
+        return joins ? from : -1;
+    };
+    for (int project = 0; project < graph.size(); ++project) {
+        if (at(steps, project).kernel != "gemm1x1") continue;
+        const int depthwise = before(project, "depthwise"), expand = depthwise < 0 ? -1 : before(depthwise, "gemm1x1");
+        if (expand < 0 || !kernels::InvertedResidual::suits(conv2d_shape(graph, graph[expand]),
+                                                            conv2d_shape(graph, graph[depthwise]),
+                                                            conv2d_shape(graph, graph[project])))
+            continue;
+        Step joined = block_step(graph, expand, depthwise, project);
+        joined.density = at(steps, project).density;
+        at(steps, project) = std::move(joined);
+        for (int part : {expand, depthwise}) {
+            at(steps, part).run = nullptr;
+            at(steps, part).part_of = project;
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<Step> make_steps(const Graph& graph) {
+    std::vector<Step> steps;
+    for (int i = 0; i < graph.size(); ++i) steps.push_back(make_step(graph, i));
+    join_inverted_residuals(graph, steps);
+    return steps;
 }
 
 }  // namespace lathe::nn

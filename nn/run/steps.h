@@ -26,11 +26,13 @@ struct Step {
     double density = 1;              // the share of a layer's weights other than zero
     double done = 1;                 // the share of the op's MACs that the kernel does
     bool prepared = false;           // a layer whose weight is arranged in it and is not read again
+    int part_of = -1;                // the later node whose step does this one's work; then `run` is empty
 };
 
-// Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights are zero), for
-// inputs of the graph's shapes but of any batch; other ops run as in the op table. It refers to nothing of the graph
-// but its constants' values, which Frame gives. Error: an op that cannot run again, weights that are not float32.
-Step make_step(const Graph& graph, int node);
+// For each node. Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights
+// are zero), for inputs of the graph's shapes but of any batch; the three dense convolutions of an inverted residual
+// block are one step, the last one's; other ops run as in the op table. They refer to nothing of the graph but its
+// constants' values, which Frame gives. Error: an op that cannot run again, weights that are not float32.
+std::vector<Step> make_steps(const Graph& graph);
 
 }  // namespace lathe::nn

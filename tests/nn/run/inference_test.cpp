@@ -8,6 +8,7 @@
 #include <cstring>
 #include <thread>
 
+#include "lathe/core/graph/cost.h"
 #include "lathe/core/ops/activation.h"
 #include "lathe/core/ops/add.h"
 #include "lathe/core/ops/concat.h"
@@ -28,6 +29,7 @@
 #include "lathe/nn/blocks/squeeze_excite.h"
 #include "lathe/nn/run/layout.h"
 #include "lathe/nn/mask.h"
+#include "lathe/nn/models/description.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/nn/random_tensor.h"
 #include "lathe/tests/optim/toy.h"
@@ -102,6 +104,53 @@ TEST_CASE("every network of the zoo infers what it computes in evaluation mode, 
         const Tensor one = x.rows(1, 1);
         CHECK(difference(run(one), evaluated(*model, one)) < 2e-5);
         CHECK(model->training());
+    }
+}
+
+TEST_CASE("an inverted residual block is one step, unless something else reads a value inside") {
+    const auto joined = [](const Inference& run) {
+        return std::count_if(run.ops().begin(), run.ops().end(),
+                             [](const Inference::Op& op) { return op.kernel == "inverted residual"; });
+    };
+    ModelOptions options;
+    options.input = {32, 32, 3};
+    const auto model = make_model("mobilenetv2", options);
+    settle(*model);
+    const Tensor x = model->example(5);
+    const Inference run(*model, x), one(*model, model->example(1));
+    CHECK(joined(run) == 16);  // all but the first, which does not expand
+    int64_t counted = 0, defined = 0;
+    for (int i = 0; i < run.graph().size(); ++i) {
+        counted += run.ops()[static_cast<size_t>(i)].macs;
+        defined += macs(run.graph(), run.graph()[i]);
+    }
+    CHECK(counted == defined);
+    const Tensor y = run(x);
+    for (int64_t n = 0; n < 5; ++n) CHECK(same_bits(run(x.rows(n, 1)), y.rows(n, 1)));
+    CHECK(difference(one(x), y) < 1e-5);
+
+    // The same block with a reader of its own for what each of the first two layers makes.
+    const auto block = [](const std::string& read) {
+        return model_from_description(R"({"input": [8, 8, 8], "layers": [
+            {"name": "a", "op": "conv2d", "out": 24},
+            {"name": "a6", "op": "relu6"},
+            {"name": "b", "op": "conv2d", "out": 24, "kernel": 3, "padding": 1, "groups": 24},
+            {"name": "b6", "op": "relu6"},
+            {"name": "c", "op": "conv2d", "out": 8},
+            {"name": "sum", "op": "add", "inputs": ["c", "input"]},
+            {"name": "all", "op": "concat", "inputs": ["sum", ")" + read + R"("]},
+            {"name": "pool", "op": "global_avg_pool"}, {"name": "fc", "op": "linear", "out": "classes"}],
+            "classes": 3})", "net");
+    };
+    for (const auto& [read, expected] : {std::pair("sum", 1), std::pair("a6", 0), std::pair("b6", 0)}) {
+        INFO(read);
+        const auto net = block(read);
+        net->eval();
+        const Tensor images = random_tensor({3, 8, 8, 8}, 2);
+        const Inference inference(*net, images);
+        CHECK(joined(inference) == expected);
+        const NoGrad no_grad;
+        CHECK(difference(inference(images), (*net)(images).value()) < 1e-5);
     }
 }
 
