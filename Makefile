@@ -191,7 +191,8 @@ tsan:
 THREAD_SRC := $(shell grep -rlE 'std::thread|set_threads|ThreadScope|workers' --include=*_test.cpp \
     $(LIBRARY:%=tests/%))
 thread-tests: $(BIN)/thread-tests $(BIN)/liblathe.so
-	OMP_NUM_THREADS=4 TSAN_OPTIONS=halt_on_error=1 $< -tce='*killed*,*child process*,exit()*'
+	OMP_NUM_THREADS=4 LATHE_BIN=$(BIN)/lathe TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" \
+	    $< -tce='*killed*,*child process*,exit()*'
 $(BIN)/thread-tests: $(THREAD_SRC:%.cpp=$(OUT)/%.o) $(OUT)/tests/main.o $(OUT)/tests/data/test_files.o \
                      $(OUT)/tests/support/recorded.o $(BIN)/liblathe.a
 	$(ALL_CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -1,5 +1,8 @@
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <optional>
 #include <nlohmann/json.hpp>
 
 #include "lathe/core/files/file.h"
@@ -16,6 +19,7 @@
 #include "lathe/tools/common_options.h"
 #include "lathe/tools/json_line.h"
 #include "lathe/tools/nas_figures.h"
+#include "lathe/tools/nas_measure.h"
 #include "lathe/tools/nas_supernet.h"
 #include "lathe/tools/plot.h"
 #include "lathe/tools/progress.h"
@@ -33,22 +37,28 @@ void say_files(const std::string& folder, const std::string& files, const std::s
                 drawn ? ".svg" : ".gnuplot; install gnuplot for its picture");
 }
 
-std::vector<std::string> cost_names() {
+// What is known of a cost: latency (of more than 0) only with a table.
+std::vector<Quantity> known(const nas::Efficiency& cost) {
+    std::vector<Quantity> all = nas::quantities();
+    if (cost.latency) all.push_back(Quantity::latency);
+    return all;
+}
+
+std::vector<std::string> cost_names(const nas::Efficiency& cost) {
     std::vector<std::string> names;
-    for (Quantity quantity : nas::quantities()) names.push_back(nas::name_of(quantity));
+    for (Quantity quantity : known(cost)) names.push_back(nas::name_of(quantity));
     return names;
 }
 
 std::vector<std::string> cost_texts(const nas::Efficiency& cost) {
     std::vector<std::string> texts;
-    for (Quantity quantity : nas::quantities())
-        texts.push_back(nas::text_of(quantity, nas::value_of(cost, quantity)));
+    for (Quantity quantity : known(cost)) texts.push_back(nas::text_of(quantity, nas::value_of(cost, quantity)));
     return texts;
 }
 
 Json json_of(const nas::Arch& arch, const nas::Efficiency& cost) {
     Json out{{"arch", Json::parse(arch.str())}};
-    for (Quantity quantity : nas::quantities()) out[nas::name_of(quantity)] = nas::value_of(cost, quantity);
+    for (Quantity quantity : known(cost)) out[nas::name_of(quantity)] = nas::value_of(cost, quantity);
     return out;
 }
 
@@ -61,14 +71,24 @@ std::string csv_quoted(const std::string& text) {
 // ---- show ----
 
 struct Show {
-    std::string space = nas::mcunetv2().name, arch, predictor, out;
+    std::string space = nas::mcunetv2().name, arch, predictor, times, out;
     bool json = false;
 };
+
+// The table, which must be of the space.
+nas::LatencyTable open_times(const std::string& path, const nas::Space& space) {
+    nas::LatencyTable table = nas::LatencyTable::load(path);
+    check(table.space().name == space.name, path, ": expected times of ", space.name, ", got those of ",
+          table.space().name);
+    return table;
+}
 
 void show(const Show& o) {
     const nas::Space& space = nas::space_named(o.space);
     const nas::Arch arch = space.parse(o.arch);
-    const nas::Efficiency cost = nas::efficiency(space, arch);
+    nas::Efficiency cost = nas::efficiency(space, arch);
+    if (!o.times.empty())
+        cost.latency = std::llround(open_times(o.times, space).seconds(arch) * 1e9);
     std::vector<double> accuracy;
     if (!o.predictor.empty()) accuracy = nas::AccuracyPredictor::load(o.predictor)({{arch}});
     if (!o.out.empty()) write_file_atomically(o.out, drawing_of(space, arch));
@@ -89,7 +109,7 @@ void show(const Show& o) {
                    std::to_string(block.stride), block.residual() ? "yes" : "",
                    block.squeezed ? std::to_string(block.squeezed) : ""});
     std::printf("%s", table.str().c_str());
-    TextTable costs(cost_names());
+    TextTable costs(cost_names(cost));
     costs.add(cost_texts(cost));
     std::printf("\n%s", costs.str().c_str());
     if (!accuracy.empty()) std::printf("predicted accuracy %s\n", percent(accuracy[0]).c_str());
@@ -105,6 +125,7 @@ void add_show(CLI::App& app) {
                  "\"image_size\":96}, or smallest, or largest")
         ->required();
     c.add_option("--predictor", o->predictor, "Also says what this one, of `lathe nas predictor`, expects of it");
+    c.add_option("--latency-table", o->times, "Also says how long it takes by this one, of `lathe nas measure`");
     c.add_option("--out", o->out, "Draws it into this .svg file");
     c.add_flag("--json", o->json, "Print one JSON object");
     c.callback([o] { show(*o); });
@@ -191,7 +212,7 @@ void add_predictor(CLI::App& app) {
 // ---- search ----
 
 struct Search {
-    std::string predictor, method = "evolution", out;
+    std::string predictor, method = "evolution", latency, times, out;
     std::vector<std::string> limits = std::vector<std::string>(nas::quantities().size()), least{"lab-macs"};
     std::vector<int> image_sizes;
     int64_t subnets = 300, generations = 100;
@@ -225,6 +246,18 @@ nas::Limits limits_of(const Search& o) {
     return limits;
 }
 
+// "2ms", "250us" or "0.1s" as nanoseconds.
+int64_t nanoseconds(const std::string& text) {
+    for (const auto& [suffix, unit] : {std::pair("ms", 1e6), std::pair("us", 1e3), std::pair("s", 1e9)}) {
+        double value = 0;
+        if (!text.ends_with(suffix)) continue;
+        const bool number = CLI::detail::lexical_cast(text.substr(0, text.size() - std::strlen(suffix)), value);
+        check(number && value > 0 && value * unit < 1e15, "--latency: expected a time like 2ms, got ", text);
+        return static_cast<int64_t>(value * unit);
+    }
+    fail("--latency: expected a time in ms, us or s, like 2ms, got ", text);
+}
+
 // The space to search: what the predictor has seen of it, and of that what the command line allows.
 nas::Space space_of(const Search& o, const nas::AccuracyPredictor& predictor) {
     nas::Space space = o.unseen ? predictor.space() : predictor.seen();
@@ -241,7 +274,7 @@ nas::Space space_of(const Search& o, const nas::AccuracyPredictor& predictor) {
 
 void print_candidates(const std::vector<nas::Candidate>& candidates) {
     std::vector<std::string> header{"predicted accuracy"};
-    for (const std::string& name : cost_names()) header.push_back(name);
+    for (const std::string& name : cost_names(candidates.front().cost)) header.push_back(name);
     TextTable table(header);
     for (const nas::Candidate& candidate : candidates) {
         std::vector<std::string> row{percent(candidate.score)};
@@ -258,12 +291,20 @@ Json json_of(const nas::Candidate& candidate) {
 }
 
 void search(const Search& o) {
-    const nas::Limits limits = limits_of(o);
+    nas::Limits limits = limits_of(o);
     std::vector<Quantity> least;
     for (const std::string& name : o.least) least.push_back(nas::quantity_of(name));
     const nas::AccuracyPredictor predictor = nas::AccuracyPredictor::load(o.predictor);
     const nas::Space space = space_of(o, predictor);
     const nas::Score score = [&](std::span<const nas::Arch> archs) { return predictor(archs); };
+    std::optional<nas::LatencyTable> times;
+    const bool least_time = o.method == "pareto" && std::count(least.begin(), least.end(), Quantity::latency) > 0;
+    check(!o.times.empty() || (o.latency.empty() && !least_time),
+          "latency: expected --latency-table, of `lathe nas measure`");
+    if (!o.times.empty()) {
+        times = open_times(o.times, space);
+        limits.push_back({Quantity::latency, o.latency.empty() ? INT64_MAX : nanoseconds(o.latency), &*times});
+    }
     nas::check_reachable(space, limits);
     if (!o.out.empty()) make_folder(o.out);
 
@@ -296,10 +337,10 @@ void search(const Search& o) {
     }
     if (o.out.empty()) return;
     TextStream csv;
-    csv << "predicted_accuracy," << joined(cost_names(), ",") << ",arch\n";
+    csv << "predicted_accuracy," << joined(cost_names(front.front().cost), ",") << ",arch\n";
     for (const nas::Candidate& candidate : front) {
         csv << candidate.score;
-        for (Quantity quantity : nas::quantities()) csv << "," << nas::value_of(candidate.cost, quantity);
+        for (Quantity quantity : known(candidate.cost)) csv << "," << nas::value_of(candidate.cost, quantity);
         csv << "," << csv_quoted(candidate.arch.str()) << "\n";
     }
     write_file_atomically(o.out + "/found.csv", csv.str());
@@ -327,6 +368,8 @@ void add_search(CLI::App& app) {
                                      "At most so many parameters: 500K", "At most so much for int8 weights: 500KB"};
     for (size_t i = 0; i < o->limits.size(); ++i)
         c.add_option(std::string("--") + nas::name_of(nas::quantities()[i]), o->limits[i], kHelp[i]);
+    c.add_option("--latency", o->latency, "At most so long by --latency-table: 2ms, 250us");
+    c.add_option("--latency-table", o->times, "Times of `lathe nas measure`");
     c.add_option("--image-size", o->image_sizes, "Only images of these sizes: 96,128; none: of all")
         ->delimiter(',')
         ->expected(1, 100);
@@ -365,6 +408,7 @@ void add_nas(CLI::App& app) {
     add_nas_train(c);
     add_nas_sample(c);
     add_predictor(c);
+    add_nas_measure(c);
     add_search(c);
     add_nas_extract(c);
     add_show(c);

@@ -90,6 +90,17 @@ std::string predictor_scatter(const nas::PredictorReport& report) {
                   measured.size());
 }
 
+std::string latency_scatter(const nas::LatencyCheck& check) {
+    std::vector<double> measured, predicted;
+    for (double seconds : check.measured) measured.push_back(1e3 * seconds);
+    for (double seconds : check.predicted) predicted.push_back(1e3 * seconds);
+    return points(measured, predicted) +
+           "set xlabel 'measured, ms'\nset ylabel 'sum of the parts, ms'\nset grid\nset key left top\n" +
+           format("plot $points with points pointtype 7 pointsize 0.5 title '%zu random networks', "
+                  "x with lines linecolor 'black' dashtype 2 title 'equal'\n",
+                  measured.size());
+}
+
 std::string search_curves(const std::vector<NamedSearch>& searches) {
     std::string text, plots;
     for (size_t i = 0; i < searches.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "lathe/nas/predict/accuracy_predictor.h"
+#include "lathe/nas/predict/latency.h"
 #include "lathe/nas/search/candidates.h"
 
 namespace lathe::tools {
@@ -15,6 +16,8 @@ std::string drawing_of(const nas::Space& space, const nas::Arch& arch);
 
 // Predicted over measured accuracy of every row of the validation part.
 std::string predictor_scatter(const nas::PredictorReport& report);
+// Predicted over measured times of whole networks.
+std::string latency_scatter(const nas::LatencyCheck& check);
 // The best score so far over the subnets scored, a curve for each search.
 struct NamedSearch {
     std::string name;

@@ -1,6 +1,7 @@
 #include "lathe/nas/predict/efficiency.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/enum_names.h"
@@ -11,12 +12,13 @@ namespace lathe::nas {
 
 namespace {
 
-constexpr EnumNames<Quantity, 5> kNames{"quantity",
+constexpr EnumNames<Quantity, 6> kNames{"quantity",
                                         {{Quantity::macs, "macs"},
                                          {Quantity::lab_macs, "lab-macs"},
                                          {Quantity::peak_memory, "peak-memory"},
                                          {Quantity::parameters, "parameters"},
-                                         {Quantity::flash, "flash"}}};
+                                         {Quantity::flash, "flash"},
+                                         {Quantity::latency, "latency"}}};
 
 // Adds up layers.
 struct Count {
@@ -98,7 +100,8 @@ Quantity quantity_of(const std::string& name) { return kNames.value_of(name); }
 
 std::vector<Quantity> quantities() {
     std::vector<Quantity> all;
-    for (const auto& [quantity, name] : kNames.table) all.push_back(quantity);
+    for (const auto& [quantity, name] : kNames.table)
+        if (quantity != Quantity::latency) all.push_back(quantity);
     return all;
 }
 
@@ -108,6 +111,7 @@ std::string text_of(Quantity quantity, int64_t value) {
         case Quantity::lab_macs: return format("%.6g M", static_cast<double>(value) * 1e-6);
         case Quantity::peak_memory:
         case Quantity::flash: return format("%.6g KB", static_cast<double>(value) / 1024);
+        case Quantity::latency: return format("%.4g ms", static_cast<double>(value) * 1e-6);
         case Quantity::parameters: break;
     }
     return with_commas(value);
@@ -119,9 +123,17 @@ int64_t value_of(const Efficiency& efficiency, Quantity quantity) {
         case Quantity::lab_macs: return efficiency.lab_macs;
         case Quantity::peak_memory: return efficiency.peak_memory;
         case Quantity::parameters: return efficiency.parameters;
+        case Quantity::latency: return efficiency.latency;
         case Quantity::flash: break;
     }
     return efficiency.flash;
+}
+
+Efficiency efficiency(const Space& space, const Arch& arch, const Limits& limits) {
+    Efficiency result = efficiency(space, arch);
+    for (const Limit& limit : limits)
+        if (limit.table) result.latency = static_cast<int64_t>(std::llround(limit.table->seconds(arch) * 1e9));
+    return result;
 }
 
 bool fits(const Efficiency& efficiency, const Limits& limits) {
@@ -130,9 +142,9 @@ bool fits(const Efficiency& efficiency, const Limits& limits) {
 }
 
 void check_reachable(const Space& space, const Limits& limits) {
-    const Efficiency least = efficiency(space, space.smallest());
+    const Efficiency least = efficiency(space, space.smallest(), limits);
     std::string unreachable;
-    for (const auto& [quantity, most] : limits)
+    for (const auto& [quantity, most, table] : limits)
         if (value_of(least, quantity) > most)
             unreachable += (unreachable.empty() ? "" : "; ") + std::string(name_of(quantity)) + " of at most " +
                            text_of(quantity, most) + " cannot be met, the least is " +

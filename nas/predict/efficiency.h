@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "lathe/nas/predict/latency.h"
 #include "lathe/nas/space/space.h"
 
 namespace lathe::nas {
@@ -20,24 +21,29 @@ struct Efficiency {
     // Bytes of constants of the int8 network, batch norms folded: a byte for a weight; four for the bias and four for
     // the scale of each channel that a layer makes.
     int64_t flash = 0;
+    int64_t latency = 0;      // nanoseconds by a table of measured times; 0 without one
 };
 
 // In closed form from the layers' channels: no network is built. Error: the arch is none of the space.
 Efficiency efficiency(const Space& space, const Arch& arch);
 
-// What can be limited, by the names "macs", "lab-macs", "peak-memory", "parameters" and "flash".
-enum class Quantity { macs, lab_macs, peak_memory, parameters, flash };
+// What can be limited, by the names "macs", "lab-macs", "peak-memory", "parameters", "flash" and "latency".
+enum class Quantity { macs, lab_macs, peak_memory, parameters, flash, latency };
 const char* name_of(Quantity quantity);
 Quantity quantity_of(const std::string& name);  // Error: unknown (names the nearest)
 std::string text_of(Quantity quantity, int64_t value);  // "59.12 M", "72 KB" (of 1024 bytes), "304,538"
 int64_t value_of(const Efficiency& efficiency, Quantity quantity);
-std::vector<Quantity> quantities();
+std::vector<Quantity> quantities();  // those in closed form: all but latency
 
 struct Limit {
     Quantity quantity;
     int64_t most;
+    const LatencyTable* table = nullptr;  // of latency
 };
 using Limits = std::vector<Limit>;
+
+// With latency if a limit has a table for it. Error: as LatencyTable::seconds.
+Efficiency efficiency(const Space& space, const Arch& arch, const Limits& limits);
 
 bool fits(const Efficiency& efficiency, const Limits& limits);
 // No choice of a space makes a network smaller than its least does, in any quantity; so what its smallest network does

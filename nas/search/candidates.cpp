@@ -22,7 +22,7 @@ void shrink_to_fit(const Space& space, const Limits& limits, Candidate& candidat
     for (int64_t part : data::permutation(static_cast<int64_t>(parts.size()), random)) {
         const auto [value, least_value] = parts[static_cast<size_t>(part)];
         *value = least_value;
-        candidate.cost = efficiency(space, arch);
+        candidate.cost = efficiency(space, arch, limits);
         if (fits(candidate.cost, limits)) return;
     }
 }
@@ -41,7 +41,7 @@ std::vector<Candidate> draw_candidates(const Space& space, const Score& score, c
             bool fit = false;
             for (int tries = 0; tries < kTries && !fit; ++tries) {
                 candidate.arch = make(i, random);
-                candidate.cost = efficiency(space, candidate.arch);
+                candidate.cost = efficiency(space, candidate.arch, limits);
                 fit = fits(candidate.cost, limits);
             }
             if (!fit) shrink_to_fit(space, limits, candidate, random);

@@ -29,17 +29,31 @@ std::unique_ptr<nn::Model> from_options(const Space& space, const nn::ModelOptio
     return network(space, arch, o.classes);
 }
 
-void add_block(nn::Sequential& stage, BlockKind kind, const Block& block) {
+void add_conv_bn(nn::Sequential& net, const char* name, const nn::Conv2dOptions& conv, Activation activation) {
+    nn::add_conv_bn(net, name, conv, activation, nn::models::kKerasBatchNormEps);
+}
+
+}  // namespace
+
+void add_first(nn::Sequential& net, const Layers& layers) {
+    add_conv_bn(net, "first",
+                {.in = 3, .out = layers.first, .kernel = 3, .stride = layers.first_stride, .padding = 1, .bias = false},
+                layers.kind == BlockKind::basic ? Activation::relu : Activation::relu6);
+    if (layers.second)
+        add_conv_bn(net, "second", {.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
+}
+
+void add_block(nn::Sequential& net, BlockKind kind, const Block& block) {
     const std::string name = std::to_string(block.place);
     if (kind == BlockKind::basic)
-        stage.add<nn::BasicBlock>(name, {.in = block.in,
+        net.add<nn::BasicBlock>(name, {.in = block.in,
                                          .out = block.out,
                                          .stride = block.stride,
                                          .inner = block.expanded,
                                          .shortcut = nn::Shortcut::projection,
                                          .eps = nn::models::kKerasBatchNormEps});
     else
-        stage.add<nn::InvertedResidual>(name, {.in = block.in,
+        net.add<nn::InvertedResidual>(name, {.in = block.in,
                                                .out = block.out,
                                                .expanded = block.expanded,
                                                .kernel = block.kernel,
@@ -49,7 +63,17 @@ void add_block(nn::Sequential& stage, BlockKind kind, const Block& block) {
                                                .eps = nn::models::kKerasBatchNormEps});
 }
 
-}  // namespace
+void add_last(nn::Sequential& net, const Layers& layers) {
+    if (layers.last)
+        add_conv_bn(net, "last", {.in = layers.blocks.back().out, .out = layers.last, .bias = false},
+                    Activation::relu6);
+}
+
+void add_classifier(nn::Sequential& net, const Layers& layers, int64_t classes) {
+    net.add<nn::GlobalAvgPool>("pool");
+    net.add<nn::Linear>("classifier",
+                        {.in = layers.last ? layers.last : layers.blocks.back().out, .out = classes});
+}
 
 std::string stage_name(size_t stage) { return "stage" + std::to_string(stage + 1); }
 
@@ -61,23 +85,14 @@ std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t
 
     auto net = std::make_unique<nn::Sequential>();
     nn::Sequential& features = net->add<nn::Sequential>("features");
-    const auto add_conv_bn = [&](const char* name, const nn::Conv2dOptions& conv, Activation activation) {
-        nn::add_conv_bn(features, name, conv, activation, nn::models::kKerasBatchNormEps);
-    };
-    add_conv_bn("first",
-                {.in = 3, .out = layers.first, .kernel = 3, .stride = layers.first_stride, .padding = 1, .bias = false},
-                layers.kind == BlockKind::basic ? Activation::relu : Activation::relu6);
-    if (layers.second)
-        add_conv_bn("second", {.in = layers.first, .out = layers.second, .bias = false}, Activation::none);
+    add_first(features, layers);
     nn::Sequential* stage = nullptr;
     for (const Block& block : layers.blocks) {
         if (block.place == 0) stage = &features.add<nn::Sequential>(stage_name(block.stage));
         add_block(*stage, layers.kind, block);
     }
-    const int64_t out = layers.blocks.back().out;
-    if (layers.last) add_conv_bn("last", {.in = out, .out = layers.last, .bias = false}, Activation::relu6);
-    net->add<nn::GlobalAvgPool>("pool");
-    net->add<nn::Linear>("classifier", {.in = layers.last ? layers.last : out, .out = options.classes});
+    add_last(features, layers);
+    add_classifier(*net, layers, options.classes);
     nn::init::he_normal(features, nn::init::Fan::out);
 
     auto model = std::make_unique<nn::Model>(space.name, options, std::move(net));

@@ -1,5 +1,7 @@
 #pragma once
+#include "lathe/nas/space/layers.h"
 #include "lathe/nas/space/space.h"
+#include "lathe/nn/layers/sequential.h"
 #include "lathe/nn/model.h"
 
 namespace lathe::nas {
@@ -9,6 +11,13 @@ namespace lathe::nas {
 // Error: the arch is none of the space.
 // A block has the same name whatever the depth of stages before it: "features.stage2.0".
 std::unique_ptr<nn::Model> network(const Space& space, const Arch& arch, int64_t classes = 0);
+
+// Its parts, added to a network that ends where they begin: the convolutions in front, a block (named by its place in
+// the stage), the convolution behind all, the mean of each channel and the linear layer.
+void add_first(nn::Sequential& net, const Layers& layers);
+void add_block(nn::Sequential& net, BlockKind kind, const Block& block);
+void add_last(nn::Sequential& net, const Layers& layers);
+void add_classifier(nn::Sequential& net, const Layers& layers, int64_t classes);
 
 std::string stage_name(size_t stage);  // "stage1" for the first, 0
 

@@ -162,3 +162,37 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
                 "did you mean 'ofa-resnet-cifar'?");
     check_fails(run(train + (folder / "x") + " --ema 0.9"), 1, "not for a supernet");
 }
+
+TEST_CASE("lathe nas measure: a table of times by any meter, which search and show take") {
+    const Folder folder;
+    const std::string meter = folder / "meter.sh", table = folder / "times.json", out = folder / "predictor",
+                      rows = folder / "table.json", of = "nas measure --image-size 96 --threads 1 --out " + table;
+    std::ofstream(meter) << "#!/bin/sh\necho \"on the board: $(($(wc -c < \"$1\") / 1000)) ms, or so:\"\n"
+                            "wc -c < \"$1\"\n";
+    fs::permissions(meter, fs::perms::owner_all);
+    const Result bytes = run(of + " --check 3 --meter " + meter);
+    INFO(bytes.err);
+    REQUIRE(bytes.code == 0);
+    CHECK(bytes.out.find("3 whole networks, beside the sum of their parts: Spearman") != std::string::npos);
+    CHECK_FALSE(fs::exists(table + ".part.safetensors"));
+    check_fails(run(of), 1, "to go on with; got one of mcunetv2 by " + meter);
+    check_fails(run(of + "2 --meter true"), 1, "to print milliseconds, a number above 0; it printed nothing");
+    check_fails(run(of + "2 --meter false"), 1, "failed");
+    CHECK_FALSE(fs::exists(table + "2"));
+    const Result again = run(of + " --check 0 --json --meter " + meter);
+    REQUIRE(again.code == 0);
+    CHECK(Json::parse(again.out)["parts"] == Json::parse(text_of(table))["parts"].size());
+
+    const Result shown = run("nas show --arch smallest --latency-table " + table);
+    CHECK(shown.out.find("latency") != std::string::npos);
+    lathe::testing::write_file(rows, json_of(made_up_table(200)));
+    REQUIRE(run("nas predictor --table " + rows + " --epochs 1 --out " + out).code == 0);
+    const std::string search = "nas search --image-size 96 --iterations 2 --predictor " + out +
+                               "/predictor.safetensors --latency-table " + table;
+    const Result found = run(search + " --json --latency 5000s");
+    INFO(found.err);
+    REQUIRE(found.code == 0);
+    CHECK(Json::parse(found.out)["found"][0]["latency"].get<double>() <= 5e12);
+    check_fails(run(search + " --latency 1ms"), 1, "latency of at most 1 ms cannot be met, the least is");
+    check_fails(run(search + " --latency 5"), 1, "--latency: expected a time in ms, us or s, like 2ms, got 5");
+}

@@ -144,7 +144,7 @@ Searched with_seeds(int64_t seeds, F&& search) {
 
 std::string text_of(const Limits& limits) {
     std::vector<std::string> words;
-    for (const auto& [quantity, most] : limits) words.push_back(nas::text_of(quantity, most));
+    for (const nas::Limit& limit : limits) words.push_back(nas::text_of(limit.quantity, limit.most));
     return joined(words, " & ");
 }
 
