@@ -188,6 +188,7 @@
 #include "lathe/nas/search/evolution.h"
 #include "lathe/nas/search/nsga2.h"
 #include "lathe/nas/search/random_search.h"
+#include "lathe/nas/search/tune.h"
 #include "lathe/nas/space/layers.h"
 #include "lathe/nas/space/network.h"
 #include "lathe/nas/space/space.h"

@@ -13,6 +13,7 @@
 #include "lathe/nas/search/evolution.h"
 #include "lathe/nas/search/nsga2.h"
 #include "lathe/nas/search/random_search.h"
+#include "lathe/nas/search/tune.h"
 #include "lathe/nas/space/layers.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
@@ -217,7 +218,7 @@ struct Search {
     std::vector<int> image_sizes;
     int64_t subnets = 300, generations = 100;
     nas::EvolutionOptions evolution;
-    double crossover = 0.9;
+    double crossover = 0.9, tune = 0;
     bool unseen = false, json = false;
 };
 
@@ -290,7 +291,22 @@ Json json_of(const nas::Candidate& candidate) {
     return out;
 }
 
-void search(const Search& o) {
+// What was tried, the best ten first.
+void print_tried(const std::vector<nas::TriedEvolution>& tried, int seeds) {
+    std::printf("%zu settings of the evolution tried, each with %d seeds:\n", tried.size(), seeds);
+    TextTable table({"mean of the best", "least", "population", "iterations", "parents", "mutants", "mutate",
+                     "mutate-size"});
+    for (size_t i = 0; i < std::min<size_t>(10, tried.size()); ++i) {
+        const nas::EvolutionOptions& o = tried[i].options;
+        table.add({format("%.4f%%", 100 * tried[i].mean), format("%.4f%%", 100 * tried[i].least),
+                   std::to_string(o.population), std::to_string(o.iterations), format("%.3f", o.parents),
+                   format("%.3f", o.mutants), format("%.3f", o.mutation.arch), format("%.3f", o.mutation.image_size)});
+    }
+    std::printf("%s\n", table.str().c_str());
+}
+
+void search(const Search& given) {
+    Search o = given;
     nas::Limits limits = limits_of(o);
     std::vector<Quantity> least;
     for (const std::string& name : o.least) least.push_back(nas::quantity_of(name));
@@ -308,6 +324,21 @@ void search(const Search& o) {
     nas::check_reachable(space, limits);
     if (!o.out.empty()) make_folder(o.out);
 
+    check(o.tune == 0 || o.method == "evolution", "--tune: of evolution, not of ", o.method);
+    std::vector<nas::TriedEvolution> tried;
+    if (o.tune > 0) {
+        const nas::TuneOptions tuning{.seconds = o.tune, .seed = o.evolution.seed};
+        Progress progress("tune", static_cast<int64_t>(1000 * o.tune), !o.json);
+        const auto start = std::chrono::steady_clock::now();
+        tried = nas::tune_evolution(space, score, limits, o.evolution, tuning, [&](const nas::TriedEvolution&) {
+            const auto passed = std::chrono::steady_clock::now() - start;
+            progress.update(std::min<int64_t>(static_cast<int64_t>(1000 * o.tune),
+                                              std::chrono::duration_cast<std::chrono::milliseconds>(passed).count()));
+        });
+        progress.clear();
+        o.evolution = tried.front().options;
+        if (!o.json) print_tried(tried, tuning.seeds);
+    }
     const auto begin = std::chrono::steady_clock::now();
     nas::SearchResult result;
     std::vector<nas::Candidate> front;
@@ -327,6 +358,15 @@ void search(const Search& o) {
     if (o.json) {
         Json out{{"space", space.name}, {"method", o.method}, {"scored", result.scored}, {"seconds", seconds}};
         for (const nas::Candidate& candidate : front) out["found"].push_back(json_of(candidate));
+        for (const nas::TriedEvolution& t : tried)
+            out["tried"].push_back({{"mean", t.mean},
+                                    {"least", t.least},
+                                    {"population", t.options.population},
+                                    {"iterations", t.options.iterations},
+                                    {"parents", t.options.parents},
+                                    {"mutants", t.options.mutants},
+                                    {"mutate", t.options.mutation.arch},
+                                    {"mutate_size", t.options.mutation.image_size}});
         std::printf("%s", json_line(out).c_str());
     } else {
         std::printf("%s, %s networks%s\n%s: %s subnets scored in %s\n", space.name.c_str(), space.count().c_str(),
@@ -387,6 +427,11 @@ void add_search(CLI::App& app) {
     add_share(c, "--mutants", o->evolution.mutants, "Share of children that have one parent");
     add_share(c, "--mutate", o->evolution.mutation.arch, "Probability that a mutation changes a block, depth or width");
     add_share(c, "--mutate-size", o->evolution.mutation.image_size, "Probability that it changes the image size");
+    c.add_option("--tune", o->tune,
+                 "Of evolution: first try settings for so many seconds, at the same number of subnets, and take the "
+                 "best")
+        ->check(NonNegativeNumber)
+        ->capture_default_str();
     c.add_option("--least", o->least, "Of pareto: what is to be small beside a great accuracy: lab-macs,peak-memory")
         ->delimiter(',')
         ->expected(1, 5)

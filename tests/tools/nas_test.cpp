@@ -75,6 +75,10 @@ TEST_CASE("lathe nas: from a table to a predictor to a network within limits") {
         REQUIRE(result.code == 0);
         return Json::parse(result.out);
     };
+    const Json tuned = json("--tune 0.3");
+    CHECK(tuned["tried"].size() >= 1);
+    CHECK(tuned["tried"][0]["mean"] >= tuned["tried"].back()["mean"]);
+    check_fails(run(search + "--tune 1 --method random"), 1, "--tune: of evolution, not of random");
     const Json one = json("--threads 1"), two = json("--threads 2");
     CHECK(one["found"] == two["found"]);
     CHECK(one["found"][0]["arch"] == Json::parse(text_of(found + "/found.json")));
