@@ -172,7 +172,8 @@ void detail::run_tasks(int64_t tasks, const void* body, void (*call)(const void*
         for (int64_t task = 0; task < tasks; ++task) call(body, task);
         return;
     }
-    static std::vector<Share> shares;  // of who holds `team`
+    // Of who holds `team`. Never destroyed: exit() may find another thread's region at work.
+    static std::vector<Share>& shares = *new std::vector<Share>;
     Region region{tasks, body, call, shares};
     const auto begin = Clock::now();
     region.run(workers);
