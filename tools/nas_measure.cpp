@@ -28,7 +28,7 @@ struct Measure {
     std::vector<int> image_sizes;
     int64_t networks = 100;
     uint64_t seed = 0;
-    bool json = false;
+    bool int8 = false, json = false;
 };
 
 std::string shell_quoted(const std::string& text) {
@@ -66,12 +66,14 @@ void measure(const Measure& o) {
     std::sort(space.choices.image_size.begin(), space.choices.image_size.end());
 
     const std::string here =
-        format("%s, %d thread%s", name_of(kernels::active_isa()), threads(), threads() == 1 ? "" : "s");
+        format("%s, %d thread%s%s", name_of(kernels::active_isa()), threads(), threads() == 1 ? "" : "s",
+               o.int8 ? ", int8" : "");
     const std::string meter_name = o.meter.empty() ? here : o.meter;
     const std::string part_file = o.out + ".part.safetensors";
     const nas::Meter meter =
-        o.meter.empty() ? nas::Meter(nas::measure_here)
-                        : [&](nn::Model& model) { return ask(o.meter, part_file, model); };
+        !o.meter.empty() ? [&](nn::Model& model) { return ask(o.meter, part_file, model); }
+        : o.int8         ? nas::Meter(nas::measure_integer_here)
+                         : nas::Meter(nas::measure_here);
     nas::LatencyTable table(nas::space_named(o.space), meter_name);
     if (std::filesystem::exists(o.out)) {
         table = nas::LatencyTable::load(o.out);
@@ -127,9 +129,10 @@ void add_nas_measure(CLI::App& nas) {
     c.add_option("--image-size", o->image_sizes, "Only for images of these sizes: 96,128; none: of all")
         ->delimiter(',')
         ->expected(1, 100);
-    c.add_option("--meter", o->meter,
-                 "A command that is given a model file and prints milliseconds, as of another device; none: this "
-                 "machine, in float32");
+    CLI::Option* meter = c.add_option("--meter", o->meter,
+                                      "A command that is given a model file and prints milliseconds, as of another "
+                                      "device; none: this machine, in float32");
+    c.add_flag("--int8", o->int8, "This machine, as integer programs")->excludes(meter);
     c.add_option("--check", o->networks, "Whole random networks that the sums are compared with")
         ->check(CLI::IsMember(std::set<int64_t>{0}) | CLI::Range(2, 1000000))
         ->capture_default_str();

@@ -4,8 +4,11 @@
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
+#include "lathe/compress/integer/lower.h"
+#include "lathe/compress/quantize/prepare.h"
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
 #include "lathe/core/files/file.h"
@@ -36,10 +39,18 @@ std::unique_ptr<nn::Model> call_model() {
     return model_of({1, 1, 8}, 0, std::move(net));
 }
 
-Measurement of_samples(std::vector<double> seconds) {
-    std::sort(seconds.begin(), seconds.end());
-    const size_t n = seconds.size();
-    return {seconds[n / 2], seconds[n - 1 - n / 4] - seconds[n / 4]};
+// run(n): the seconds of n runs, one after the other.
+Measurement measure_runs(const std::function<double(int64_t)>& run) {
+    constexpr double kSample = 300e-6;  // seconds of a sample at least: the clock and what wakes up are small beside it
+    constexpr int kSamples = 9;
+    run(3);
+    const double once = std::max(run(1), 1e-7);
+    const int64_t runs = std::max<int64_t>(1, static_cast<int64_t>(kSample / once));
+    std::vector<double> samples;
+    for (int i = 0; i < kSamples; ++i) samples.push_back(run(runs) / static_cast<double>(runs));
+    std::sort(samples.begin(), samples.end());
+    constexpr size_t kQuarter = kSamples / 4;
+    return {samples[kSamples / 2], samples[kSamples - 1 - kQuarter] - samples[kQuarter]};
 }
 
 }  // namespace
@@ -101,22 +112,32 @@ std::vector<Part> distinct_parts(const Space& space) {
 }
 
 Measurement measure_here(nn::Model& model) {
-    constexpr double kSample = 300e-6;  // seconds of a sample at least: the clock and what wakes up are small beside it
-    constexpr int kSamples = 9;
     model.eval();
     const Tensor x = model.example(1);
     const nn::Inference run(model, x);
-    const auto timed = [&](int64_t runs) {
+    return measure_runs([&](int64_t runs) {
         const auto begin = Clock::now();
         for (int64_t i = 0; i < runs; ++i) run(x);
         return std::chrono::duration<double>(Clock::now() - begin).count();
-    };
-    timed(3);
-    const double once = std::max(timed(1), 1e-7);
-    const int64_t runs = std::max<int64_t>(1, static_cast<int64_t>(kSample / once));
-    std::vector<double> samples;
-    for (int i = 0; i < kSamples; ++i) samples.push_back(timed(runs) / static_cast<double>(runs));
-    return of_samples(samples);
+    });
+}
+
+Measurement measure_integer_here(nn::Model& model) {
+    constexpr int64_t kImages = 8;
+    model.eval();
+    Tensor images = model.example(kImages).clone();
+    Random random(1);
+    for (int64_t i = 0; i < images.numel(); ++i) images.mutable_data<float>()[i] = static_cast<float>(random.normal());
+    const data::Dataset dataset({.name = "random images"}, {.inputs = {images}, .targets = {images}});
+    const compress::IntegerProgram program =
+        compress::lower_to_integer(*compress::prepare_quantization(model, dataset).model);
+    compress::IntegerRun run(program, 1);
+    std::vector<float> y(static_cast<size_t>(program(images.rows(0, 1)).numel()));
+    return measure_runs([&](int64_t runs) {
+        std::vector<double> seconds(program.net().graph.nodes.size(), 0.0);
+        for (int64_t i = 0; i < runs; ++i) run(1, images.data<float>(), y.data(), &seconds);
+        return std::accumulate(seconds.begin(), seconds.end(), 0.0);
+    });
 }
 
 void LatencyTable::add(const Part& part, const Meter& meter) {

@@ -24,6 +24,9 @@ struct Measurement {
 };
 using Meter = std::function<Measurement(nn::Model& model)>;
 Measurement measure_here(nn::Model& model);  // as nn::Inference runs it in this process
+// As the integer program that it becomes with grids of 8 bits for random images, without what turning floats into
+// integers takes and back: between the parts of a network nothing is turned.
+Measurement measure_integer_here(nn::Model& model);
 
 // How long the subnets of a space take: the sum of what their parts took alone (as once-for-all's tables, Cai et al.
 // 2020, arXiv 1908.09791), each measured once, less what a call of each took.

@@ -129,4 +129,7 @@ TEST_CASE("what this machine takes is measured in repeated runs") {
     CHECK(short_one.seconds > 0);
     CHECK(taken.seconds > short_one.seconds);
     CHECK(taken.spread >= 0);
+    const Measurement in_integers = measure_integer_here(*first);
+    CHECK(in_integers.seconds > 0);
+    CHECK(in_integers.seconds < 100 * taken.seconds);
 }
