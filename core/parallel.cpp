@@ -121,7 +121,8 @@ struct Region {
         int64_t done = 0;
         for (size_t i = 0; i < count; ++i) {
             Share& share = shares[(me + i) % count];
-            while (true) {
+            // Looked at before it is written: many threads may come to a share that is empty.
+            while (share.next.load(std::memory_order_relaxed) < share.end) {
                 const int64_t task = share.next.fetch_add(1, std::memory_order_relaxed);
                 if (task >= share.end) break;
                 run_task(task);
