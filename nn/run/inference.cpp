@@ -28,6 +28,16 @@ Shape chwn_shape(Shape shape) {
 
 bool is_view(const GraphNode& node) { return node.activation && node.op->traits.view; }
 
+// The graph on these examples. Of a batch of images one is enough to find it: the tape would hold what all layers make
+// of each.
+Graph trace_for(Module& module, const std::vector<Tensor>& examples) {
+    if (examples.size() != 1 || examples[0].rank() != 4 || examples[0].dim(0) < 2) return trace(module, examples);
+    Graph graph = trace(module, {examples[0].rows(0, 1)});
+    std::vector<Shape> shapes = graph.shapes({examples[0].shape()});
+    for (size_t i = 0; i < shapes.size(); ++i) graph.nodes[i].shape = std::move(shapes[i]);
+    return graph;
+}
+
 int64_t scaled(int64_t count, double share) { return static_cast<int64_t>(static_cast<double>(count) * share + 0.5); }
 
 }  // namespace
@@ -54,7 +64,7 @@ Inference::Inference(Inference&&) noexcept = default;
 Inference::~Inference() = default;
 
 Inference::Inference(Module& module, const std::vector<Tensor>& examples)
-    : graph_(arrange(fold(trace(module, examples)))), cache_(std::make_unique<Cache>()) {
+    : graph_(arrange(fold(trace_for(module, examples)))), cache_(std::make_unique<Cache>()) {
     check(graph_[graph_.output].activation, "inference: expected an output that depends on the input");
     root_ = graph_.output;
     while (is_view(graph_[root_])) root_ = graph_[root_].inputs[0];

@@ -382,6 +382,19 @@ TEST_CASE("a run has the memory of its plan, its output and the kernels' workspa
     set_threads(before);
 }
 
+TEST_CASE("making an inference for a large batch takes no memory for the batch") {
+    const auto model = make_model("resnet20");
+    const auto made = [&](int64_t batch) {
+        const Tensor x = model->example(batch);
+        memory::reset_peak();
+        const size_t before = memory::stats().in_use;
+        const Inference run(*model, x);
+        CHECK(run.graph()[run.graph().output].shape == Shape{batch, 10});
+        return static_cast<double>(memory::stats().peak - before);
+    };
+    CHECK(made(64) < 3 * made(1) + 1);  // other kernels have other weights; 1: where nothing is counted
+}
+
 TEST_CASE("several threads run one network at the same time, on batches of many sizes") {
     const auto model = make_model("resnet8");
     settle(*model);
