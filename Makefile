@@ -185,7 +185,7 @@ asan: $(TEST_OBJ)
 	$(MAKE) BUILD=asan test
 
 # Four threads on any machine. The sanitizer does not follow a fork. Of libgomp, which is not built for it, it sees
-# nothing: core/parallel.cpp tells it where a region begins and ends, so nothing has to be suppressed.
+# nothing: core/parallel.cpp tells it where a region begins and ends. What OpenBLAS does inside is suppressed.
 tsan:
 	$(MAKE) BUILD=tsan thread-tests
 THREAD_SRC := $(shell grep -rlE 'std::thread|set_threads|ThreadScope|workers' --include=*_test.cpp \
