@@ -89,6 +89,7 @@ std::string small(const std::string& script) {
         {R"(--finetune \d+)", "--finetune 1"},
         {R"(--subnets \d+)", "--subnets 20"},
         {R"((--target-(size|bops) [0-9.]+))", "$1 --scan-images 20"},
+        {R"(--latency \w+)", "--latency 60s"},  // sanitizers make anything slow
         {R"(LATHE_DATA=DIR)", "LATHE_DATA=."},
         {R"(build/conv-ladder)", "build/conv-ladder --size 4 --batch 16 --seconds 0"},
         {R"(build/(lab1_pruning|lab2_quantization))",
