@@ -24,22 +24,22 @@ public:
     int64_t bytes() const;  // of the arranged weights
 
 private:
-    struct Image;  // the pointers of one
-    void run(const Image& image, int64_t first_block, int64_t end_block) const;
-
-    int64_t in_h_, in_w_, in_c_, out_h_, out_w_, out_c_, channels_, stride_, pad_top_, pad_left_;
+    struct Image;  // one image's pointers
     int64_t block_channels() const;
     int64_t parts_for(int64_t batch) const;
+    // The sum over blocks [first_block, end_block) of the many channels.
+    void run(const Image& image, int64_t first_block, int64_t end_block) const;
     void expand_rows(const Image& image, int64_t first, int64_t width, int64_t row, int64_t rows, float* to) const;
     void add_products(const float* band, int64_t first, int64_t width, int64_t pixels, const Epilogue& end,
                       float* y) const;
 
-    int64_t columns_;                           // of a panel
-    int64_t rows_, block_, blocks_;             // of a band; channels of a block; blocks
-    int64_t parts_, out_panels_;                // tasks that share an image; panels of the result
-    AlignedArray<float> expand_;     // [panels of the many channels, B, columns]
-    AlignedArray<float> depthwise_;  // [blocks, 9, channels of the block]
-    AlignedArray<float> project_;    // [blocks, out_panels, channels of the block, columns]
+    int64_t in_h_, in_w_, in_c_, out_h_, out_w_, out_c_, channels_, stride_, pad_top_, pad_left_;
+    int64_t columns_;                 // of a panel
+    int64_t rows_, block_, blocks_;   // rows of a band; channels of a block; blocks
+    int64_t parts_, out_panels_;      // tasks that share an image; panels of the result
+    AlignedArray<float> expand_;      // [panels of the many channels, B, columns]
+    AlignedArray<float> depthwise_;   // [blocks, 9, channels of the block]
+    AlignedArray<float> project_;     // [blocks, out_panels, channels of the block, columns]
 };
 
 }  // namespace lathe::kernels
