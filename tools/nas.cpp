@@ -241,7 +241,8 @@ nas::Limits limits_of(const Search& o) {
     nas::Limits limits;
     for (size_t i = 0; i < o.limits.size(); ++i) {
         const Quantity quantity = nas::quantities()[i];
-        const bool bytes = quantity == Quantity::peak_memory || quantity == Quantity::flash;
+        const bool bytes = quantity == Quantity::peak_memory || quantity == Quantity::arena ||
+                           quantity == Quantity::flash;
         if (!o.limits[i].empty()) limits.push_back({quantity, amount(nas::name_of(quantity), o.limits[i], bytes)});
     }
     return limits;
@@ -408,6 +409,7 @@ void add_search(CLI::App& app) {
     constexpr const char* kHelp[] = {"At most so many multiply-accumulates: 50M",
                                      "As the course lab counts them (four more for each element behind a batch norm)",
                                      "At most so much for int8 activations, as the lab counts it: 250KB (of 1024)",
+                                     "At most so much for int8 activations, as our integer programs plan them: 250KB",
                                      "At most so many parameters: 500K", "At most so much for int8 weights: 500KB"};
     for (size_t i = 0; i < o->limits.size(); ++i)
         c.add_option(std::string("--") + nas::name_of(nas::quantities()[i]), o->limits[i], kHelp[i]);

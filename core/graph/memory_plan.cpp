@@ -120,17 +120,22 @@ void find_lower_bound(MemoryPlan& plan) {
 
 }  // namespace
 
+int64_t place_buffers(std::vector<Buffer>& buffers) {
+    std::vector<size_t> order(buffers.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::vector<Buffer> in_time = buffers;
+    const int64_t total_in_time = place(in_time, order);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+    const int64_t total = place(buffers, order);
+    if (total_in_time < total) buffers = std::move(in_time);
+    return std::min(total, total_in_time);
+}
+
 MemoryPlan plan_memory(const Graph& graph, const PlanOptions& options) {
     MemoryPlan plan = Sharing(graph, options).run();
     find_lower_bound(plan);
-    std::vector<size_t> order(plan.buffers.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::vector<Buffer> in_time = plan.buffers;
-    const int64_t total_in_time = place(in_time, order);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return plan.buffers[a].bytes > plan.buffers[b].bytes; });
-    plan.total = place(plan.buffers, order);
-    if (total_in_time < plan.total) plan.total = total_in_time, plan.buffers = std::move(in_time);
+    plan.total = place_buffers(plan.buffers);
     return plan;
 }
 

@@ -34,9 +34,13 @@ struct PlanOptions {
     std::vector<bool> elsewhere{};           // nodes whose values, and so their views, are kept elsewhere; empty: none
 };
 
-// Buffers are placed one by one, each into the smallest gap between those alive at the same time that holds it, else
-// behind them: the largest first ("greedy by size", Pisarchyk and Lee 2020, arXiv 2001.03288) and, as a second try, in
-// order of time. The better of both.
+// Its buffers are placed by place_buffers.
 MemoryPlan plan_memory(const Graph& graph, const PlanOptions& options = {});
+
+// Gives buffers of known lives and sizes their offsets and returns the bytes of the block. They are placed one by one,
+// each into the smallest gap between those alive at the same time that holds it, else behind them: the largest first
+// ("greedy by size", Pisarchyk and Lee 2020, arXiv 2001.03288) and, as a second try, in order of time. The better of
+// both.
+int64_t place_buffers(std::vector<MemoryPlan::Buffer>& buffers);
 
 }  // namespace lathe

@@ -6,16 +6,18 @@
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/enum_names.h"
 #include "lathe/core/text_table.h"
+#include "lathe/nas/predict/arena.h"
 #include "lathe/nas/space/layers.h"
 
 namespace lathe::nas {
 
 namespace {
 
-constexpr EnumNames<Quantity, 6> kNames{"quantity",
+constexpr EnumNames<Quantity, 7> kNames{"quantity",
                                         {{Quantity::macs, "macs"},
                                          {Quantity::lab_macs, "lab-macs"},
                                          {Quantity::peak_memory, "peak-memory"},
+                                         {Quantity::arena, "arena"},
                                          {Quantity::parameters, "parameters"},
                                          {Quantity::flash, "flash"},
                                          {Quantity::latency, "latency"}}};
@@ -92,6 +94,7 @@ Efficiency efficiency(const Space& space, const Arch& arch) {
     count.layer_with_bias(features, layers.classes);
     count.held(features + layers.classes);
     count.sum.lab_macs += count.sum.macs;
+    count.sum.arena = arena(layers);
     return count.sum;
 }
 
@@ -110,6 +113,7 @@ std::string text_of(Quantity quantity, int64_t value) {
         case Quantity::macs:
         case Quantity::lab_macs: return format("%.6g M", static_cast<double>(value) * 1e-6);
         case Quantity::peak_memory:
+        case Quantity::arena:
         case Quantity::flash: return format("%.6g KB", static_cast<double>(value) / 1024);
         case Quantity::latency: return format("%.4g ms", static_cast<double>(value) * 1e-6);
         case Quantity::parameters: break;
@@ -122,6 +126,7 @@ int64_t value_of(const Efficiency& efficiency, Quantity quantity) {
         case Quantity::macs: return efficiency.macs;
         case Quantity::lab_macs: return efficiency.lab_macs;
         case Quantity::peak_memory: return efficiency.peak_memory;
+        case Quantity::arena: return efficiency.arena;
         case Quantity::parameters: return efficiency.parameters;
         case Quantity::latency: return efficiency.latency;
         case Quantity::flash: break;

@@ -17,6 +17,7 @@ struct Efficiency {
     // beside a depthwise one also the input of its block if that has a shortcut. The shortcut beside the last
     // convolution of a block and what squeeze-and-excitation keeps are left out, so a real arena can be larger.
     int64_t peak_memory = 0;
+    int64_t arena = 0;        // bytes of activations of the integer program (compress/integer/program.h), as it plans them
     int64_t parameters = 0;   // trainable: weights, biases, scales and shifts of batch norms
     // Bytes of constants of the int8 network, batch norms folded: a byte for a weight; four for the bias and four for
     // the scale of each channel that a layer makes.
@@ -27,8 +28,8 @@ struct Efficiency {
 // In closed form from the layers' channels: no network is built. Error: the arch is none of the space.
 Efficiency efficiency(const Space& space, const Arch& arch);
 
-// What can be limited, by the names "macs", "lab-macs", "peak-memory", "parameters", "flash" and "latency".
-enum class Quantity { macs, lab_macs, peak_memory, parameters, flash, latency };
+// What can be limited, by the names "macs", "lab-macs", "peak-memory", "arena", "parameters", "flash" and "latency".
+enum class Quantity { macs, lab_macs, peak_memory, arena, parameters, flash, latency };
 const char* name_of(Quantity quantity);
 Quantity quantity_of(const std::string& name);  // Error: unknown (names the nearest)
 std::string text_of(Quantity quantity, int64_t value);  // "59.12 M", "72 KB" (of 1024 bytes), "304,538"
