@@ -7,7 +7,7 @@
 #include "lathe/core/fnv1a.h"
 #include "lathe/core/parallel.h"
 #include "lathe/core/text_table.h"
-#include "lathe/nas/elastic/space_supernet.h"
+#include "lathe/nas/elastic/compressed_subnet.h"
 #include "lathe/nas/predict/accuracy_table.h"
 #include "lathe/nas/predict/efficiency.h"
 #include "lathe/nas/space/network.h"
@@ -17,6 +17,7 @@
 #include "lathe/tools/common_options.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/run_folder.h"
+#include "lathe/tools/supernet_options.h"
 #include "lathe/tools/training_data.h"
 #include "lathe/tools/training_options.h"
 
@@ -24,21 +25,8 @@ namespace lathe::tools {
 
 namespace {
 
-void add_calibration(CLI::App& c, int64_t& images) {
-    c.add_option("--calibration", images, "Training images that the statistics of a subnet are measured on")
-        ->check(PositiveNumber)
-        ->capture_default_str();
-}
-
 std::string megas(const nas::Space& space, const nas::Arch& arch) {
     return nas::text_of(nas::Quantity::macs, nas::efficiency(space, arch).macs);
-}
-
-// The subnet as a network of its own on images of any size.
-optim::Evaluation evaluate(nn::Model& model, const data::Dataset& images, int workers) {
-    constexpr int64_t kBatch = 100;
-    return optim::evaluate(nn::Inference(model, model.example(std::min(kBatch, images.size()))),
-                           nas::scaled(images, model.input_shape()[0]), {.batch = kBatch, .workers = workers});
 }
 
 // ---- train ----
@@ -89,7 +77,7 @@ void train(CLI::App& command, Train& o) {
     const auto add = [&](const std::string& name, const nas::Arch& arch) {
         const auto model = net.extract(net.subnet(arch));
         const auto accuracy = [&](const data::Dataset& images) {
-            return percent(evaluate(*model, images, fit.workers)["accuracy"] / 100);
+            return percent(evaluate_subnet(*model, images, fit.workers)["accuracy"] / 100);
         };
         table.add({name, std::to_string(arch.image_size), megas(space, arch), accuracy(data.validation),
                    data.test ? accuracy(*data.test) : ""});
@@ -99,72 +87,50 @@ void train(CLI::App& command, Train& o) {
     std::printf("%sin %s\n", table.str().c_str(), file.c_str());
 }
 
-// ---- a supernet that is there ----
-
-// What extract and sample are given. The images are split as in training, so that those held out then stay so.
-struct Trained {
-    std::string file;
-    int64_t calibration = 2000;
-    uint64_t seed = 0;  // of the split
-    TrainingDataOptions data;
-
-    void add_to(CLI::App& c) {
-        c.add_option("--supernet", file, "supernet.safetensors of `lathe nas train`")->required();
-        data.add_to(c);
-        c.get_option("--data")->required();
-        c.remove_option(c.get_option("--augment"));
-        data.augment = "none";
-        c.add_option("--split-seed", seed, "The --seed of the training, which chose the images held out")
-            ->capture_default_str();
-        add_calibration(c, calibration);
-        add_threads(c);
-    }
-    struct Opened {
-        std::unique_ptr<nas::SpaceSupernet> net;
-        TrainingData data;
-    };
-    Opened open() const {
-        auto net = nas::SpaceSupernet::load(file);
-        ImageForm form = data.form(net->model(), true);
-        form.size = net->model().input_shape();
-        TrainingData images = data.open(form, seed);
-        images.label_for(net->model());
-        net->calibrate_on(images.plain, {.count = calibration, .seed = seed});
-        return {std::move(net), std::move(images)};
-    }
-};
-
 // ---- extract ----
 
 struct Extract {
-    Trained from;
+    SupernetOptions from;
     std::string arch, out;
 };
 
+void add_space(CLI::App& c, SupernetOptions& from) {
+    c.add_option("--space", from.space, "The supernet's own, or its joint one: with bits and zeros of each block");
+}
+
+// What is left to do for an arch of a joint space: as options of the commands that do it.
+std::string compression_of(const nas::Space& joint, const nas::Arch& arch) {
+    std::string bits;
+    for (const auto& [name, count] : nas::bits_of(joint, arch)) bits += " " + name + "=" + std::to_string(count);
+    return "its weights are pruned; `lathe quantize --method linear --qat N" +
+           (bits.empty() ? "" : " --layer-bits" + bits) + "` trains it in its bits\n";
+}
+
 void extract(const Extract& o) {
     check(!std::filesystem::exists(o.out), "extract: ", o.out, " is there already; expected another --out");
-    const auto [net, data] = o.from.open();
-    const nas::Arch arch = net->space().parse(o.arch);
-    const auto model = net->extract(net->subnet(arch));
+    const auto [net, data, space, calibration] = o.from.open();
+    const nas::Arch arch = space.parse(o.arch);
+    const auto model = space.joint() ? nas::pruned_subnet(*net, space, arch, calibration)
+                                     : net->extract(net->subnet(arch));
     nn::save(*model, o.out);
-    std::printf("%s\n%s MACs, %s parameters, validation %s%s\nin %s\n", arch.str().c_str(),
-                megas(net->space(), arch).c_str(), with_commas(model->parameter_count()).c_str(),
-                evaluate(*model, data.validation, o.from.data.workers).str().c_str(),
-                data.test ? (", test " + evaluate(*model, *data.test, o.from.data.workers).str()).c_str() : "",
-                o.out.c_str());
+    std::printf("%s\n%s MACs, %s parameters, validation %s%s\n%sin %s\n", arch.str().c_str(),
+                megas(space, arch).c_str(), with_commas(model->parameter_count()).c_str(),
+                evaluate_subnet(*model, data.validation, o.from.data.workers).str().c_str(),
+                data.test ? (", test " + evaluate_subnet(*model, *data.test, o.from.data.workers).str()).c_str() : "",
+                space.joint() ? compression_of(space, arch).c_str() : "", o.out.c_str());
 }
 
 // ---- sample ----
 
 struct Sample {
-    Trained from;
+    SupernetOptions from;
     int64_t subnets = 100;
     uint64_t seed = 0;
     std::string out;
 };
 
 // Tells tables of other supernets or images apart.
-std::string origin_of(nas::SpaceSupernet& net, const Trained& from, const data::Dataset& images) {
+std::string origin_of(nas::SpaceSupernet& net, const SupernetOptions& from, const data::Dataset& images) {
     uint64_t hash = mix(images.fingerprint(), static_cast<uint64_t>(from.calibration));
     for (const auto& [name, tensor] : net.state())
         hash = mix(hash, fnv1a(std::string_view(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes())));
@@ -172,9 +138,10 @@ std::string origin_of(nas::SpaceSupernet& net, const Trained& from, const data::
 }
 
 void sample(const Sample& o) {
-    const auto [net, data] = o.from.open();
-    const nas::Space& space = net->space();
-    const std::string origin = origin_of(*net, o.from, data.validation);
+    const SupernetOptions::Opened opened = o.from.open();
+    const nas::Space& space = opened.space;
+    const data::Dataset& validation = opened.data.validation;
+    const std::string origin = origin_of(*opened.net, o.from, validation);
     const auto drawn = [&](int64_t i) {
         Random random(o.seed, static_cast<uint64_t>(i));
         return space.sample(random);
@@ -189,15 +156,14 @@ void sample(const Sample& o) {
     Progress progress("sample", o.subnets);
     for (auto i = static_cast<int64_t>(table.size()); i < o.subnets; ++i) {
         const nas::Arch arch = drawn(i);
-        const auto model = net->extract(net->subnet(arch));
-        const double accuracy = evaluate(*model, data.validation, o.from.data.workers)["accuracy"];
+        const double accuracy = evaluate_subnet(*opened.subnet(arch), validation, o.from.data.workers)["accuracy"];
         table.push_back({arch, accuracy / 100});
         write_file_atomically(o.out, nas::csv_of(table, origin));
         progress.update(i + 1, format("%.2f%%", accuracy));
     }
     progress.clear();
     std::printf("%zu subnets, measured on %s images, in %s\n", table.size(),
-                with_commas(data.validation.size()).c_str(), o.out.c_str());
+                with_commas(validation.size()).c_str(), o.out.c_str());
 }
 
 }  // namespace
@@ -229,7 +195,8 @@ void add_nas_extract(CLI::App& nas) {
     CLI::App& c = *nas.add_subcommand("extract", "Take a subnet out of a supernet, as a network of its own");
     c.add_option("--arch", o->arch, "Which one: JSON as `lathe nas show` prints it, or smallest, or largest")
         ->required();
-    o->from.add_to(c);
+    o->from.add_to(c, true);
+    add_space(c, o->from);
     c.add_option("--out", o->out, "File for the network")->required();
     c.callback([o] { extract(*o); });
 }
@@ -241,7 +208,8 @@ void add_nas_sample(CLI::App& nas) {
     c.add_option("--subnets", o->subnets, "How many; a table that is there already goes on to so many")
         ->check(PositiveNumber)
         ->capture_default_str();
-    o->from.add_to(c);
+    o->from.add_to(c, true);
+    add_space(c, o->from);
     c.add_option("--seed", o->seed, "Of the subnets")->capture_default_str();
     c.add_option("--out", o->out, "CSV file for the table")->required();
     c.callback([o] { sample(*o); });

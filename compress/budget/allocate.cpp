@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "lathe/compress/budget/size.h"
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/text_table.h"
 #include "lathe/nn/mask.h"
@@ -82,12 +83,6 @@ double sparsity_for(const CostModel::Layer& layer, int bits, double wanted, doub
         else low = middle;
     }
     return high;
-}
-
-double index_bytes(double count, double sparsity) {
-    const double kept = count * (1 - sparsity),
-                 far = std::pow(sparsity, 255);  // the chance that a gap is longer than a byte
-    return std::min(count / 8, kept * (1 + (far < 1 ? far / (1 - far) : 0)) + (count - kept) / 255 * far);
 }
 
 const Sensitivity::Layer* find_layer(const Sensitivity& sensitivity, const std::string& name) {

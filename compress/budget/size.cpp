@@ -1,6 +1,7 @@
 #include "lathe/compress/budget/size.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "lathe/core/graph/cost.h"
 #include "lathe/core/text_table.h"
@@ -80,6 +81,12 @@ SizeReport measure_size(nn::Module& module, nn::Coding coding) {
     }
     for (const auto& [name, buffer] : module.named_buffers()) report.buffers.push_back(dense_entry(name, *buffer));
     return report;
+}
+
+double index_bytes(double count, double sparsity) {
+    const double kept = count * (1 - sparsity),
+                 far = std::pow(sparsity, 255);  // the chance that a gap is longer than a byte
+    return std::min(count / 8, kept * (1 + (far < 1 ? far / (1 - far) : 0)) + (count - kept) / 255 * far);
 }
 
 int64_t effective_macs(const Graph& graph, const GraphNode& node, const SizeReport& size) {

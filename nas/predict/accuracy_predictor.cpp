@@ -33,16 +33,22 @@ void for_each_choice(ChoicesLike& choices, F&& f) {
     f("e", choices.e);
     f("d", choices.d);
     f("image_size", choices.image_size);
+    if (!choices.bits.empty()) f("bits", choices.bits), f("kept", choices.kept);
 }
 
 Choices choices_of(const Space& space, const AccuracyTable& table) {
-    std::set<int> wid, ks, e, d, image_size;
+    std::set<int> wid, d, image_size, of_blocks[std::size(kBlockChoices)];
     for (const auto& [arch, accuracy] : table) {
         wid.insert(arch.wid), image_size.insert(arch.image_size), d.insert(arch.d.begin(), arch.d.end());
-        for (const Block& block : layers_of(space, arch).blocks) ks.insert(block.kernel), e.insert(block.expansion);
+        for (const Block& block : layers_of(space, arch).blocks)
+            for (size_t i = 0; i < std::size(kBlockChoices); ++i)
+                if (const std::vector<int>& values = arch.*kBlockChoices[i].values; !values.empty())
+                    of_blocks[i].insert(values[block.index]);
     }
     const auto list = [](const std::set<int>& values) { return std::vector<int>(values.begin(), values.end()); };
-    return {.wid = list(wid), .ks = list(ks), .e = list(e), .d = list(d), .image_size = list(image_size)};
+    Choices choices{.wid = list(wid), .ks = {}, .e = {}, .d = list(d), .image_size = list(image_size)};
+    for (size_t i = 0; i < std::size(kBlockChoices); ++i) choices.*kBlockChoices[i].choices = list(of_blocks[i]);
+    return choices;
 }
 
 std::unique_ptr<nn::Model> make_network(const Space& space, double base, const PredictorOptions& o) {

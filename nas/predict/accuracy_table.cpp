@@ -1,7 +1,6 @@
 #include "lathe/nas/predict/accuracy_table.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "lathe/core/error.h"
@@ -41,6 +40,13 @@ std::vector<int> digits(std::string_view field, const char* column) {
     return values;
 }
 
+// "8 3 100"
+std::vector<int> numbers(std::string_view field, const char* column) {
+    std::vector<int> values;
+    while (!field.empty()) values.push_back(number<int>(next(field, ' '), column));
+    return values;
+}
+
 Measured checked(const Space& space, Arch arch, double percent) {
     space.check(arch);
     check(percent >= 0 && percent <= 100, "expected an accuracy from 0 to 100, got ", percent);
@@ -48,13 +54,14 @@ Measured checked(const Space& space, Arch arch, double percent) {
 }
 
 AccuracyTable from_csv(const Space& space, std::string_view text, const std::string& path) {
-    constexpr std::array<const char*, 6> kColumns{"resolution", "wid", "ks", "e", "d", "acc"};
+    std::vector<std::string> columns{"resolution", "wid", "ks", "e", "d", "acc"};
+    if (space.joint()) columns.insert(columns.end(), {"bits", "kept"});
     std::vector<std::string_view> header;
     for (std::string_view line = next(text, '\n'); !line.empty();) header.push_back(next(line, ','));
-    std::array<size_t, kColumns.size()> places{};
-    for (size_t i = 0; i < kColumns.size(); ++i) {
-        places[i] = static_cast<size_t>(std::find(header.begin(), header.end(), kColumns[i]) - header.begin());
-        check(places[i] < header.size(), path, ": expected a column '", kColumns[i], "' in the first line");
+    std::vector<size_t> places;
+    for (const std::string& column : columns) {
+        places.push_back(static_cast<size_t>(std::find(header.begin(), header.end(), column) - header.begin()));
+        check(places.back() < header.size(), path, ": expected a column '", column, "' in the first line");
     }
     AccuracyTable table;
     std::vector<std::string_view> fields;
@@ -67,13 +74,13 @@ AccuracyTable from_csv(const Space& space, std::string_view text, const std::str
         while (!line.empty()) fields.push_back(next(line, ','));
         check(fields.size() >= header.size(), "expected ", header.size(), " fields, got ", fields.size());
         const auto field = [&](size_t i) { return fields[places[i]]; };
-        table.push_back(checked(space,
-                                {.wid = number<int>(field(1), "wid"),
-                                 .ks = digits(field(2), "ks"),
-                                 .e = digits(field(3), "e"),
-                                 .d = digits(field(4), "d"),
-                                 .image_size = number<int>(field(0), "resolution")},
-                                number<double>(field(5), "acc")));
+        Arch arch{.wid = number<int>(field(1), "wid"),
+                  .ks = digits(field(2), "ks"),
+                  .e = digits(field(3), "e"),
+                  .d = digits(field(4), "d"),
+                  .image_size = number<int>(field(0), "resolution")};
+        if (space.joint()) arch.bits = numbers(field(6), "bits"), arch.kept = numbers(field(7), "kept");
+        table.push_back(checked(space, std::move(arch), number<double>(field(5), "acc")));
     }
     return table;
 }
@@ -94,16 +101,20 @@ AccuracyTable from_json(const Space& space, std::string_view text, const std::st
 }  // namespace
 
 std::string csv_of(const AccuracyTable& table, const std::string& origin) {
-    const auto digits_of = [](const std::vector<int>& values) {
+    const auto joined = [](const std::vector<int>& values, const char* between) {
         std::string text;
-        for (int value : values) text += std::to_string(value);
+        for (int value : values) text += (text.empty() ? "" : between) + std::to_string(value);
         return text;
     };
+    const bool joint = !table.empty() && !table.front().arch.bits.empty();
     TextStream csv;
-    csv << "resolution,wid,ks,e,d,acc,origin\n";
-    for (const auto& [arch, accuracy] : table)
-        csv << arch.image_size << "," << arch.wid << "," << digits_of(arch.ks) << "," << digits_of(arch.e) << ","
-            << digits_of(arch.d) << "," << 100 * accuracy << "," << origin << "\n";
+    csv << "resolution,wid,ks,e,d," << (joint ? "bits,kept," : "") << "acc,origin\n";
+    for (const auto& [arch, accuracy] : table) {
+        csv << arch.image_size << "," << arch.wid << "," << joined(arch.ks, "") << "," << joined(arch.e, "") << ","
+            << joined(arch.d, "") << ",";
+        if (joint) csv << joined(arch.bits, " ") << "," << joined(arch.kept, " ") << ",";
+        csv << 100 * accuracy << "," << origin << "\n";
+    }
     return csv.str();
 }
 

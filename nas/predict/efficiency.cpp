@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lathe/compress/budget/size.h"
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/enum_names.h"
 #include "lathe/core/text_table.h"
@@ -22,22 +23,34 @@ constexpr EnumNames<Quantity, 7> kNames{"quantity",
                                          {Quantity::flash, "flash"},
                                          {Quantity::latency, "latency"}}};
 
+// How a layer's weights are kept.
+struct Stored {
+    int bits = 8, kept = 100;
+
+    int64_t bytes(int64_t weights) const {
+        if (kept == 100) return ceil_div(weights * bits, int64_t{8});
+        const double left = static_cast<double>(weights) * kept / 100;
+        return std::llround(std::ceil(left * bits / 8) +
+                            compress::index_bytes(static_cast<double>(weights), 1 - kept / 100.0));
+    }
+};
+
 // Adds up layers.
 struct Count {
     Efficiency sum;
 
     // `weights` of each of `out` channels, which are multiplied once for every one of `pixels`.
-    void layer(int64_t weights, int64_t out, int64_t pixels) {
+    void layer(int64_t weights, int64_t out, int64_t pixels, const Stored& stored = {}) {
         sum.macs += weights * out * pixels;
         sum.parameters += weights * out;
-        sum.flash += weights * out + 8 * out;
+        sum.flash += stored.bytes(weights * out) + 8 * out;
     }
     void layer_with_bias(int64_t weights, int64_t out) {
         layer(weights, out, 1);
         sum.parameters += out;
     }
-    void layer_with_norm(int64_t weights, int64_t out, int64_t pixels) {
-        layer(weights, out, pixels);
+    void layer_with_norm(int64_t weights, int64_t out, int64_t pixels, const Stored& stored = {}) {
+        layer(weights, out, pixels, stored);
         sum.parameters += 2 * out;
         sum.lab_macs += 4 * out * pixels;  // of the norms alone, until all is counted
     }
@@ -47,12 +60,13 @@ struct Count {
 // The lab has no such block: here what enters is held until it has been added.
 void basic_block(Count& count, const Block& block, int64_t before, int64_t pixels) {
     const int64_t taps = block.kernel * block.kernel, entered = block.in * before;
-    count.layer_with_norm(taps * block.in, block.expanded, pixels);
+    const Stored stored{block.bits, block.kept};
+    count.layer_with_norm(taps * block.in, block.expanded, pixels, stored);
     count.held(entered + block.expanded * pixels);
-    count.layer_with_norm(taps * block.expanded, block.out, pixels);
+    count.layer_with_norm(taps * block.expanded, block.out, pixels, stored);
     count.held(entered + (block.expanded + block.out) * pixels);
     if (block.residual()) return;
-    count.layer(block.in, block.out, pixels);
+    count.layer(block.in, block.out, pixels, stored);
     count.held(entered + 2 * block.out * pixels);
 }
 
@@ -75,7 +89,8 @@ Efficiency efficiency(const Space& space, const Arch& arch) {
             basic_block(count, block, before, pixels);
             continue;
         }
-        count.layer_with_norm(block.in, block.expanded, before);
+        const Stored stored{block.bits, block.kept};
+        count.layer_with_norm(block.in, block.expanded, before, stored);
         count.held((block.in + block.expanded) * before);
         count.layer_with_norm(block.kernel * block.kernel, block.expanded, pixels);
         count.held(block.expanded * (before + pixels) + (block.residual() ? block.in * before : 0));
@@ -83,7 +98,7 @@ Efficiency efficiency(const Space& space, const Arch& arch) {
             count.layer_with_bias(block.expanded, block.squeezed);
             count.layer_with_bias(block.squeezed, block.expanded);
         }
-        count.layer_with_norm(block.expanded, block.out, pixels);
+        count.layer_with_norm(block.expanded, block.out, pixels, stored);
         count.held((block.expanded + block.out) * pixels);
     }
     const int64_t out = layers.blocks.back().out, features = layers.last ? layers.last : out;
@@ -137,7 +152,7 @@ int64_t value_of(const Efficiency& efficiency, Quantity quantity) {
 Efficiency efficiency(const Space& space, const Arch& arch, const Limits& limits) {
     Efficiency result = efficiency(space, arch);
     for (const Limit& limit : limits)
-        if (limit.table) result.latency = static_cast<int64_t>(std::llround(limit.table->seconds(arch) * 1e9));
+        if (limit.table) result.latency = static_cast<int64_t>(std::llround(limit.table->seconds(arch.uncompressed()) * 1e9));
     return result;
 }
 

@@ -20,7 +20,8 @@ struct Efficiency {
     int64_t arena = 0;        // bytes of activations of the integer program (compress/integer/program.h), as it plans them
     int64_t parameters = 0;   // trainable: weights, biases, scales and shifts of batch norms
     // Bytes of constants of the int8 network, batch norms folded: a byte for a weight; four for the bias and four for
-    // the scale of each channel that a layer makes.
+    // the scale of each channel that a layer makes. Of a joint space: the weights that are kept, in so many bits, and
+    // what says where they are.
     int64_t flash = 0;
     int64_t latency = 0;      // nanoseconds by a table of measured times; 0 without one
 };

@@ -25,7 +25,9 @@ void of_blocks(float*& to, const Space& space, const Arch& arch, const std::vect
 
 int64_t feature_count(const Space& space) {
     const Choices& c = space.choices;
-    return static_cast<int64_t>(c.image_size.size() + c.wid.size() + space.blocks() * (c.ks.size() + c.e.size()));
+    size_t count = c.image_size.size() + c.wid.size();
+    for (const BlockChoice& choice : kBlockChoices) count += space.blocks() * (c.*choice.choices).size();
+    return static_cast<int64_t>(count);
 }
 
 Tensor features(const Space& space, std::span<const Arch> archs) {
@@ -35,8 +37,8 @@ Tensor features(const Space& space, std::span<const Arch> archs) {
         space.check(arch);
         one_of(to, space.choices.image_size, arch.image_size);
         one_of(to, space.choices.wid, arch.wid);
-        of_blocks(to, space, arch, space.choices.ks, arch.ks);
-        of_blocks(to, space, arch, space.choices.e, arch.e);
+        for (const auto& [key, values, choices] : kBlockChoices)
+            if (!(space.choices.*choices).empty()) of_blocks(to, space, arch, space.choices.*choices, arch.*values);
     }
     return x;
 }

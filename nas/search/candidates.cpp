@@ -1,5 +1,7 @@
 #include "lathe/nas/search/candidates.h"
 
+#include <algorithm>
+
 #include "lathe/core/error.h"
 #include "lathe/core/parallel.h"
 #include "lathe/data/dataset.h"
@@ -28,6 +30,19 @@ void shrink_to_fit(const Space& space, const Limits& limits, Candidate& candidat
 }
 
 }  // namespace
+
+std::vector<Candidate> best_of(const Space& space, std::vector<Candidate> candidates, size_t count) {
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    std::vector<Candidate> best;
+    for (Candidate& candidate : candidates) {
+        if (best.size() == count) break;
+        const Arch arch = space.canonical(candidate.arch);
+        if (std::none_of(best.begin(), best.end(), [&](const Candidate& b) { return space.canonical(b.arch) == arch; }))
+            best.push_back(std::move(candidate));
+    }
+    return best;
+}
 
 std::vector<Candidate> draw_candidates(const Space& space, const Score& score, const Limits& limits, int64_t count,
                                        uint64_t seed, uint64_t round,

@@ -24,10 +24,15 @@ struct SearchStep {
 };
 
 struct SearchResult {
-    Candidate best;
+    std::vector<Candidate> finalists;  // the best different networks that it ended with, the best first
     int64_t scored = 0;
     std::vector<SearchStep> steps;
+
+    const Candidate& best() const { return finalists.front(); }
 };
+
+// The best `count` different networks of these (Space::canonical), the best first, the earlier one of equals.
+std::vector<Candidate> best_of(const Space& space, std::vector<Candidate> candidates, size_t count);
 
 // `count` candidates that fit the limits, scored. make(i, random) draws number i, again until it fits; each has random
 // numbers of its own, of (seed, round, i), so that the result does not depend on the number of threads. What does not

@@ -49,7 +49,7 @@ SearchResult evolve(const Space& space, const Score& score, const Limits& limits
         result.scored += o.population;
         result.steps.push_back({result.scored, population.front().score});
     }
-    result.best = population.front();
+    result.finalists = best_of(space, std::move(population), parents);
     return result;
 }
 

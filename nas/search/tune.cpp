@@ -40,7 +40,7 @@ std::vector<TriedEvolution> tune_evolution(const Space& space, const Score& scor
         for (int k = 0; k < o.seeds; ++k) {
             EvolutionOptions search = now.options;
             search.seed = mix(given.seed, static_cast<uint64_t>(k) + 1);
-            const double best = evolve(space, score, limits, search).best.score;
+            const double best = evolve(space, score, limits, search).best().score;
             now.mean += best / o.seeds;
             now.least = std::min(now.least, best);
         }

@@ -2,6 +2,17 @@
 
 namespace lathe::nas {
 
+namespace {
+
+Space joint(Space space) {
+    space.supernet = space.name;
+    space.name += "-joint";
+    space.choices.bits = {3, 4, 6, 8}, space.choices.kept = {20, 30, 50, 100};
+    return space;
+}
+
+}  // namespace
+
 const Space& ofa_mobilenet_cifar() {
     static const Space space{
         .name = "ofa-mobilenet-cifar",
@@ -33,6 +44,16 @@ const Space& ofa_resnet_cifar() {
                    {.channels = 32, .stride = 2, .base_depth = 2, .full_depth = 4, .first_squeezed = 4},
                    {.channels = 64, .stride = 2, .base_depth = 2, .full_depth = 4, .first_squeezed = 4}},
         .classes = 10};
+    return space;
+}
+
+const Space& ofa_mobilenet_cifar_joint() {
+    static const Space space = joint(ofa_mobilenet_cifar());
+    return space;
+}
+
+const Space& ofa_resnet_cifar_joint() {
+    static const Space space = joint(ofa_resnet_cifar());
     return space;
 }
 

@@ -9,6 +9,7 @@ struct Block {
     int expansion, kernel;
     int64_t in, expanded, out, stride;
     int64_t squeezed;     // channels inside its squeeze-and-excitation: in / 4, at least 1; 0: none
+    int bits = 8, kept = 100;  // of the weights of its dense convolutions
 
     bool residual() const { return stride == 1 && in == out; }  // what enters is added as it is
 };

@@ -108,7 +108,7 @@ std::string arch_of(const nn::Model& model) {
 void register_spaces() {
     const std::vector<std::string> known = nn::model_names();
     for (const std::string& name : space_names())
-        if (std::find(known.begin(), known.end(), name) == known.end())
+        if (!space_named(name).joint() && std::find(known.begin(), known.end(), name) == known.end())
             nn::register_model(name, [name](const nn::ModelOptions& o) { return from_options(space_named(name), o); });
 }
 

@@ -12,7 +12,12 @@ namespace {
 
 using nn::json_reader::json;
 
-constexpr const char* kKeys[] = {"wid", "ks", "e", "d", "image_size"};
+// The keys of an arch's text.
+std::vector<std::string> keys_of(const Choices& choices) {
+    std::vector<std::string> keys{"wid", "ks", "e", "d", "image_size"};
+    if (!choices.bits.empty()) keys.insert(keys.end(), {"bits", "kept"});
+    return keys;
+}
 
 std::string list_of(const std::vector<int>& values) {
     std::string text;
@@ -52,8 +57,16 @@ int drawn(const std::vector<int>& choices, Random& random) {
 }  // namespace
 
 std::string Arch::str() const {
-    return "{\"wid\":" + std::to_string(wid) + ",\"ks\":" + list_of(ks) + ",\"e\":" + list_of(e) +
-           ",\"d\":" + list_of(d) + ",\"image_size\":" + std::to_string(image_size) + "}";
+    std::string text = "{\"wid\":" + std::to_string(wid) + ",\"ks\":" + list_of(ks) + ",\"e\":" + list_of(e) +
+                       ",\"d\":" + list_of(d) + ",\"image_size\":" + std::to_string(image_size);
+    if (!bits.empty()) text += ",\"bits\":" + list_of(bits) + ",\"kept\":" + list_of(kept);
+    return text + "}";
+}
+
+Arch Arch::uncompressed() const {
+    Arch arch = *this;
+    arch.bits.clear(), arch.kept.clear();
+    return arch;
 }
 
 size_t Space::blocks() const {
@@ -70,10 +83,9 @@ Arch Space::canonical(Arch arch) const {
     size_t first = 0;
     for (size_t s = 0; s < stages.size(); ++s) {
         const int depth = this->depth(arch, s);
-        for (int i = depth; i < stages[s].full_depth; ++i) {
-            arch.ks[first + static_cast<size_t>(i)] = choices.ks.front();
-            arch.e[first + static_cast<size_t>(i)] = choices.e.front();
-        }
+        for (int i = depth; i < stages[s].full_depth; ++i)
+            for (const auto& [key, values, of] : kBlockChoices)
+                if (!(choices.*of).empty()) (arch.*values)[first + static_cast<size_t>(i)] = (choices.*of).front();
         arch.d[s] = depth - stages[s].base_depth;
         first += static_cast<size_t>(stages[s].full_depth);
     }
@@ -90,7 +102,9 @@ std::string Space::count() const {
                 return std::min(stage.base_depth + d, stage.full_depth) == depth;
             });
             unsigned __int128 blocks = chosen ? 1 : 0;
-            for (int i = 0; i < depth; ++i) blocks *= choices.ks.size() * choices.e.size();
+            for (int i = 0; i < depth; ++i)
+                for (const auto& [key, values, of] : kBlockChoices)
+                    blocks *= std::max<size_t>(1, (choices.*of).size());
             of_stage += blocks;
         }
         all *= of_stage;
@@ -104,8 +118,8 @@ void Space::check(const Arch& arch) const {
     static const std::string path = "arch";
     const PathScope scope(path);
     check_choice("wid", arch.wid, choices.wid);
-    check_list("ks", arch.ks, blocks(), choices.ks);
-    check_list("e", arch.e, blocks(), choices.e);
+    for (const auto& [key, values, of] : kBlockChoices)
+        check_list(key, arch.*values, (choices.*of).empty() ? 0 : blocks(), choices.*of);
     check_list("d", arch.d, stages.size(), choices.d);
     check_choice("image_size", arch.image_size, choices.image_size);
 }
@@ -115,31 +129,37 @@ Arch Space::parse(std::string_view text) const {
     if (text == "largest") return largest();
     const json object = parse_json(std::string(text), "arch");
     lathe::check(object.is_object(), "arch: expected an object like ", smallest().str());
+    const std::vector<std::string> keys = keys_of(choices);
     for (const auto& [key, value] : object.items()) {
-        const std::string hint = nearest_name(key, {std::begin(kKeys), std::end(kKeys)});
-        lathe::check(std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys), "arch: unknown key '", key,
-                     "'", hint.empty() ? "" : "; ", hint);
+        const std::string hint = nearest_name(key, keys);
+        lathe::check(std::find(keys.begin(), keys.end(), key) != keys.end(), "arch: unknown key '", key, "'",
+                     hint.empty() ? "" : "; ", hint);
     }
-    for (const char* key : kKeys) lathe::check(object.contains(key), "arch: '", key, "' is missing");
+    for (const std::string& key : keys) lathe::check(object.contains(key), "arch: '", key, "' is missing");
     const auto list = [&](const char* key) {
         return nn::json_reader::list(object[key], std::string("arch: ") + key, number);
     };
-    const Arch arch{.wid = number(object["wid"], "arch: wid"),
-                    .ks = list("ks"),
-                    .e = list("e"),
-                    .d = list("d"),
-                    .image_size = number(object["image_size"], "arch: image_size")};
+    Arch arch{.wid = number(object["wid"], "arch: wid"),
+              .ks = {},
+              .e = {},
+              .d = list("d"),
+              .image_size = number(object["image_size"], "arch: image_size")};
+    for (const auto& [key, values, of] : kBlockChoices)
+        if (!(choices.*of).empty()) arch.*values = list(key);
     check(arch);
     return arch;
 }
 
 Arch Space::uniform(bool largest) const {
     const auto end = [&](const std::vector<int>& of) { return largest ? of.back() : of.front(); };
-    return {.wid = end(choices.wid),
-            .ks = std::vector<int>(blocks(), end(choices.ks)),
-            .e = std::vector<int>(blocks(), end(choices.e)),
-            .d = std::vector<int>(stages.size(), end(choices.d)),
-            .image_size = end(choices.image_size)};
+    Arch arch{.wid = end(choices.wid),
+              .ks = {},
+              .e = {},
+              .d = std::vector<int>(stages.size(), end(choices.d)),
+              .image_size = end(choices.image_size)};
+    for (const auto& [key, values, of] : kBlockChoices)
+        if (!(choices.*of).empty()) (arch.*values).assign(blocks(), end(choices.*of));
+    return arch;
 }
 
 // A mutation that changes all.
@@ -155,6 +175,11 @@ Arch Space::mutated(Arch arch, const Mutation& mutation, Random& random) const {
         }
     for (int& depth : arch.d)
         if (random.uniform() < mutation.arch) depth = drawn(choices.d, random);
+    for (size_t i = 0; i < arch.bits.size(); ++i)
+        if (random.uniform() < mutation.arch) {
+            arch.bits[i] = drawn(choices.bits, random);
+            arch.kept[i] = drawn(choices.kept, random);
+        }
     return arch;
 }
 
@@ -167,12 +192,16 @@ Arch Space::crossed(const Arch& a, const Arch& b, Random& random) const {
     for (size_t i = 0; i < child.ks.size(); ++i) mix(child.ks[i], b.ks[i]), mix(child.e[i], b.e[i]);
     for (size_t i = 0; i < child.d.size(); ++i) mix(child.d[i], b.d[i]);
     mix(child.image_size, b.image_size);
+    for (size_t i = 0; i < child.bits.size(); ++i) mix(child.bits[i], b.bits[i]), mix(child.kept[i], b.kept[i]);
     return child;
 }
 
 namespace {
 
-std::vector<const Space*> spaces() { return {&mcunetv2(), &ofa_mobilenet_cifar(), &ofa_resnet_cifar()}; }
+std::vector<const Space*> spaces() {
+    return {&mcunetv2(), &ofa_mobilenet_cifar(), &ofa_resnet_cifar(), &ofa_mobilenet_cifar_joint(),
+            &ofa_resnet_cifar_joint()};
+}
 
 }  // namespace
 

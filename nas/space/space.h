@@ -16,15 +16,30 @@ struct Arch {
     std::vector<int> ks, e;  // of every block, stage by stage at full depth: kernel size and expansion ratio
     std::vector<int> d;      // of every stage: how many blocks it has beyond its base, up to its full depth
     int image_size = 0;      // pixels of a side
+    // Of every block, in a joint space only: bits of its weights, and percent of them that are not zero. Depthwise
+    // convolutions, of few weights, and squeeze-and-excitation keep all of theirs in 8 bits.
+    std::vector<int> bits{}, kept{};
 
     bool operator==(const Arch&) const = default;
-    std::string str() const;  // the text, on one line
+    std::string str() const;  // the text, on one line; of a joint space with "bits" and "kept" at the end
+    Arch uncompressed() const;  // without bits and kept
 };
 
 // What each part of an Arch may be, rising. Fewer choices make a smaller space of the same networks.
 struct Choices {
-    std::vector<int> wid, ks, e, d, image_size;
+    std::vector<int> wid, ks, e, d, image_size, bits{}, kept{};
 };
+
+// What is chosen for every block, by its key in an arch's text. Without choices a space does not have it.
+struct BlockChoice {
+    const char* key;
+    std::vector<int> Arch::* values;
+    std::vector<int> Choices::* choices;
+};
+constexpr BlockChoice kBlockChoices[] = {{"ks", &Arch::ks, &Choices::ks},
+                                         {"e", &Arch::e, &Choices::e},
+                                         {"bits", &Arch::bits, &Choices::bits},
+                                         {"kept", &Arch::kept, &Choices::kept}};
 
 // What a space's networks are made of (nn/blocks), with what an expansion e means there: the channels inside a block
 // are e times those that enter an inverted residual, e quarters of those that leave a basic block.
@@ -38,7 +53,8 @@ struct Stage {
 };
 
 // How much a mutation changes: the probability of a new image size, and that of a new value for the width, for the
-// kernel and expansion of a block (together), and for a stage's depth. A new value may be the old one.
+// kernel and expansion of a block (together), for its bits and kept (together), and for a stage's depth. A new value may
+// be the old one.
 struct Mutation {
     double arch = 0.1, image_size = 0.5;
 };
@@ -54,7 +70,9 @@ struct Space {
     BlockKind block = BlockKind::inverted_residual;
     std::vector<Stage> stages;
     int64_t classes;
+    std::string supernet{};  // of a joint space: the name of the space whose networks it compresses
 
+    bool joint() const { return !supernet.empty(); }
     size_t blocks() const;                                // at full depth
     int depth(const Arch& arch, size_t stage) const;      // blocks that run
     std::string count() const;                            // of different networks: exact, in decimal digits
@@ -87,6 +105,11 @@ const Space& mcunetv2();
 // 1.44 10^7 of 0.8 to 14.1 million.
 const Space& ofa_mobilenet_cifar();
 const Space& ofa_resnet_cifar();
+
+// Their networks with the bits and zeros of each block: what one search has to choose for the smallest file (Wang et al.
+// 2020, "APQ", arXiv 2006.08509). 3, 4, 6 or 8 bits, 20, 30, 50 or 100 percent kept.
+const Space& ofa_mobilenet_cifar_joint();
+const Space& ofa_resnet_cifar_joint();
 
 std::vector<std::string> space_names();
 const Space& space_named(const std::string& name);  // Error: unknown (names the nearest)

@@ -155,6 +155,34 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
     CHECK(extracted.out.find("0.764992 M MACs, 23,818 parameters") != std::string::npos);
     CHECK(run("eval --model " + subnet + " --data folder:" + (folder / "set")).code == 0);
 
+    const std::string joint = from + "--space ofa-resnet-cifar-joint ", rows = folder / "joint.csv";
+    REQUIRE(run("nas sample" + joint + "--subnets 8 --out " + rows).code == 0);
+    CHECK(text_of(rows).starts_with("resolution,wid,ks,e,d,bits,kept,acc,origin\n"));
+    const std::string predictor = folder / "predictor";
+    REQUIRE(run("nas predictor --space ofa-resnet-cifar-joint --table " + rows + " --epochs 1 --hold-out 0.5 --batch 2 "
+                "--out " + predictor).code == 0);
+    const std::string search = "nas search --predictor " + predictor + "/predictor.safetensors --iterations 1 ";
+    const Result ranked = run(search + "--flash 30KB --arena 20KB --evaluate 3 --json" + from);
+    INFO(ranked.err);
+    REQUIRE(ranked.code == 0);
+    const Json best = Json::parse(ranked.out)["found"];
+    REQUIRE(best.size() == 3);
+    for (size_t i = 0; i < 3; ++i) {
+        CHECK(best[i]["flash"] <= 30 * 1024);
+        CHECK(best[i]["arena"] <= 20 * 1024);
+        CHECK(best[i]["arch"]["bits"].size() == 12);
+        if (i) CHECK(best[i - 1]["measured_accuracy"] >= best[i]["measured_accuracy"]);
+    }
+    check_fails(run(search + "--evaluate 3"), 1, "--evaluate: expected --supernet and --data, too");
+    const std::string pruned = folder / "pruned.safetensors";
+    const Result compressed =
+        run("nas extract" + joint + "--out " + pruned + " --arch '" + best[0]["arch"].dump() + "'");
+    INFO(compressed.err);
+    REQUIRE(compressed.code == 0);
+    CHECK(compressed.out.find("`lathe quantize --method linear --qat N") != std::string::npos);
+    check_fails(run("nas extract" + from + "--space mcunetv2 --arch smallest --out x"), 1,
+                "expected the space ofa-resnet-cifar or its joint one, got mcunetv2");
+
     const auto cut = text_of(net + "/supernet.safetensors").substr(0, 50000);
     lathe::testing::write_file(folder / "damaged", cut);
     const auto with = [&](const std::string& file) { return "nas extract --supernet " + file + data; };

@@ -125,12 +125,12 @@ struct Searched {
 
     double mean() const {
         double sum = 0;
-        for (const SearchResult& run : runs) sum += run.best.score / static_cast<double>(runs.size());
+        for (const SearchResult& run : runs) sum += run.best().score / static_cast<double>(runs.size());
         return sum;
     }
     const SearchResult& best() const {
         return *std::max_element(runs.begin(), runs.end(), [](const SearchResult& a, const SearchResult& b) {
-            return a.best.score < b.best.score;
+            return a.best().score < b.best().score;
         });
     }
 };
@@ -193,7 +193,7 @@ void question_7_to_9(const Options& o, const Rows& rows, const AccuracyPredictor
         const Searched evolution = with_seeds(o.seeds, [&, &limits = limits](uint64_t seed) {
             return evolve(space, score, limits, {.iterations = o.iterations, .seed = seed});
         });
-        const Candidate& best = evolution.best().best;
+        const Candidate& best = evolution.best().best();
         table.add({text_of(limits), reference, row ? percent(row->measured.accuracy) : "none",
                    row ? percent(score({&row->measured.arch, 1})[0]) : "", percent(random.mean()),
                    percent(notebook.mean()), percent(evolution.mean()), percent(best.score),

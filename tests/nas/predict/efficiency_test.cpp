@@ -39,7 +39,7 @@ int64_t built_arena(const Space& space, const Arch& arch) {
     const auto model = network(space, arch);
     model->eval();
     const compress::IntegerProgram program(
-        compress::lower_to_integer(testing::Preparation(*model, model->example()).run()), nn::description_of(*model));
+        compress::lower_to_integer(testing::Preparation(*model, testing::random_tensor(model->example().shape())).run()), nn::description_of(*model));
     return program.memory_plan().total;
 }
 
@@ -124,6 +124,25 @@ TEST_CASE("no subnet is smaller in anything than the smallest; what it does not 
     CHECK(fits(least, {{Quantity::lab_macs, 8302128}}));
     CHECK_FALSE(fits(least, {{Quantity::lab_macs, 8302127}}));
     CHECK(text_of(Quantity::lab_macs, 59123456) == "59.1235 M");
+}
+
+TEST_CASE("fewer bits and more zeros of a block take less flash, and nothing else") {
+    const Space& joint = ofa_resnet_cifar_joint();
+    const Arch whole = joint.largest();
+    const Efficiency dense = efficiency(joint, whole);
+    const Efficiency plain = efficiency(ofa_resnet_cifar(), whole.uncompressed());
+    for (Quantity quantity : quantities()) CHECK(value_of(dense, quantity) == value_of(plain, quantity));
+    Arch arch = whole;  // the second block: 3x3 of 16 to 16, twice
+    arch.bits[1] = 4;
+    CHECK(efficiency(joint, arch).flash == dense.flash - 2 * 2304 / 2);
+    arch.bits[1] = 3;
+    CHECK(efficiency(joint, arch).flash == dense.flash - 2 * 2304 * 5 / 8);
+    arch.bits[1] = 8, arch.kept[1] = 50;
+    CHECK(efficiency(joint, arch).flash == dense.flash - 2 * (2304 / 2 - 2304 / 8));  // and a bitmap
+    arch.bits[1] = 6, arch.kept[1] = 20;  // 460.8 weights of 6 bits
+    CHECK(efficiency(joint, arch).flash == dense.flash - 2 * (2304 - 346 - 288));
+    CHECK(efficiency(joint, arch).macs == dense.macs);
+    CHECK(efficiency(joint, arch).arena == dense.arena);
 }
 
 TEST_CASE("no network is built to count one: no tensor's memory is asked for") {

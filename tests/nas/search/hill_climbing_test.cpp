@@ -48,8 +48,8 @@ TEST_CASE("a search that climbs is better than a random one and ends below evolu
         const Candidate top = climb(mcunetv2(), mean_kernel, limits, seed);
         CHECK(fits(top.cost, limits));
         climbed += top.score / 5;
-        random += search_at_random(mcunetv2(), mean_kernel, limits, {.seed = seed}).best.score / 5;
-        evolved += evolve(mcunetv2(), mean_kernel, limits, {.iterations = 50, .seed = seed}).best.score / 5;
+        random += search_at_random(mcunetv2(), mean_kernel, limits, {.seed = seed}).best().score / 5;
+        evolved += evolve(mcunetv2(), mean_kernel, limits, {.iterations = 50, .seed = seed}).best().score / 5;
     }
     MESSAGE("random ", random, ", climbing ", climbed, ", evolution ", evolved);
     CHECK(climbed > random);

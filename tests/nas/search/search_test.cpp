@@ -41,21 +41,35 @@ TEST_CASE("random search and evolution keep the limits, and evolution finds the 
     const SearchResult random = search_at_random(mcunetv2(), by_kernels, kLimits);
     CHECK(random.scored == 300);
     CHECK(random.steps.size() == 300);
-    CHECK(fits(random.best.cost, kLimits));
+    CHECK(fits(random.best().cost, kLimits));
     const EvolutionOptions options{.population = 50, .iterations = 60};
     const SearchResult found = evolve(mcunetv2(), by_kernels, kLimits, options);
     CHECK(found.scored == 50 * 61);
-    CHECK(fits(found.best.cost, kLimits));
-    CHECK(found.best.score == kBestKernels);
-    CHECK(random.best.score < kBestKernels);
+    CHECK(fits(found.best().cost, kLimits));
+    CHECK(found.best().score == kBestKernels);
+    CHECK(random.best().score < kBestKernels);
     for (size_t i = 1; i < found.steps.size(); ++i) CHECK(found.steps[i].best >= found.steps[i - 1].best);
-    CHECK(found.best.score == by_kernels({&found.best.arch, 1})[0]);
+    CHECK(found.best().score == by_kernels({&found.best().arch, 1})[0]);
+}
+
+TEST_CASE("a search ends with its best networks, each another one, the best first") {
+    for (const SearchResult& found : {search_at_random(mcunetv2(), by_kernels, {}, {.subnets = 150}),
+                                      evolve(mcunetv2(), by_kernels, kLimits, {.population = 40, .iterations = 5})}) {
+        REQUIRE(found.finalists.size() >= 2);
+        CHECK(found.finalists.size() <= 100);
+        CHECK(found.steps.back().best == found.best().score);
+        for (size_t i = 1; i < found.finalists.size(); ++i) {
+            CHECK(found.finalists[i - 1].score >= found.finalists[i].score);
+            for (size_t k = 0; k < i; ++k)
+                CHECK(mcunetv2().canonical(found.finalists[k].arch) != mcunetv2().canonical(found.finalists[i].arch));
+        }
+    }
 }
 
 TEST_CASE("limits that hardly any subnet meets end a search, too, and those that none meets are an error") {
     const Limits tight{{Quantity::lab_macs, 8'400'000}};
     const SearchResult found = search_at_random(mcunetv2(), by_kernels, tight, {.subnets = 4});
-    CHECK(fits(found.best.cost, tight));
+    CHECK(fits(found.best().cost, tight));
     const Limits none{{Quantity::peak_memory, 64 * 1024}};
     const std::string words = "mcunetv2: peak-memory of at most 64 KB cannot be met, the least is 72 KB";
     CHECK(message_of([&] { search_at_random(mcunetv2(), by_kernels, none); }) == words);
@@ -71,10 +85,10 @@ TEST_CASE("limits that hardly any subnet meets end a search, too, and those that
 
 TEST_CASE("the same seed finds the same, for any number of threads; another seed something else") {
     const auto all = [](uint64_t seed) {
-        std::vector<Candidate> found{search_at_random(mcunetv2(), by_kernels, kLimits, {.seed = seed}).best,
+        std::vector<Candidate> found{search_at_random(mcunetv2(), by_kernels, kLimits, {.seed = seed}).best(),
                                      evolve(mcunetv2(), by_kernels, kLimits,
                                             {.population = 12, .iterations = 3, .seed = seed})
-                                         .best};
+                                         .best()};
         for (Candidate& member : pareto_front(mcunetv2(), by_kernels, kLimits,
                                               {.population = 16, .generations = 4, .seed = seed}))
             found.push_back(std::move(member));
@@ -130,6 +144,6 @@ TEST_CASE("10,000 evaluations by a predictor: what evolution ends with has the s
     const SearchResult found = evolve(
         mcunetv2(), [&](std::span<const Arch> archs) { return predictor(archs); }, kLimits, {.iterations = 99});
     CHECK(found.scored == 10000);
-    CHECK(fits(found.best.cost, kLimits));
-    CHECK(found.best.score == doctest::Approx(predictor({{found.best.arch}})[0]).epsilon(1e-5));
+    CHECK(fits(found.best().cost, kLimits));
+    CHECK(found.best().score == doctest::Approx(predictor({{found.best().arch}})[0]).epsilon(1e-5));
 }

@@ -45,8 +45,8 @@ TEST_CASE("settings of an evolution are tried at the same cost, and the best is 
     for (uint64_t seed = 100; seed < 110; ++seed) {
         EvolutionOptions old = notebook, best = tried.front().options;
         old.seed = best.seed = seed;
-        before += evolve(mcunetv2(), by_kernels, kLimits, old).best.score;
-        after += evolve(mcunetv2(), by_kernels, kLimits, best).best.score;
+        before += evolve(mcunetv2(), by_kernels, kLimits, old).best().score;
+        after += evolve(mcunetv2(), by_kernels, kLimits, best).best().score;
     }
     CHECK(after > before);
 }

@@ -71,6 +71,39 @@ TEST_CASE("the space counts its networks exactly") {
     CHECK(one.count() == std::to_string(1 << 10));
 }
 
+TEST_CASE("a joint space chooses bits and zeros of each block, too, and is otherwise the space that it compresses") {
+    const Space& joint = ofa_resnet_cifar_joint();
+    CHECK(joint.supernet == "ofa-resnet-cifar");
+    // Each block has 16 times as many kinds: of stages of 2, 3 or 4 blocks of 3 expansions, 48^2 + 48^3 + 48^4.
+    CHECK(joint.count() == "1434021673515406589952");
+    Random random(1);
+    const Arch arch = joint.sample(random);
+    joint.check(arch);
+    CHECK(joint.parse(arch.str()) == arch);
+    CHECK(arch.str().find(",\"bits\":[") != std::string::npos);
+    ofa_resnet_cifar().check(arch.uncompressed());
+    CHECK(message_of([&] { ofa_resnet_cifar().check(arch); }) == "arch: bits: expected 0 numbers, got 12");
+    CHECK(message_of([&] { joint.check(arch.uncompressed()); }) == "arch: bits: expected 12 numbers, got 0");
+    CHECK(message_of([&] { joint.parse(arch.uncompressed().str()); }) == "arch: 'bits' is missing");
+    CHECK(joint.largest().bits == std::vector<int>(12, 8));
+    CHECK(joint.largest().kept == std::vector<int>(12, 100));
+    std::set<int> bits, kept;
+    for (int i = 0; i < 50; ++i) {
+        const Arch mutant = joint.mutated(arch, {.arch = 0.3, .image_size = 0}, random);
+        bits.insert(mutant.bits.begin(), mutant.bits.end()), kept.insert(mutant.kept.begin(), mutant.kept.end());
+    }
+    CHECK(bits == std::set<int>{3, 4, 6, 8});
+    CHECK(kept == std::set<int>{20, 30, 50, 100});
+    Arch left_out = joint.smallest();
+    left_out.bits[3] = 8, left_out.kept[3] = 100;  // the fourth block of the first stage, which has two
+    CHECK(joint.canonical(left_out) == joint.smallest());
+    Space plain = joint;
+    plain.choices.bits.clear(), plain.choices.kept.clear();
+    Random first(7), second(7);
+    plain.supernet.clear();
+    CHECK(plain.sample(first) == ofa_resnet_cifar().sample(second));
+}
+
 TEST_CASE("an arch is read from its text as it is written, and what is wrong with a text is named") {
     const Space& space = mcunetv2();
     const Arch arch = example();
