@@ -5,7 +5,7 @@
 # make asan       the same tests of a library and a command under the address and undefined-behaviour sanitizers
 # make tsan       the tests that use threads under the thread sanitizer
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
-# make bench      training and inference speed and memory, beside PyTorch and onnxruntime where they are installed
+# make bench      speed and memory of training, float and int8 inference, beside PyTorch and onnxruntime if installed
 # make busy       what other busy processes take from that speed, beside what they take from PyTorch's
 # make roofline   the layers that make bench measured, under the roofline of the machine (gnuplot)
 # make parity     resnet20 on CIFAR-10 step by step beside PyTorch (LATHE_DATA says where the images are)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Training and float inference beside PyTorch and onnxruntime, on the same machine in the same minutes.
+"""Training, float and integer inference beside PyTorch and onnxruntime, on the same machine in the same minutes.
 
-make bench                                        every row: about a quarter of an hour
-make bench BENCH=resnet20 THREADS=2 BATCH=128     some rows (lists: BENCH="vgg-cifar lenet5 tape infer:resnet20")
+make bench                                        every row: about half an hour
+make bench BENCH=resnet20 THREADS=2 BATCH=128     some rows (lists: BENCH="vgg-cifar tape infer:resnet20 int8")
 make bench BASE=../before/build/train-bench       another build takes turns with this one: "vs base" is its time
                                                   over this one's
 make bench BASE=old.json                          beside an earlier build/bench.json, measured at another time
@@ -16,11 +16,18 @@ libblas3 its linear layers are slow beyond compare); onnxruntime, for inference,
 time for a step over Lathe's, "best x" compares the fastest steps. "recomputed" is training that recomputes activations,
 beside PyTorch that keeps them. GFLOP/s counts three multiply-add passes a training step (one for inference) of the
 plain definition; "of peak" divides by what a probe of fused multiply-adds gave beside the same blocks. Faults are page
-faults a step (median), MiB the most that the whole process held. Then every training row layer by layer. All of it goes
-to build/bench.json and, as tables, to build/bench.md.
+faults a step (median), MiB the most that the whole process held.
+
+"int8" has a table of its own: integer programs, floats in and out, beside Lathe's float inference, PyTorch's
+quantization in FX graph mode (traced and frozen) and onnxruntime with that network in QDQ form. "x" are their times
+over Lathe's (medians over the turns), GOP/s counts integer operations and "of peak" those of an integer probe, "load
+ms" is from opening the file to the first result.
+
+Then every training row layer by layer. All of it goes to build/bench.json and, as tables, to build/bench.md.
 """
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -29,7 +36,7 @@ import sys
 import time
 from statistics import median
 
-from tables import HEADER, columns, key, print_layers, print_row, write_markdown
+from tables import columns, header, key, print_layers, print_row, write_markdown
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "..", "..", "build")
@@ -38,7 +45,9 @@ ROWS = [("train", "vgg-cifar", 64), ("train", "vgg-cifar", 128), ("train", "resn
         ("train", "tape", 1),
         ("recomputed", "vgg-cifar", 128), ("recomputed", "resnet20", 128), ("recomputed", "mobilenetv2", 128),
         ("infer", "vgg-cifar", 1), ("infer", "vgg-cifar", 32), ("infer", "resnet20", 1), ("infer", "resnet20", 32),
-        ("infer", "mobilenetv2", 1), ("infer", "mobilenetv2", 32)]
+        ("infer", "mobilenetv2", 1), ("infer", "mobilenetv2", 32),
+        *(("int8", net, batch) for net in ("vgg-cifar", "resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8")
+          for batch in (1, 32))]
 
 
 class Worker:
@@ -79,21 +88,21 @@ class Worker:
         return {"seconds": median(steps), "best_seconds": min(steps),
                 "img_s": batch / median(steps), "best_img_s": batch / min(steps),
                 "faults": median(f for block in self.blocks for f in block["faults"]),
-                "peak_mib": self.blocks[-1]["peak_bytes"] / 2**20}
+                "peak_mib": self.blocks[-1]["peak_bytes"] / 2**20, "load_seconds": self.hello.get("load_seconds")}
 
 
 def torch_workers(mode, net, batch, threads):
     layouts = ["nchw"] if net in ("tape", "mlp") else ["nchw", "nhwc"]
-    passes = "infer" if mode == "infer" else "train"
-    script = [sys.executable, f"{HERE}/torch_worker.py", passes, net, str(batch), str(threads)]
+    mode = "train" if mode == "recomputed" else mode
+    script = [sys.executable, f"{HERE}/torch_worker.py", mode, net, str(batch), str(threads)]
     return [Worker(f"torch {layout}", [*script, layout], threads) for layout in layouts]
 
 
-def onnxruntime_worker(net, batch, threads):
-    path = f"{BUILD}/onnx/{net}-{batch}.onnx"
+def onnxruntime_worker(mode, net, batch, threads):
+    path = f"{BUILD}/onnx/{net}-{batch}{'-int8' if mode == 'int8' else ''}.onnx"
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        script = [sys.executable, f"{HERE}/export_onnx.py", net, str(batch), path]
+        script = [sys.executable, f"{HERE}/export_onnx.py", mode, net, str(batch), path]
         subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
     from torch_nets import input_shape
     shape = "x".join(map(str, input_shape(net, batch)))
@@ -115,7 +124,7 @@ def undisturbed_turns(workers, count, run):
     turns, peaks = [], []
     while len(turns) < count or (sum(p >= 0.9 * max(peaks) for p in peaks) < count and len(turns) < 3 * count):
         turns.append(run())
-        peaks.append(workers[0].blocks[-1]["peak_gflops"])
+        peaks.append(workers[0].blocks[-1]["peak_gops"])
     kept = sorted(sorted(range(len(turns)), key=lambda i: -peaks[i])[:count])
     for worker in workers:
         worker.blocks = [worker.blocks[i] for i in kept]
@@ -130,27 +139,26 @@ def measure(mode, net, batch, threads, options):
         peers = [fastest(torch_workers(mode, net, batch, threads), options.seconds / 2)]
         if peers[0].hello["params"] != lathe.hello["params"]:
             sys.exit(f"bench: {net}: {lathe.hello['params']} parameters here, {peers[0].hello['params']} in PyTorch")
-    if options.onnxruntime and mode == "infer":
-        peers.append(onnxruntime_worker(net, batch, threads))
+    if options.onnxruntime and mode in ("infer", "int8"):
+        peers.append(onnxruntime_worker(mode, net, batch, threads))
+    floats = [Worker("float", [options.worker, "infer", *arguments[1:]], threads)] if mode == "int8" else []
     before = [Worker("base", [options.base, *arguments], threads)] if options.base_takes_turns else []
-    workers = [lathe, *peers, *before]
+    workers = [lathe, *peers, *floats, *before]
     turns = undisturbed_turns(workers, options.turns, lambda: [worker.run(options.seconds) for worker in workers])
 
     row = {"mode": mode, "net": net, "batch": batch, "threads": threads, "isa": lathe.hello["isa"]}
     row["lathe"] = lathe.summary(batch)
-    passes = 1 if mode == "infer" else 3
-    row["gflops"] = 2 * passes * lathe.hello["macs"] * row["lathe"]["img_s"] * 1e-9
-    row["fma_peak"] = max(block["peak_gflops"] for block in lathe.blocks)
+    passes = 1 if mode in ("infer", "int8") else 3
+    row["gops"] = 2 * passes * lathe.hello["macs"] * row["lathe"]["img_s"] * 1e-9
+    row["peak_gops"] = max(block["peak_gops"] for block in lathe.blocks)
     row["peers"] = {worker.name: worker.summary(batch) for worker in peers}
+    row["ratios"] = {worker.name: median(times[i] / times[0] for times in turns) for i, worker in enumerate(workers)}
     if peers:
         fastest_peer = min(row["peers"], key=lambda name: row["peers"][name]["seconds"])
-        at = 1 + [worker.name for worker in peers].index(fastest_peer)
         row["fastest_peer"] = fastest_peer
-        row["ratio"] = median(times[at] / times[0] for times in turns)
+        row["ratio"] = row["ratios"][fastest_peer]
         row["best_ratio"] = row["peers"][fastest_peer]["best_seconds"] / row["lathe"]["best_seconds"]
         row["memory_ratio"] = row["lathe"]["peak_mib"] / row["peers"][fastest_peer]["peak_mib"]
-    if before:
-        row["vs_base"] = median(times[-1] / times[0] for times in turns)
     for worker in workers:
         worker.close()
     return row
@@ -171,7 +179,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worker", default="build/train-bench")
     parser.add_argument("--out", default="build/bench.json")
-    parser.add_argument("--nets", default="", help="names, or train:NAME, recomputed:NAME, infer:NAME; default: all")
+    parser.add_argument("--nets", default="",
+                        help="names, modes (train, recomputed, infer, int8) or MODE:NAME; default: all")
     parser.add_argument("--batch", default="", help="batch sizes; default: those of the rows")
     parser.add_argument("--threads", default=f"1 {os.cpu_count()}")
     parser.add_argument("--base", help="another build's train-bench, or an earlier --out")
@@ -180,7 +189,7 @@ def main():
     options = parser.parse_args()
 
     wanted, batches = options.nets.split(), [int(b) for b in options.batch.split()]
-    rows = [r for r in ROWS if not wanted or r[1] in wanted or f"{r[0]}:{r[1]}" in wanted]
+    rows = [r for r in ROWS if not wanted or {r[0], r[1], f"{r[0]}:{r[1]}"} & set(wanted)]
     if batches:
         rows = list(dict.fromkeys((mode, net, 1 if net == "tape" else b) for mode, net, _ in rows for b in batches))
     options.base_takes_turns = bool(options.base) and not options.base.endswith(".json")
@@ -192,7 +201,6 @@ def main():
         print("this Python has no PyTorch: Lathe's columns only (Debian: python3-torch; or make bench PYTHON=…)")
     options.onnxruntime = options.onnxruntime and options.torch  # which exports the networks
 
-    print_row(HEADER + (["vs base"] if options.base else []))
     results = {"rows": [], "layers": []}
 
     def save():
@@ -201,12 +209,15 @@ def main():
         write_markdown(os.path.splitext(options.out)[0] + ".md", results, base)
 
     threads_wanted = sorted({int(t) for t in options.threads.split()})
-    for threads in threads_wanted:
-        for mode, net, batch in rows:
+    for of_integers in (False, True):
+        some = [row for row in rows if (row[0] == "int8") == of_integers]
+        if some:
+            print_row(header(of_integers, options.base), of_integers)
+        for threads, (mode, net, batch) in itertools.product(threads_wanted, some):
             if net == "tape" and threads > 1:
                 continue
             results["rows"].append(measure(mode, net, batch, threads, options))
-            print_row(columns(results["rows"][-1], base))
+            print_row(columns(results["rows"][-1], base), of_integers)
             save()
     for threads in threads_wanted:
         for net, batch in dict.fromkeys((net, batch) for mode, net, batch in rows if mode == "train" and net != "tape"):

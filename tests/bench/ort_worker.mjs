@@ -1,7 +1,8 @@
 // Measures the inference of one network in onnxruntime for bench.py:  ort_worker.mjs FILE.onnx THREADS NxCxHxW
 //
-// Prints {"version": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for that
-// long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …}, as torch_worker.py does.
+// Prints {"version": …, "load_seconds": from opening the file to the first result} once warm. Then, for each line on
+// stdin with a number of seconds, runs steps for that long (at least one) and prints {"seconds": [a step…], "faults":
+// [a step…], "peak_bytes": …}, as torch_worker.py does.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -10,13 +11,17 @@ const { InferenceSession, Tensor } = require("onnxruntime-node");
 
 const [path, threads, shape] = process.argv.slice(2);
 const dims = shape.split("x").map(Number);
+const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+const x = new Tensor("float32", Float32Array.from({ length: dims.reduce((a, b) => a * b) }, normal), dims);
+const opened = performance.now();
 const session = await InferenceSession.create(path, {
   intraOpNumThreads: Number(threads), interOpNumThreads: 1, executionMode: "sequential", graphOptimizationLevel: "all",
 });
-const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-const x = new Tensor("float32", Float32Array.from({ length: dims.reduce((a, b) => a * b) }, normal), dims);
+const { y } = await session.run({ x });
+const load_seconds = (performance.now() - opened) / 1000;
+if (!y.data.every(Number.isFinite)) throw new Error(`${path}: expected finite outputs, got ${y.data}`);
 for (let i = 0; i < 3; ++i) await session.run({ x });
-console.log(JSON.stringify({ version: require("onnxruntime-node/package.json").version }));
+console.log(JSON.stringify({ version: require("onnxruntime-node/package.json").version, load_seconds }));
 
 for await (const line of createInterface({ input: process.stdin })) {
   const seconds = [], faults = [], end = performance.now() + 1000 * Number(line);

@@ -3,6 +3,9 @@
 HEADER = ["mode", "net", "batch", "thr", "img/s", "best", "torch", "onnxrt", "x", "best x", "GFLOP/s", "of peak",
           "faults", "MiB", "torch", "ratio"]
 WIDTHS = [12, 11, 5, 3, 9, 9, 9, 9, 5, 6, 7, 7, 6, 5, 5, 5, 7]
+INTEGER_HEADER = ["mode", "net", "batch", "thr", "img/s", "x float", "x torch", "x onnxrt", "GOP/s", "of peak",
+                  "MiB", "torch", "onnxrt", "load ms", "torch", "onnxrt"]
+INTEGER_WIDTHS = [5, 15, 5, 3, 9, 7, 7, 8, 7, 7, 5, 5, 6, 7, 6, 6, 7]
 LAYER_HEADER = ["layer", "op", "output", "kernel",
                 "forward ms", "GFLOP/s", "of peak", "backward ms", "GFLOP/s", "of peak"]
 
@@ -15,7 +18,32 @@ def torch_of(row):
     return next((peer for name, peer in row["peers"].items() if name.startswith("torch")), None)
 
 
+def header(of_integers, against_base):
+    return (INTEGER_HEADER if of_integers else HEADER) + (["vs base"] if against_base else [])
+
+
 def columns(row, base):
+    cells = integer_cells(row) if row["mode"] == "int8" else float_cells(row)
+    if "base" in row["ratios"]:
+        cells.append(f"{row['ratios']['base']:.2f}")
+    elif base:
+        old = base.get(key(row))
+        cells.append(f"{old['lathe']['best_seconds'] / row['lathe']['best_seconds']:.2f}" if old else "-")
+    return cells
+
+
+def integer_cells(row):
+    torch = next((name for name in row["peers"] if name.startswith("torch")), None)
+    engines = [row["lathe"], row["peers"].get(torch), row["peers"].get("onnxruntime")]
+    ratio = lambda name: f"{row['ratios'][name]:.2f}" if name in row["ratios"] else "-"
+    cells = ["int8", row["net"], str(row["batch"]), str(row["threads"]), f"{row['lathe']['img_s']:.1f}"]
+    cells += [ratio("float"), ratio(torch), ratio("onnxruntime")]
+    cells += [f"{row['gops']:.1f}", f"{100 * row['gops'] / row['peak_gops']:.0f}%"]
+    cells += [f"{engine['peak_mib']:.0f}" if engine else "-" for engine in engines]
+    return cells + [f"{1e3 * engine['load_seconds']:.1f}" if engine else "-" for engine in engines]
+
+
+def float_cells(row):
     lathe, torch = row["lathe"], torch_of(row)
     tape = row["net"] == "tape"
     speed = lambda r: "-" if not r else f"{r['seconds'] * 1e6:.1f} us" if tape else f"{r['img_s']:.1f}"
@@ -23,14 +51,9 @@ def columns(row, base):
     cells = [row["mode"], row["net"], str(row["batch"]), str(row["threads"]), speed(lathe), best(lathe), speed(torch)]
     cells.append(speed(row["peers"].get("onnxruntime")))
     cells += [f"{row['ratio']:.2f}", f"{row['best_ratio']:.2f}"] if row["peers"] else ["-", "-"]
-    cells += ["-", "-"] if tape else [f"{row['gflops']:.1f}", f"{100 * row['gflops'] / row['fma_peak']:.0f}%"]
+    cells += ["-", "-"] if tape else [f"{row['gops']:.1f}", f"{100 * row['gops'] / row['peak_gops']:.0f}%"]
     cells += [f"{lathe['faults']:.0f}", f"{lathe['peak_mib']:.0f}"]
     cells += [f"{torch['peak_mib']:.0f}", f"{lathe['peak_mib'] / torch['peak_mib']:.2f}"] if torch else ["-", "-"]
-    if "vs_base" in row:
-        cells.append(f"{row['vs_base']:.2f}")
-    elif base:
-        old = base.get(key(row))
-        cells.append(f"{old['lathe']['best_seconds'] / lathe['best_seconds']:.2f}" if old else "-")
     return cells
 
 
@@ -40,8 +63,8 @@ def print_aligned(cells, widths, words):
     print("  ".join(aligned).rstrip(), flush=True)
 
 
-def print_row(cells):
-    print_aligned(cells, WIDTHS, words=2)
+def print_row(cells, of_integers):
+    print_aligned(cells, INTEGER_WIDTHS if of_integers else WIDTHS, words=2)
 
 
 def layer_title(profile):
@@ -80,8 +103,12 @@ def markdown(header, rows):
 
 
 def write_markdown(path, results, base):
-    against = base or any("vs_base" in row for row in results["rows"])
-    parts = [markdown(HEADER + (["vs base"] if against else []), [columns(row, base) for row in results["rows"]])]
+    parts = []
+    for of_integers in (False, True):
+        rows = [row for row in results["rows"] if (row["mode"] == "int8") == of_integers]
+        if rows:
+            against = base or "base" in rows[0]["ratios"]
+            parts.append(markdown(header(of_integers, against), [columns(row, base) for row in rows]))
     for profile in results["layers"]:
         parts.append(f"{layer_title(profile)}\n\n{markdown(LAYER_HEADER, layer_rows(profile))}")
     with open(path, "w") as file:

@@ -3,6 +3,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 
+def mean_of_map(x):
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
 class Vgg(nn.Module):
     def __init__(self):
         super().__init__()
@@ -18,22 +22,25 @@ class Vgg(nn.Module):
         self.classifier = nn.Linear(512, 10)
 
     def forward(self, x):
-        return self.classifier(self.backbone(x).mean([2, 3]))
+        return self.classifier(mean_of_map(self.backbone(x)))
 
 
 class BasicBlock(nn.Module):
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs, outputs, stride, projection=False):
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=projection)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=projection)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.more = outputs - inputs
+        self.downsample = nn.Conv2d(inputs, outputs, 1, stride) if projection and self.more else None
 
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)), True)
         y = self.bn2(self.conv2(y))
-        if self.more:  # option A: every other pixel, zero channels on both sides
+        if self.downsample:
+            x = self.downsample(x)
+        elif self.more:  # option A: every other pixel, zero channels on both sides
             x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
         return F.relu(y + x, True)
 
@@ -49,7 +56,22 @@ class ResNet20(nn.Module):
 
     def forward(self, x):
         x = F.relu(self.bn1(self.conv1(x)), True)
-        return self.fc(self.layer3(self.layer2(self.layer1(x))).mean([2, 3]))
+        return self.fc(mean_of_map(self.layer3(self.layer2(self.layer1(x)))))
+
+
+class ResNet8(nn.Module):
+    """Padded on both sides, as MobileNetV1 below: Keras pads a map of even size after its end only where the stride is
+    2, at the same shapes and cost."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
+        self.layer1, self.layer2 = BasicBlock(16, 16, 1, projection=True), BasicBlock(16, 32, 2, projection=True)
+        self.layer3, self.fc = BasicBlock(32, 64, 2, projection=True), nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)), True)
+        return self.fc(mean_of_map(self.layer3(self.layer2(self.layer1(x)))))
 
 
 class InvertedResidual(nn.Module):
@@ -79,6 +101,16 @@ def mobilenetv2():
     return nn.Sequential(*layers)
 
 
+def mobilenetv1_025():
+    layers, channels = [nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(True)], 8
+    for width, stride in zip([16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256],
+                             [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1]):
+        layers += [nn.Conv2d(channels, channels, 3, stride, 1, groups=channels), nn.BatchNorm2d(channels),
+                   nn.ReLU(True), nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.ReLU(True)]
+        channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 2))
+
+
 def lenet5():
     return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
@@ -94,8 +126,10 @@ def tape():
     return nn.Sequential(*[layer for _ in range(5) for layer in (nn.Linear(8, 8), nn.ReLU())])
 
 
-NETS = {"vgg-cifar": Vgg, "resnet20": ResNet20, "mobilenetv2": mobilenetv2, "lenet5": lenet5, "mlp": mlp, "tape": tape}
+NETS = {"vgg-cifar": Vgg, "resnet20": ResNet20, "resnet8": ResNet8, "mobilenetv2": mobilenetv2,
+        "mobilenetv1-025": mobilenetv1_025, "lenet5": lenet5, "mlp": mlp, "tape": tape}
+SHAPES = {"mobilenetv1-025": (3, 96, 96), "lenet5": (1, 28, 28), "mlp": (1, 28, 28), "tape": (8,)}
 
 
 def input_shape(net, batch):
-    return {"lenet5": (batch, 1, 28, 28), "mlp": (batch, 1, 28, 28), "tape": (batch, 8)}.get(net, (batch, 3, 32, 32))
+    return (batch, *SHAPES.get(net, (3, 32, 32)))
