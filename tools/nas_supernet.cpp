@@ -98,14 +98,6 @@ void add_space(CLI::App& c, SupernetOptions& from) {
     c.add_option("--space", from.space, "The supernet's own, or its joint one: with bits and zeros of each block");
 }
 
-// What is left to do for an arch of a joint space: as options of the commands that do it.
-std::string compression_of(const nas::Space& joint, const nas::Arch& arch) {
-    std::string bits;
-    for (const auto& [name, count] : nas::bits_of(joint, arch)) bits += " " + name + "=" + std::to_string(count);
-    return "its weights are pruned; `lathe quantize --method linear --qat N" +
-           (bits.empty() ? "" : " --layer-bits" + bits) + "` trains it in its bits\n";
-}
-
 void extract(const Extract& o) {
     check(!std::filesystem::exists(o.out), "extract: ", o.out, " is there already; expected another --out");
     const auto [net, data, space, calibration] = o.from.open();
@@ -117,7 +109,8 @@ void extract(const Extract& o) {
                 megas(space, arch).c_str(), with_commas(model->parameter_count()).c_str(),
                 evaluate_subnet(*model, data.validation, o.from.data.workers).str().c_str(),
                 data.test ? (", test " + evaluate_subnet(*model, *data.test, o.from.data.workers).str()).c_str() : "",
-                space.joint() ? compression_of(space, arch).c_str() : "", o.out.c_str());
+                space.joint() ? "its weights are pruned; `lathe quantize --method linear` gives them its bits\n" : "",
+                o.out.c_str());
 }
 
 // ---- sample ----

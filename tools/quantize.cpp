@@ -5,6 +5,7 @@
 #include "lathe/compress/quantize/codebook.h"
 #include "lathe/compress/quantize/coding.h"
 #include "lathe/core/print.h"
+#include "lathe/nas/elastic/compressed_subnet.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
 #include "lathe/tools/compression.h"
@@ -89,9 +90,12 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     compress::QuantizeOptions grids =
         linear ? o.linear.make(o.bits ? o.bits : 8, layer_bits(o), o.training.fit.seed) : compress::QuantizeOptions{};
     auto [model, data] = open(o, "quantize");
+    if (linear && !o.bits && !o.linear.weight_bits && o.layers.empty() && !o.budget.given())
+        grids.layers = nas::bits_of(*model);
     if (o.linear.explain) return explain_linear(o.linear, grids, *model, data.plain);
     o.out.claim(command);
-    std::printf("%s", data.describe().c_str());
+    std::printf("%s%s", data.describe().c_str(),
+                nas::bits_of(*model).empty() || grids.layers.empty() ? "" : "bits of each block as its arch says\n");
     std::fflush(stdout);
     Before before = measure("quantize", "given", "quantized", *model, data.validation, o);
     std::optional<data::Dataset> held_out;

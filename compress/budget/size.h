@@ -36,8 +36,8 @@ struct SizeReport {
 
 SizeReport measure_size(nn::Module& module, nn::Coding coding = nn::Coding::packed);
 
-// Bytes that say which of `count` weights are not zero where zeros lie at random: the smaller of a bitmap and a byte for
-// each gap.
+// Bytes that say which of `count` weights are not zero where zeros lie at random: the smaller of a bitmap and a byte
+// for each gap.
 double index_bytes(double count, double sparsity);
 
 // Multiply-accumulates that meet a weight which is not zero: of the op that a node of the module's traced graph ran, or

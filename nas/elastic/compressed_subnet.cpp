@@ -53,6 +53,13 @@ std::vector<std::pair<std::string, int>> bits_of(const Space& joint, const Arch&
     return bits;
 }
 
+std::vector<std::pair<std::string, int>> bits_of(const nn::Model& model) {
+    const std::string arch = arch_of(model);
+    if (arch.find("\"bits\"") == std::string::npos) return {};
+    const Space& joint = space_named(model.architecture() + "-joint");
+    return bits_of(joint, joint.parse(arch));
+}
+
 std::unique_ptr<nn::Model> pruned_subnet(SpaceSupernet& net, const Space& joint, const Arch& arch,
                                          const data::Dataset& images) {
     check(joint.supernet == net.space().name, "expected a joint space of ", net.space().name, ", got ", joint.name);

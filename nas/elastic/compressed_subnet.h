@@ -12,6 +12,8 @@ namespace lathe::nas {
 // compress::WeightPruneOptions::layers (shares of zeros) and compress::QuantizeOptions::layers.
 std::vector<std::pair<std::string, double>> sparsities_of(const Space& joint, const Arch& arch);
 std::vector<std::pair<std::string, int>> bits_of(const Space& joint, const Arch& arch);
+// Of a pruned_subnet, loaded again or trained; none of another network.
+std::vector<std::pair<std::string, int>> bits_of(const nn::Model& model);
 
 // A subnet as an arch of a joint space asks for it, as a network of its own, without any training: its smallest weights
 // are masked, then its norms' statistics follow on `images`. Error: a joint space of another supernet.

@@ -151,8 +151,10 @@ int64_t value_of(const Efficiency& efficiency, Quantity quantity) {
 
 Efficiency efficiency(const Space& space, const Arch& arch, const Limits& limits) {
     Efficiency result = efficiency(space, arch);
-    for (const Limit& limit : limits)
-        if (limit.table) result.latency = static_cast<int64_t>(std::llround(limit.table->seconds(arch.uncompressed()) * 1e9));
+    for (const Limit& limit : limits) {
+        if (!limit.table) continue;
+        result.latency = std::llround(limit.table->seconds(arch.uncompressed()) * 1e9);
+    }
     return result;
 }
 

@@ -17,7 +17,7 @@ struct Efficiency {
     // beside a depthwise one also the input of its block if that has a shortcut. The shortcut beside the last
     // convolution of a block and what squeeze-and-excitation keeps are left out, so a real arena can be larger.
     int64_t peak_memory = 0;
-    int64_t arena = 0;        // bytes of activations of the integer program (compress/integer/program.h), as it plans them
+    int64_t arena = 0;        // bytes of activations of the integer program, as it plans them (compress/integer)
     int64_t parameters = 0;   // trainable: weights, biases, scales and shifts of batch norms
     // Bytes of constants of the int8 network, batch norms folded: a byte for a weight; four for the bias and four for
     // the scale of each channel that a layer makes. Of a joint space: the weights that are kept, in so many bits, and

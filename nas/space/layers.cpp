@@ -41,7 +41,8 @@ Layers layers_of(const Space& space, const Arch& arch) {
                                      .out = out,
                                      .stride = i == 0 ? stage.stride : 1,
                                      .squeezed = i < stage.first_squeezed ? 0 : std::max<int64_t>(1, in / 4)});
-            if (space.joint()) layers.blocks.back().bits = arch.bits[index], layers.blocks.back().kept = arch.kept[index];
+            Block& block = layers.blocks.back();
+            if (space.joint()) block.bits = arch.bits[index], block.kept = arch.kept[index];
             in = out;
         }
         first_of_stage += static_cast<size_t>(stage.full_depth);

@@ -53,8 +53,8 @@ struct Stage {
 };
 
 // How much a mutation changes: the probability of a new image size, and that of a new value for the width, for the
-// kernel and expansion of a block (together), for its bits and kept (together), and for a stage's depth. A new value may
-// be the old one.
+// kernel and expansion of a block (together), for its bits and kept (together), and for a stage's depth. A new value
+// may be the old one.
 struct Mutation {
     double arch = 0.1, image_size = 0.5;
 };
@@ -106,8 +106,8 @@ const Space& mcunetv2();
 const Space& ofa_mobilenet_cifar();
 const Space& ofa_resnet_cifar();
 
-// Their networks with the bits and zeros of each block: what one search has to choose for the smallest file (Wang et al.
-// 2020, "APQ", arXiv 2006.08509). 3, 4, 6 or 8 bits, 20, 30, 50 or 100 percent kept.
+// Their networks with the bits and zeros of each block: what one search has to choose for the smallest file (Wang et
+// al. 2020, "APQ", arXiv 2006.08509). 3, 4, 6 or 8 bits, 20, 30, 50 or 100 percent kept.
 const Space& ofa_mobilenet_cifar_joint();
 const Space& ofa_resnet_cifar_joint();
 

@@ -179,7 +179,12 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
         run("nas extract" + joint + "--out " + pruned + " --arch '" + best[0]["arch"].dump() + "'");
     INFO(compressed.err);
     REQUIRE(compressed.code == 0);
-    CHECK(compressed.out.find("`lathe quantize --method linear --qat N") != std::string::npos);
+    const Result integers =
+        run("quantize --method linear --qat 1 --model " + pruned + " --data folder:" + (folder / "set") +
+            " --out " + (folder / "int8"));
+    INFO(integers.err);
+    REQUIRE(integers.code == 0);
+    CHECK(integers.out.find("bits of each block as its arch says") != std::string::npos);
     check_fails(run("nas extract" + from + "--space mcunetv2 --arch smallest --out x"), 1,
                 "expected the space ofa-resnet-cifar or its joint one, got mcunetv2");
 

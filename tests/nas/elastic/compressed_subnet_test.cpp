@@ -51,6 +51,8 @@ TEST_CASE("a subnet of a joint space has the zeros and the bits that its arch sa
                                       {second + "0.0", 4}, {second + "2", 4}, {third + "0.0", 3}, {third + "2", 3}});
 
     const auto pruned = pruned_subnet(*net, joint, arch, pictures());
+    CHECK(bits_of(*pruned) == bits_of(joint, arch));
+    CHECK(bits_of(*net->extract(net->largest())).empty());
     CHECK(joint.parse(pruned->metadata.at("arch")) == arch);
     for (const auto& [name, parameter] : pruned->named_parameters()) {
         CAPTURE(name);
@@ -71,7 +73,8 @@ TEST_CASE("without zeros the network is the supernet's own; a space of another s
     const Arch arch = joint.smallest();
     Arch kept = arch;
     kept.kept.assign(kept.kept.size(), 100);
-    const auto same = pruned_subnet(*net, joint, kept, pictures()), own = net->extract(net->subnet(arch.uncompressed()));
+    const auto same = pruned_subnet(*net, joint, kept, pictures());
+    const auto own = net->extract(net->subnet(arch.uncompressed()));
     const Tensor x = lathe::testing::random_tensor(own->example(2).shape());
     same->eval(), own->eval();
     CHECK(lathe::testing::same((*same)(x).value(), (*own)(x).value()));

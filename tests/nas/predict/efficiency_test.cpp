@@ -38,8 +38,9 @@ int64_t built_arena(const Space& space, const Arch& arch) {
     seed(1);
     const auto model = network(space, arch);
     model->eval();
+    const Tensor x = testing::random_tensor(model->example().shape());
     const compress::IntegerProgram program(
-        compress::lower_to_integer(testing::Preparation(*model, testing::random_tensor(model->example().shape())).run()), nn::description_of(*model));
+        compress::lower_to_integer(testing::Preparation(*model, x).run()), nn::description_of(*model));
     return program.memory_plan().total;
 }
 
