@@ -64,8 +64,8 @@ void WeightTransform::select_(int axis, const std::vector<int64_t>& indices) {
 Lowered WeightTransform::lower(Lowered, const Tensor&, const Box&) const { return {}; }
 
 const char* name_of(WeightTransform::Stage stage) {
-    using Stage = WeightTransform::Stage;
-    return stage == Stage::slice ? "slice" : stage == Stage::mask ? "mask" : "quantize";
+    constexpr const char* kNames[] = {"slice", "mask", "scale", "quantize"};
+    return kNames[static_cast<size_t>(stage)];
 }
 
 void register_transform(const std::string& kind, TransformKind how) { kinds()[kind] = std::move(how); }

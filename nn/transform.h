@@ -10,6 +10,7 @@
 
 namespace lathe::nn {
 
+class Module;
 class Parameter;
 struct Encoded;
 
@@ -64,7 +65,7 @@ struct OwnParameter {
 class WeightTransform {
 public:
     // In this order they are applied, whoever was added first.
-    enum class Stage { slice, mask, quantize };
+    enum class Stage { slice, mask, scale, quantize };
 
     virtual ~WeightTransform() = default;
 
@@ -87,6 +88,9 @@ public:
     // have.
     virtual std::vector<StateEntry> state() const { return {}; }
     virtual void load_state(const std::map<std::string, Tensor>&) {}
+    // Finds by name what it reads of the network that its weight belongs to, in which all else is there by now. Error:
+    // it is not, or does not fit.
+    virtual void bind(Module&) {}
     // Keeps the slices `indices` along `axis` of the weight, in that order: moves state and own parameters along.
     virtual void select_(int axis, const std::vector<int64_t>& indices);
 

@@ -124,23 +124,31 @@ Before measure(const std::string& command, const std::string& from, const std::s
             .size = compress::measure_size(model).total()};
 }
 
-bool finish(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
-            nn::Weights weights, const Training& training) {
+bool train(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+           const Training& training) {
     if (before.now >= 0)
         std::printf("validation accuracy: %s %.2f%%, %s %.2f%%\n", before.from.c_str(), before.given,
                     before.how.c_str(), before.now);
     std::fflush(stdout);
-    if (o.finetune > 0) {
-        if (!finetune(o, model, data, before, training)) {
-            say_stopped(before.command, o.out);
-            return false;
-        }
-        nn::load_weights(model, o.out / "best.safetensors");
+    if (o.finetune == 0) return true;
+    if (!finetune(o, model, data, before, training)) {
+        say_stopped(before.command, o.out);
+        return false;
     }
+    nn::load_weights(model, o.out / "best.safetensors");
+    return true;
+}
+
+void write(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+           nn::Weights weights) {
     const std::string file = o.out / (before.how + ".safetensors" + (weights == nn::Weights::huffman ? ".gz" : ""));
     nn::save(model, file, weights);
     summarise(o, data, before, model, weights, file);
-    return true;
+}
+
+void finish(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+            nn::Weights weights, const Training& training) {
+    if (train(o, model, data, before, training)) write(o, model, data, before, weights);
 }
 
 std::pair<std::string, double> parse_layer(const std::string& text, const char* option, const char* example) {

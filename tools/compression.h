@@ -59,10 +59,15 @@ struct Training {
     int64_t rounds = 1;  // runs of their own, for the learning rate
 };
 
-// Trains what is left of the model, unless it was stopped in that, writes it to OUT/HOW.safetensors, or with
-// Weights::huffman packed to OUT/HOW.safetensors.gz, and says what became of it. The test images are looked at here,
-// once. False when it was stopped.
-bool finish(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+// Trains what is left of the model and gives it its best weights. False when it was stopped.
+bool train(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+           const Training& training = {});
+// Writes the model to OUT/HOW.safetensors, or with Weights::huffman packed to OUT/HOW.safetensors.gz, and says what
+// became of it. The test images are looked at here, once.
+void write(const CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
+           nn::Weights weights);
+// Both, unless it was stopped.
+void finish(CompressionOptions& o, nn::Model& model, const TrainingData& data, const Before& before,
             nn::Weights weights, const Training& training = {});
 
 // "conv1=0.5" -> {"conv1", 0.5}. Error: anything else; `option` and `example` are told.

@@ -4,6 +4,8 @@
 
 #include "lathe/compress/quantize/codebook.h"
 #include "lathe/compress/quantize/coding.h"
+#include "lathe/compress/quantize/freeze_norms.h"
+#include "lathe/compress/quantize/simulate_norms.h"
 #include "lathe/core/print.h"
 #include "lathe/nas/elastic/compressed_subnet.h"
 #include "lathe/tools/checks.h"
@@ -46,7 +48,7 @@ compress::CodebookOptions codebook_options(const QuantizeOptions& o) {
             .gradient = nn::Codebook::gradient_of(o.gradient)};
 }
 
-// What sgd takes with method linear unless told otherwise: without its norms a network of 4-bit weights fell apart at
+// What sgd takes with method linear and folded norms unless told otherwise: without its norms a network of 4-bit weights fell apart at
 // 0.01 (resnet20 on CIFAR-10: 65 % before, 23 % after an epoch) and got better at 0.001.
 constexpr double kLinearLr = 0.001;
 
@@ -85,7 +87,12 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     if (!o.out.resume) check_method(command, o);
     o.enter(command);
     const bool linear = o.method == "linear", huffman = o.coding == "huffman";
-    if (linear && o.training.lr == 0 && o.training.optimizer == "sgd") o.training.lr = kLinearLr;
+    const bool without_norms = linear && o.linear.norms == "folded";
+    if (without_norms && o.training.lr == 0 && o.training.optimizer == "sgd") o.training.lr = kLinearLr;
+    check(o.finetune > 0 || o.linear.norms == "folded",
+          "quantize: --norms simulated is for training; expected --qat EPOCHS beside it");
+    check(o.linear.norms == "simulated" || !o.linear.freeze_norms,
+          "quantize: --freeze-norms is for simulated norms; expected --norms simulated beside it");
     compress::CodebookOptions codebooks = codebook_options(o);
     compress::QuantizeOptions grids =
         linear ? o.linear.make(o.bits ? o.bits : 8, layer_bits(o), o.training.fit.seed) : compress::QuantizeOptions{};
@@ -110,7 +117,12 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
         std::printf("loss on the held-out images: %.4f; the scan had %.4f expected\n",
                     optim::evaluate(*model, *held_out, {.workers = o.data.workers}).loss, expected);
     before.now = accuracy(*model, data.validation, o);
-    if (!finish(o, *model, data, before, huffman ? nn::Weights::huffman : nn::Weights::encoded)) return;
+    const bool simulated = grids.norms == compress::Norms::simulated;
+    std::optional<compress::FreezeNorms> freeze;
+    if (simulated) freeze.emplace(*model, o.linear.freeze_norms);
+    if (!train(o, *model, data, before, {.hook = freeze ? &*freeze : nullptr})) return;
+    if (simulated) model = compress::fold_simulated_norms(*model);
+    write(o, *model, data, before, huffman ? nn::Weights::huffman : nn::Weights::encoded);
     if (huffman || !linear) print(compress::measure_coding(*model));
     if (linear) write_program(o, *model, data);
 }
@@ -125,7 +137,7 @@ void add_quantize(CLI::App& app) {
     c.add_option("--method", o->method,
                  "kmeans: the weights of a layer share 2^B values, which are trained on; a file holds their indices. "
                  "linear: weights and activations are a scale times an integer, as integer arithmetic has them; norms "
-                 "are folded, so that --lr is 0.001 unless given")
+                 "are folded, so that --lr is 0.001 unless given, or simulated (--norms)")
         ->check(CLI::IsMember({"kmeans", "linear"}))
         ->capture_default_str();
     c.add_option("--bits", o->bits, "Of a weight; 4 unless given, with method linear 8")->check(CLI::Range(1, 8));

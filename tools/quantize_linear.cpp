@@ -33,7 +33,9 @@ void LinearOptions::add_to(CLI::App& c) {
         ->check(PositiveNumber)
         ->capture_default_str();
     c.add_flag("--per-tensor", per_tensor, "One scale for a weight, not one for each output channel");
-    c.add_flag("--equalize", equalize, "Make channels of neighbouring layers alike before (Nagel et al. 2019)");
+    c.add_flag("--equalize", equalize,
+               "Make channels of neighbouring layers alike before (Nagel et al. 2019); a relu6 between them becomes a "
+               "relu, and the report says what that changes");
     c.add_flag("--correct-bias", correct_bias, "Let biases take up what rounding does to means (Nagel et al. 2019)");
     c.add_option("--adaround", adaround, "Iterations a layer in which roundings are learned (Nagel et al. 2020)")
         ->check(NonNegativeNumber)
@@ -41,6 +43,15 @@ void LinearOptions::add_to(CLI::App& c) {
     c.add_option("--scale-rule", scale_rule, "How scales of activations learn with --finetune: lsq or pact")
         ->check(CLI::IsMember({"lsq", "pact"}))
         ->capture_default_str();
+    c.add_option("--norms", norms,
+                 "folded for good before training, or simulated: folded into the weights that are quantized, while "
+                 "they train on with each batch's statistics (Krishnamoorthi 2018); --lr is then as in other training")
+        ->check(CLI::IsMember({"folded", "simulated"}))
+        ->capture_default_str();
+    c.add_option("--freeze-norms", freeze_norms,
+                 "Epochs after which simulated norms stand still, so that training sees what integers will; two thirds "
+                 "of --qat unless given")
+        ->check(NonNegativeNumber);
     c.add_flag("--fixed-scales", fixed_scales, "Train with --finetune in the scales that were calibrated");
     c.add_flag("--explain", explain,
                "Only say what each weight and activation does to the output when it alone is quantized, and the "
@@ -50,7 +61,8 @@ void LinearOptions::add_to(CLI::App& c) {
 const std::vector<std::string>& LinearOptions::names() {
     static const std::vector<std::string> all{"--weight-bits", "--activation-bits", "--end-bits",   "--observer",
                                               "--calibration", "--per-tensor",      "--equalize",   "--correct-bias",
-                                              "--adaround",    "--scale-rule",      "--fixed-scales", "--explain"};
+                                              "--adaround",    "--scale-rule",      "--fixed-scales", "--explain",
+                                              "--norms",       "--freeze-norms"};
     return all;
 }
 
@@ -62,6 +74,8 @@ compress::QuantizeOptions LinearOptions::make(int64_t bits, const std::vector<st
                                       .per_channel = !per_tensor,
                                       .observer = compress::observer_of(observer),
                                       .rule = scale_rule == "pact" ? ops::ScaleRule::pact : ops::ScaleRule::lsq,
+                                      .norms = norms == "simulated" ? compress::Norms::simulated
+                                                                    : compress::Norms::folded,
                                       .equalize = equalize,
                                       .correct_bias = correct_bias};
     for (const auto& [name, own] : layers) options.layers.emplace_back(name, static_cast<int>(own));
@@ -90,6 +104,7 @@ std::unique_ptr<nn::Model> quantize_linear(const LinearOptions& o, compress::Qua
 std::unique_ptr<nn::Model> in_8_bits(const LinearOptions& o, compress::QuantizeOptions options, nn::Model& model,
                                      const data::Dataset& train) {
     options.weight_bits = options.end_bits = 8;
+    options.norms = compress::Norms::folded;
     options.adaround = {};
     options.correct_bias = false;
     return compress::prepare_quantization(model, train.sample(o.images), options).model;

@@ -1,5 +1,6 @@
 #pragma once
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,7 +14,8 @@ namespace lathe::tools {
 // What `lathe quantize --method linear` has beside the options of every method.
 struct LinearOptions {
     int weight_bits = 0, activation_bits = 8, end_bits = 8;  // weight_bits 0: as --bits
-    std::string observer = "min-max", scale_rule = "lsq";
+    std::string observer = "min-max", scale_rule = "lsq", norms = "folded";
+    std::optional<double> freeze_norms;  // epochs; none: as FreezeNorms has it
     bool per_tensor = false, equalize = false, correct_bias = false, fixed_scales = false, explain = false;
     int64_t adaround = 0, images = 512;
 

@@ -33,6 +33,20 @@ void observe(Calibration& c, const data::Dataset& images, int64_t batch) {
             });
 }
 
+// What the network of a graph of dense values gives.
+Tensor output_of(const Graph& graph, nn::Module& masked, const Tensor& x) {
+    const NoGrad no_grad;
+    const auto net = with_masks(graph, masked);
+    net->eval();
+    return (*net)(x).value();
+}
+
+// Decibels that the output keeps when a relu6 becomes a relu.
+double change(const Graph& from, const Graph& to, nn::Module& masked, const Tensor& x) {
+    const Tensor before = output_of(from, masked, x);
+    return decibels(mean_square(before), mean_square_difference(before, output_of(to, masked, x)));
+}
+
 }  // namespace
 
 bool Calibration::in_group(int group, int node) const {
@@ -55,14 +69,18 @@ Calibration calibrate(nn::Model& model, const data::Dataset& images, bool equali
     const PathScope scope(model.architecture());
     Calibration c;
     c.graph = fold_norms(model.net(), model.example(1));
-    if (equalize) c.equalized = compress::equalize(c.graph);
+    c.sample = inputs_of(images, 0, kSample);
+    if (equalize) {
+        const Graph before = c.graph;
+        c.equalized = compress::equalize(c.graph);
+        if (c.equalized->relus > 0) c.equalized->change = change(before, c.graph, model.net(), c.sample);
+    }
     c.edges = stored_edges(c.graph);
     const auto net = with_masks(c.graph, model.net());
     const auto parameters = nn::by_name(net->named_parameters());
     for (const GraphNode& node : c.graph.nodes)
         c.weights.push_back(node.op == "parameter" ? parameters.at(node.path)->effective().value() : node.value);
     observe(c, images, batch);
-    c.sample = inputs_of(images, 0, kSample);
     return c;
 }
 

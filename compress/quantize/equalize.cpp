@@ -10,9 +10,10 @@ namespace lathe::compress {
 
 namespace {
 
-// Two layers between which channels can be scaled: their nodes.
+// Two layers between which channels can be scaled, and each relu6 between them: their nodes.
 struct Pair {
     int first, second;
+    std::vector<int> relu6;
 };
 
 class Equalizer {
@@ -28,12 +29,15 @@ public:
         EqualizeReport report;
         for (const Pair& pair : pairs_)
             report.pairs.push_back({weight(pair.first).path, weight(pair.second).path, spread(pair), 0});
+        for (const Pair& pair : pairs_)
+            for (int node : pair.relu6) graph_[node].op = name_of(Activation::relu), ++report.relus;
         for (int round = 0; round < kRounds; ++round) {
             double moved = 0;
             for (const Pair& pair : pairs_) moved = std::max(moved, equalize(pair));
             if (moved < kMoved) break;
         }
         for (size_t i = 0; i < pairs_.size(); ++i) report.pairs[i].after = spread(pairs_[i]);
+        report.scaled = std::move(scaled_);
         return report;
     }
 
@@ -56,9 +60,10 @@ private:
         return shape.groups > 1 && shape.groups == shape.in_c && shape.in_c == shape.out_c;
     }
 
-    // The layer that alone reads what this one makes, through a relu or nothing.
+    // The layer that alone reads what this one makes, through a relu, a relu6 or nothing.
     void find_second(int first) {
         int value = first;
+        std::vector<int> relu6;
         for (;;) {
             const std::vector<int> readers = graph_.consumers(value);
             if (readers.size() != 1 || readers_[static_cast<size_t>(value)] != 1) return;
@@ -68,11 +73,12 @@ private:
                 const bool plain = shape.groups == 1 && shape.in_c == conv2d_shape(graph_, graph_[first]).out_c;
                 if (reader.inputs[0] == value && has_own_weights(first) && has_own_weights(readers[0]) &&
                     (plain || is_depthwise(readers[0])))
-                    pairs_.push_back({first, readers[0]});
+                    pairs_.push_back({first, readers[0], relu6});
                 return;
             }
-            const bool scales = reader.op->activation == Activation::relu || is_pool(*reader.op);
-            if (!scales) return;
+            const Activation activation = reader.op->activation;
+            if (activation == Activation::relu6) relu6.push_back(readers[0]);
+            else if (activation != Activation::relu && !is_pool(*reader.op)) return;
             value = readers[0];
         }
     }
@@ -119,6 +125,9 @@ private:
                 moved = std::max(moved, std::abs(static_cast<double>(s[k]) - 1));
             }
         for_elements(pair.first, false, [&](int64_t channel, float& w) { w /= s[static_cast<size_t>(channel)]; });
+        std::vector<double>& scaled = scaled_[weight(pair.first).path];
+        scaled.resize(s.size(), 1);
+        for (size_t k = 0; k < s.size(); ++k) scaled[k] /= s[k];
         if (GraphNode* b = bias(pair.first)) {
             float* values = b->value.mutable_data<float>();
             for (size_t k = 0; k < s.size(); ++k) values[k] /= s[k];
@@ -130,6 +139,7 @@ private:
     Graph& graph_;
     std::vector<int> readers_;
     std::vector<Pair> pairs_;
+    std::map<std::string, std::vector<double>> scaled_;
 };
 
 }  // namespace
@@ -145,7 +155,12 @@ std::string EqualizeReport::str() const {
     TextTable table({"equalised", "with", "spread before", "after"});
     for (const Pair& pair : pairs)
         table.add({pair.first, pair.second, format("%.1f", pair.before), format("%.1f", pair.after)});
-    return table.str();
+    std::string text = table.str();
+    if (relus > 0)
+        text += concatenated(relus, " relu6 became relu: ",
+                             std::isfinite(change) ? format("the output has %.1f dB", change) : "the output is the same",
+                             " on calibration images\n");
+    return text;
 }
 
 }  // namespace lathe::compress

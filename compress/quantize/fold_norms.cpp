@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "lathe/compress/quantize/fake_quantize.h"
+#include "lathe/compress/quantize/folded_norm.h"
 #include "lathe/core/graph/fold.h"
 #include "lathe/nn/mask.h"
 
@@ -12,7 +14,13 @@ namespace {
 class Folder {
 public:
     explicit Folder(const Graph& graph) : from_(graph), at_(graph.nodes.size(), -1), readers_(graph.reader_counts()) {
-        for (int i = 0; i < from_.size(); ++i) find_norm(i);
+        for (const auto& [norm, layer] : foldable_norms(graph)) {
+            const std::vector<int>& inputs = from_[layer].inputs;
+            const Factors factors{affine_of(from_[norm])};
+            norm_of_[layer] = factors;
+            scaled_[inputs[1]] = factors;
+            if (inputs.size() > 2 && inputs[2] >= 0) shifted_[inputs[2]] = factors;
+        }
     }
 
     Graph run() {
@@ -26,32 +34,16 @@ private:
     // What a layer gets from the norm behind it.
     struct Factors {
         OpInfo::Affine of;
-        int bias = -1;  // the node of the layer's bias
     };
 
     int& at(int old) { return at_[static_cast<size_t>(old)]; }
     bool read_once(int node) const { return readers_[static_cast<size_t>(node)] == 1; }
-    bool is_own_parameter(int node) const { return from_[node].op == "parameter" && read_once(node); }
 
     OpInfo::Affine affine_of(const GraphNode& norm) const {
         std::vector<Tensor> inputs;
         for (int input : norm.inputs)
             inputs.push_back(input < 0 || input == norm.inputs[0] ? Tensor{} : from_[input].value);
         return norm.op->affine(norm.attributes, inputs);
-    }
-
-    void find_norm(int i) {
-        const GraphNode& norm = from_[i];
-        if (!norm.op->affine || !norm.activation) return;
-        const int before = norm.inputs[0];
-        const GraphNode& layer = from_[before];
-        if (!layer.op->layer || !read_once(before) || !is_own_parameter(layer.inputs[1])) return;
-        const int bias = layer.inputs.size() > 2 ? layer.inputs[2] : -1;
-        if (bias >= 0 && !is_own_parameter(bias)) return;
-        Factors factors{affine_of(norm), bias};
-        norm_of_[before] = factors;
-        scaled_[layer.inputs[1]] = factors;
-        if (bias >= 0) shifted_[bias] = factors;
     }
 
     int append(GraphNode node) {
@@ -134,38 +126,85 @@ private:
     std::map<int, Factors> norm_of_, scaled_, shifted_;  // of layers, weights and biases
 };
 
+// A network of the graph with weights of its own, so that training it changes nobody else's.
+std::unique_ptr<nn::GraphModule> own_network(Graph graph) {
+    for (GraphNode& node : graph.nodes)
+        if (node.value) node.value = node.value.clone();
+    return std::make_unique<nn::GraphModule>(std::move(graph));
+}
+
+std::unique_ptr<nn::GraphModule> with_transforms(Graph graph, nn::Module& module, bool quantizers) {
+    const auto parameters = nn::by_name(module.named_parameters());
+    auto net = own_network(std::move(graph));
+    for (const auto& [name, parameter] : net->named_parameters()) {
+        const auto found = parameters.find(name);
+        if (found == parameters.end()) continue;
+        for (const auto& transform : found->second->transforms()) {
+            const auto* mask = dynamic_cast<const nn::Mask*>(transform.get());
+            const auto* quantizer = dynamic_cast<const FakeQuantize*>(transform.get());
+            const bool simulates = quantizers && dynamic_cast<const FoldedNorm*>(transform.get());
+            check(mask || (quantizers && quantizer) || simulates,
+                  "quantization: expected weights as they are or masked, got '", name, "' with ",
+                  transform->describe());
+            if (mask) nn::set_mask(*parameter, mask->mask().clone(), mask->pattern());
+            if (quantizer) set_fake_quantize(*parameter, quantizer->grid());
+        }
+    }
+    return net;
+}
+
 }  // namespace
 
-Graph fold_norms(nn::Module& module, const Tensor& example) {
+std::vector<FoldableNorm> foldable_norms(const Graph& graph) {
+    const std::vector<int> readers = graph.reader_counts();
+    const auto read_once = [&](int node) { return readers[static_cast<size_t>(node)] == 1; };
+    const auto is_own = [&](int node) { return graph[node].op == "parameter" && read_once(node); };
+    std::vector<FoldableNorm> found;
+    for (int i = 0; i < graph.size(); ++i) {
+        const GraphNode& norm = graph[i];
+        if (!norm.op->affine || !norm.activation) continue;
+        const int before = norm.inputs[0];
+        const GraphNode& layer = graph[before];
+        if (!layer.op->layer || !read_once(before) || !is_own(layer.inputs[1])) continue;
+        const int bias = layer.inputs.size() > 2 ? layer.inputs[2] : -1;
+        if (bias < 0 || is_own(bias)) found.push_back({i, before});
+    }
+    return found;
+}
+
+Graph dense_graph(nn::Module& module, const Tensor& example) {
     Graph graph = nn::trace(module, example);
     const auto parameters = nn::by_name(module.named_parameters());
     for (GraphNode& node : graph.nodes) {  // the trace has effective values
         node.lowered = nullptr;
         if (node.op != "parameter") continue;
         const auto found = parameters.find(node.path);
-        if (found != parameters.end()) node.value = found->second->value();
+        if (found == parameters.end()) continue;
+        const auto* norm = found->second->find_transform<FoldedNorm>();
+        node.value = norm ? norm->scaled(found->second->value()) : found->second->value();
     }
-    Graph folded = Folder(graph).run();
+    return graph;
+}
+
+Graph fold_norms(nn::Module& module, const Tensor& example) {
+    Graph folded = Folder(dense_graph(module, example)).run();
     check_pass(folded);
     return folded;
 }
 
 std::unique_ptr<nn::GraphModule> with_masks(Graph graph, nn::Module& module) {
-    const auto parameters = nn::by_name(module.named_parameters());
-    for (GraphNode& node : graph.nodes)  // so that training it changes nobody else's
-        if (node.value) node.value = node.value.clone();
-    auto net = std::make_unique<nn::GraphModule>(std::move(graph));
-    for (const auto& [name, parameter] : net->named_parameters()) {
-        const auto found = parameters.find(name);
-        if (found == parameters.end()) continue;
-        for (const auto& transform : found->second->transforms()) {
-            const auto* mask = dynamic_cast<const nn::Mask*>(transform.get());
-            check(mask, "quantization: expected weights as they are or masked, got '", name, "' with ",
-                  transform->describe());
-            nn::set_mask(*parameter, mask->mask().clone(), mask->pattern());
-        }
-    }
-    return net;
+    return with_transforms(std::move(graph), module, false);
+}
+std::unique_ptr<nn::GraphModule> with_masks_and_quantizers(Graph graph, nn::Module& module) {
+    return with_transforms(std::move(graph), module, true);
+}
+
+std::unique_ptr<nn::Model> with_network(const nn::Model& model, std::unique_ptr<nn::Module> network) {
+    auto other = std::make_unique<nn::Model>(model.architecture(), model.options(), std::move(network));
+    other->class_names = model.class_names;
+    other->scaling = model.scaling;
+    other->metadata = model.metadata;
+    return other;
 }
 
 }  // namespace lathe::compress

@@ -7,6 +7,7 @@
 #include "lathe/compress/quantize/activations.h"
 #include "lathe/compress/quantize/fake_quantize.h"
 #include "lathe/compress/quantize/fold_norms.h"
+#include "lathe/compress/quantize/simulate_norms.h"
 #include "lathe/core/text_table.h"
 
 namespace lathe::compress {
@@ -35,11 +36,10 @@ public:
             report_.rounded = compress::adaround(graph_, calibration_.weights, *net, sample, *options_.adaround);
         if (options_.correct_bias)
             report_.corrected = compress::correct_bias(graph_, calibration_.weights, *net, sample);
-        auto model = std::make_unique<nn::Model>(model_.architecture(), model_.options(), std::move(net));
-        model->class_names = model_.class_names;
-        model->scaling = model_.scaling;
-        model->metadata = model_.metadata;
-        return {std::move(model), std::move(report_)};
+        if (options_.norms == Norms::simulated)
+            net = simulate_norms(*net, model_.net(), model_.example(1),
+                                 report_.equalized ? report_.equalized->scaled : ChannelFactors{});
+        return {with_network(model_, std::move(net)), std::move(report_)};
     }
 
 private:

@@ -11,6 +11,10 @@
 
 namespace lathe::compress {
 
+// What becomes of batch norms: folded into the layers before them for good, or simulated as such while they train on
+// (simulate_norms.h).
+enum class Norms { folded, simulated };
+
 struct QuantizeOptions {
     int weight_bits = 8, activation_bits = 8;
     int end_bits = 8;  // what the first and the last layer's weights, the input and the output have at least
@@ -19,6 +23,7 @@ struct QuantizeOptions {
     bool per_channel = true;  // a scale for each output channel of a weight
     Observer observer = Observer::min_max;
     ops::ScaleRule rule = ops::ScaleRule::lsq;  // how scales of activations learn; pact behind relus
+    Norms norms = Norms::folded;
     bool equalize = false;      // equalize.h, before all else
     std::optional<AdaRoundOptions> adaround{};  // adaround.h, when weights have their scales
     bool correct_bias = false;  // correct_bias.h, after all else
@@ -64,7 +69,9 @@ struct Quantized {
 // one of least squared error.
 //
 // The result is a network like any other and trains with the ordinary Trainer: that is quantization-aware training.
-// Without norms it wants small steps: a tenth of what fine-tuning with them takes.
+// Without norms it wants small steps: a tenth of what fine-tuning with them takes. With Norms::simulated each folded
+// norm stays beside its layer, so that it computes the same and trains with batch statistics until freeze_norms.h stops
+// that; fold_simulated_norms then gives what Norms::folded is.
 // Scales are parameters ("layer1.conv1.weight.scale", of activations "layer1.bn1.edge_scale"), zero points buffers.
 // `model` stays as it is.
 //     auto [quantized, report] = compress::prepare_quantization(model, train.sample(512));

@@ -32,7 +32,8 @@ void check_call(const Variable& x, const Variable& weight, const Variable& bias,
         check(!*v || v->dtype() == x.dtype(), "batch_norm: expected values like x, of type ", name_of(x.dtype()),
               ", got ", name_of(v->dtype()));
     check(bool(running_mean) == bool(running_var), "batch_norm: expected running_mean and running_var, got only one");
-    check(o.training || running_mean, "batch_norm: expected running statistics when not training");
+    check((o.training && !o.folded) || running_mean, "batch_norm: expected running statistics when ",
+          o.folded ? "folded" : "not training");
     check(!o.training || x.value().numel() > x.shape().back(),
           "batch_norm: expected more than one value per channel when training, got x ", x.shape());
     check(o.activation <= Activation::hard_swish,
@@ -49,43 +50,64 @@ ChannelAffine<T> affine(const Tensor& coefficients, Activation activation) {
     return {at + kMean * c, at + kScale * c, at + kBias * c, activation};
 }
 
-template <class T>
-void update(T* running, double batch, double momentum) {
-    *running = static_cast<T>((1 - momentum) * static_cast<double>(*running) + momentum * batch);
+double away_from_zero(double weight) {
+    return std::abs(weight) < kLeastFoldedWeight ? std::copysign(kLeastFoldedWeight, weight) : weight;
 }
 
+// running = (1 - momentum) running + momentum batch, of both statistics. batch f64 [2, C]: mean and unbiased variance.
+void move_running(Variable running_mean, Variable running_var, const Tensor& batch, double momentum) {
+    with_float(running_mean.value(), [&](auto zero) {
+        using T = decltype(zero);
+        const double* from = batch.data<double>();
+        for (Variable* running : {&running_mean, &running_var}) {
+            T* to = running->value().mutable_data<T>();
+            for (int64_t k = 0; k < batch.dim(1); ++k, ++from)
+                to[k] = static_cast<T>((1 - momentum) * static_cast<double>(to[k]) + momentum * *from);
+        }
+    });
+}
+
+struct Forward {
+    Tensor coefficients;  // [4, C], for backward
+    Tensor batch;         // f64 [2, C], when training: mean and unbiased variance
+};
+
 template <class T>
-Tensor forward(const Variable& x, const Variable& weight, const Variable& bias, Variable& running_mean,
-               Variable& running_var, const BatchNormOptions& o, Tensor& y) {
+Forward forward(const Variable& x, const Variable& weight, const Variable& bias, const Variable& running_mean,
+                const Variable& running_var, const BatchNormOptions& o, Tensor& y) {
     const int64_t c = x.shape().back(), n = x.value().numel() / c;
     Workspace<double> mean(static_cast<size_t>(c)), variance(static_cast<size_t>(c));
     if (o.training) {
         kernels::channel_moments(n, c, x.value().data<T>(), mean.data(), variance.data());
-        if (running_mean && !recomputing()) {  // else they had this batch before
-            T* m = running_mean.value().mutable_data<T>();
-            T* v = running_var.value().mutable_data<T>();
-            const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
-            for (int64_t k = 0; k < c; ++k) {
-                update(m + k, mean[k], o.momentum);
-                update(v + k, variance[k] * unbiased, o.momentum);
-            }
-        }
     } else {
         std::copy_n(running_mean.value().data<T>(), c, mean.data());
         std::copy_n(running_var.value().data<T>(), c, variance.data());
     }
 
-    Tensor coefficients({4, c}, x.dtype());
-    T* out = coefficients.mutable_data<T>();
+    Forward made{.coefficients = Tensor({4, c}, x.dtype()),
+                 .batch = o.training ? Tensor({2, c}, DType::f64) : Tensor{}};
+    T* out = made.coefficients.mutable_data<T>();
     for (int64_t k = 0; k < c; ++k) {
-        const double inv_std = 1 / std::sqrt(variance[k] + o.eps);
-        out[kMean * c + k] = static_cast<T>(mean[k]);
-        out[kScale * c + k] = static_cast<T>(weight ? weight.value().data<T>()[k] * inv_std : inv_std);
+        double w = weight ? weight.value().data<T>()[k] : 1, factor = 1;
+        if (o.folded) {
+            factor = folded_factor(w, running_var.value().data<T>()[k], o.eps);
+            w = away_from_zero(w);
+        }
+        if (o.training) {
+            mean[k] /= factor, variance[k] /= factor * factor;
+            double* batch = made.batch.mutable_data<double>();
+            batch[k] = mean[k];
+            batch[c + k] = variance[k] * (static_cast<double>(n) / static_cast<double>(n - 1));
+        }
+        const double inv_std = 1 / std::sqrt(variance[k] + o.eps) / factor;
+        out[kMean * c + k] = static_cast<T>(mean[k] * factor);
+        out[kScale * c + k] = static_cast<T>(w * inv_std);
         out[kBias * c + k] = bias ? bias.value().data<T>()[k] : T(0);
         out[kInvStd * c + k] = static_cast<T>(inv_std);
     }
-    kernels::batch_norm_forward(n, c, x.value().data<T>(), affine<T>(coefficients, o.activation), y.mutable_data<T>());
-    return coefficients;
+    kernels::batch_norm_forward(n, c, x.value().data<T>(), affine<T>(made.coefficients, o.activation),
+                                y.mutable_data<T>());
+    return made;
 }
 
 // Backward: with dz = dy activation'(z), h = (x - mean) inv_std and scale = weight inv_std,
@@ -102,6 +124,8 @@ Tensor forward(const Variable& x, const Variable& weight, const Variable& bias, 
 //   through v, dv/dx_i = 2 (x_i - mean) / n  and  dL/dv = sum g_i (x_i - mean) (-1/2) s^3 = -1/2 s^2 sum g h
 // and together  dx_i = s g_i - s mean of g - s h_i mean of (g h).  So dx has no part along a constant and none along h:
 // what would only shift or stretch the channel is undone by the norm, and has no gradient.
+//
+// Folded, x / f stands in the place of x: all of it holds with inv_std / f for inv_std, f a constant.
 template <class T>
 Gradients backward(const Tensor& x, Tensor dy, const Tensor& coefficients, const BatchNormOptions& o, bool needs_x,
                    bool needs_weight, bool needs_bias) {
@@ -142,36 +166,51 @@ Variable batch_norm(const Variable& x, const Variable& weight, const Variable& b
                     Variable running_var, const BatchNormOptions& options) {
     check_call(x, weight, bias, running_mean, running_var, options);
     Tensor y(x.shape(), x.dtype());
-    Tensor coefficients;
+    Forward made;
     with_float(y, [&](auto zero) {
-        coefficients = forward<decltype(zero)>(x, weight, bias, running_mean, running_var, options, y);
+        made = forward<decltype(zero)>(x, weight, bias, running_mean, running_var, options, y);
     });
-    auto step = [x = Saved(x), coefficients, options, needs_weight = weight.requires_grad(),
-                 needs_bias = bias.requires_grad()](Tensor dy) {
+    if (options.training && running_mean && !options.folded && !recomputing())  // else they had this batch before
+        move_running(running_mean, running_var, made.batch, options.momentum);
+    const bool moves_later = options.training && options.folded;
+    auto step = [x = Saved(x), coefficients = made.coefficients, options, needs_weight = weight.requires_grad(),
+                 needs_bias = bias.requires_grad(), batch = moves_later ? made.batch : Tensor{},
+                 mean = moves_later ? running_mean : Variable(),
+                 var = moves_later ? running_var : Variable()](Tensor dy) {
+        if (batch) move_running(mean, var, batch, options.momentum);
         return with_float(dy, [&](auto zero) {
             return backward<decltype(zero)>(*x, std::move(dy), coefficients, options, x.needs(), needs_weight,
                                             needs_bias);
         });
     };
     auto attributes = [&] {
-        return Attributes{
+        Attributes all{
             {"momentum", options.momentum}, {"eps", options.eps}, {"activation", text_of(options.activation)}};
+        if (options.folded) all.add("folded", int64_t{1});
+        return all;
     };
     return record("batch_norm", {&x, &weight, &bias, &running_mean, &running_var}, std::move(y), std::move(step),
                   attributes);
 }
 
+double folded_factor(double weight, double running_var, double eps) {
+    return away_from_zero(weight) / std::sqrt(running_var + eps);
+}
+
 namespace row {
 namespace {
 
+bool is_folded(const Attributes& a) { return a.has("folded") && a.integer("folded") != 0; }
+
 // In evaluation: scale = weight / sqrt(var + eps), shift = bias - mean scale. A channel of scale 0 gives its bias
-// whatever x is, so the shift is taken there as it stands.
+// whatever x is, so the shift is taken there as it stands. Folded, x has the scale already.
 OpInfo::Affine affine(const Attributes& a, std::span<const Tensor> x) {
     const Tensor &weight = x[1], &bias = x[2], &mean = x[3], &variance = x[4];
     OpInfo::Affine y{.activation = activation_of(a)};
     for (int64_t k = 0; k < mean.numel(); ++k) {
-        const double scale = (weight ? weight.at(k) : 1) / std::sqrt(variance.at(k) + a.real("eps"));
-        y.scale.push_back(scale);
+        const double w = weight ? weight.at(k) : 1, eps = a.real("eps");
+        const double scale = is_folded(a) ? folded_factor(w, variance.at(k), eps) : w / std::sqrt(variance.at(k) + eps);
+        y.scale.push_back(is_folded(a) ? 1 : scale);
         y.shift.push_back((bias ? bias.at(k) : 0) - mean.at(k) * scale);
     }
     return y;
@@ -185,12 +224,14 @@ OpInfo batch_norm() {
             .max_inputs = 5,
             .attributes = {{.type = AttributeSpec::real, .name = "momentum", .otherwise = 0.1},
                            {.type = AttributeSpec::real, .name = "eps", .otherwise = 1e-5},
-                           activation_spec()},
+                           activation_spec(),
+                           {.type = AttributeSpec::integer, .name = "folded", .optional = true}},
             .run = [](const Attributes& a, Inputs x, Mode mode) {
                 const bool frozen = x[1] && !x[1].requires_grad();
                 return ops::batch_norm(x[0], x[1], x[2], x[3], x[4],
                                        {.training = mode == Mode::training && !frozen, .momentum = a.real("momentum"),
-                                        .eps = a.real("eps"), .activation = activation_of(a)});
+                                        .eps = a.real("eps"), .activation = activation_of(a),
+                                        .folded = is_folded(a)});
             },
             .shape = [](const Attributes&, Shapes x) {
                 check_shapes(x[0], {&x[1], &x[2], &x[3], &x[4]});

@@ -188,6 +188,14 @@ void decode_symbols(Encoded& weight) {
     }
 }
 
+// A weight that is scaled on its way stays as it is: what its last stage would store is not what was given.
+bool stays_dense(const Parameter& parameter) {
+    const auto& all = parameter.transforms();
+    return std::any_of(all.begin(), all.end(), [](const auto& transform) {
+        return transform->stage() == WeightTransform::Stage::scale;
+    });
+}
+
 bool belongs_to(const std::string& name, const std::string& weight) {
     return name == weight || name.starts_with(weight + ".");
 }
@@ -232,7 +240,7 @@ Encoded encode(Parameter& parameter, Coding coding) {
     for (const auto& transform : transforms)
         for (const StateEntry& entry : transform->state())
             weight.tensors[entry.suffix] = parameter.layout().beside(entry.along).to_file(entry.tensor);
-    for (auto transform = transforms.rbegin(); transform != transforms.rend(); ++transform)
+    for (auto transform = transforms.rbegin(); transform != transforms.rend() && !stays_dense(parameter); ++transform)
         (*transform)->encode(weight);
     encode_symbols(weight);
     return weight;
@@ -241,7 +249,7 @@ Encoded encode(Parameter& parameter, Coding coding) {
 void encode(Module& module, TensorFile& file, Coding coding) {
     json encoded = json::object();
     for (const auto& [name, parameter] : module.named_parameters()) {
-        if (parameter->transforms().empty()) continue;
+        if (parameter->transforms().empty() || stays_dense(*parameter)) continue;
         const Encoded weight = encode(*parameter, coding);
         file.tensors.erase(name);
         for (const auto& transform : parameter->transforms())

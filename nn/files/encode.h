@@ -29,7 +29,8 @@ struct Encoded {
 
     int64_t bytes() const;
 };
-// Of a parameter, without the parameters of its transforms, which files store as such.
+// Of a parameter, without the parameters of its transforms, which files store as such. A weight with a transform of
+// the stage `scale` is stored as it is.
 Encoded encode(Parameter& parameter, Coding coding = Coding::packed);
 
 // The same for all parameters with transforms of a module, on a file of its state() and lathe.transforms. The metadata

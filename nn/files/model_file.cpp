@@ -34,6 +34,8 @@ void make_transforms(Module& module, Listed left) {
     std::erase_if(weights, [](const auto& item) { return item.second->owned(); });
     for (const auto& [name, parameter] : weights) make_transforms(name, *parameter, left);
     check(left.empty(), "lathe.transforms: '", left.empty() ? "" : left.begin()->first, "' is not part of this model");
+    for (const auto& [name, parameter] : weights)
+        for (const auto& transform : parameter->transforms()) transform->bind(module);
 }
 
 // A network that tells classes apart gives a number for each.

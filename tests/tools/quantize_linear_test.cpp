@@ -55,8 +55,23 @@ TEST_CASE("quantize linear: an interrupted run goes on to the same file, with th
                   {"quantized.safetensors", "quantized-int8.safetensors"});
 }
 
+TEST_CASE("quantize linear: with simulated norms an interrupted run goes on, and the file is like any other") {
+    Trained base;
+    REQUIRE(lathe("train --model ds-cnn --data shapes --limit 256 --epochs 1 --batch 64 --out " +
+                  (base.folder / "norms")).code == 0);
+    base.model = base.folder / "norms/best.safetensors";
+    check_resumes(base, kLinear + "--weight-bits 4 --qat 3 --norms simulated --freeze-norms 1.5 --ema 0.9",
+                  {"quantized.safetensors", "quantized-int8.safetensors"});
+    check_usable(base.folder, base.folder / "whole/quantized.safetensors");
+    CHECK(lathe("eval --json --data shapes --model " + (base.folder / "whole/best.safetensors")).code == 0);
+}
+
 TEST_CASE("quantize linear: what it refuses") {
     const Trained base;
+    check_fails(lathe(base.quantize(kLinear + "--norms simulated", "bad")), 1,
+                "--norms simulated is for training; expected --qat EPOCHS beside it");
+    check_fails(lathe(base.quantize(kLinear + "--qat 1 --freeze-norms 1", "bad")), 1,
+                "--freeze-norms is for simulated norms; expected --norms simulated beside it");
     check_fails(lathe(base.quantize(kLinear + "--activation-bits 9", "bad")), 2, "activation-bits");
     check_fails(lathe(base.quantize(kLinear + "--layer-bits conv1=9", "bad")), 1, "expected 2 to 8 bits, got 9");
     check_fails(lathe(base.quantize(kLinear + "--layer-bits conv9=4", "bad")), 1, "no parameter matches 'conv9'");

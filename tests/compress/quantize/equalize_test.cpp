@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "lathe/compress/quantize/activations.h"
 #include "lathe/compress/quantize/fold_norms.h"
@@ -15,14 +16,19 @@ using namespace lathe::compress;
 
 namespace {
 
-// A depthwise-separable network whose channels have ranges far apart, as norms leave them, with the same function.
-std::unique_ptr<nn::Model> uneven_model() {
+// A depthwise-separable network whose channels have ranges far apart, as norms leave them; `most` is the greatest power
+// of ten between them.
+std::unique_ptr<nn::Model> uneven_model(bool relu6 = false, float most = 2) {
     seed(5);
     auto net = std::make_unique<nn::Sequential>();
+    const auto add_relu = [&](const char* name) {
+        if (relu6) net->add<nn::ReLU6>(name);
+        else net->add<nn::ReLU>(name);
+    };
     net->add<nn::Conv2d>("expand", {.in = 3, .out = 16});
-    net->add<nn::ReLU>("relu1");
+    add_relu("relu1");
     net->add<nn::Conv2d>("depthwise", {.in = 16, .out = 16, .kernel = 3, .padding = 1, .groups = 16});
-    net->add<nn::ReLU>("relu2");
+    add_relu("relu2");
     net->add<nn::GlobalAvgPool>("pool");
     net->add<nn::Linear>("fc", {.in = 16, .out = 5});
     for (const auto& [name, parameter] : net->named_parameters()) {
@@ -30,7 +36,7 @@ std::unique_ptr<nn::Model> uneven_model() {
         float* w = parameter->mutable_value().mutable_data<float>();
         const int64_t row = parameter->value().numel() / 16;
         for (int64_t i = 0; i < parameter->value().numel(); ++i) {
-            const float factor = std::pow(10.f, static_cast<float>(i / row % 5) - 2);
+            const float factor = std::pow(10.f, static_cast<float>(i / row % 5) - 4 + most);
             w[i] *= name.starts_with("expand") ? factor : 1 / factor;
         }
     }
@@ -38,6 +44,12 @@ std::unique_ptr<nn::Model> uneven_model() {
                                              std::move(net));
     model->eval();
     return model;
+}
+
+Graph without_relu6(Graph graph) {
+    for (GraphNode& node : graph.nodes)
+        if (node.op == "relu6") node.op = "relu";
+    return graph;
 }
 
 }  // namespace
@@ -64,14 +76,54 @@ TEST_CASE("equalisation changes no function, makes ranges of channels alike, and
     CHECK(error({.per_channel = false, .equalize = true}) < 0.05 * error({.per_channel = false}));
 }
 
+TEST_CASE("equalisation through relu6 takes it for a relu, says what that changes, and helps as much") {
+    const data::Dataset images = random_examples(64, {8, 8, 3}, 5);
+    const Tensor x = images.batch({0, 1, 2, 3, 4, 5, 6, 7}).input();
+    for (const float most : {0.f, 1.5f}) {  // nothing beyond 6, and much
+        INFO("10^", most);
+        const auto model = uneven_model(true, most);
+        const Tensor y = output(*model, x);
+        Graph graph = fold_norms(*model, model->example());
+        const Tensor with_relus = output(*with_masks(without_relu6(graph), *model), x);
+        const EqualizeReport report = equalize(graph);
+        CHECK(report.pairs.size() == 2);
+        CHECK(report.relus == 2);
+        CHECK(report.pairs[0].after < 20);
+        CHECK(mean_square_difference(output(*with_masks(graph, *model), x), with_relus) <
+              1e-10 * mean_square(with_relus));
+
+        const auto prepared = [&](bool equalize) {
+            return prepare_quantization(*model, images, {.per_channel = false, .equalize = equalize});
+        };
+        const Quantized equalized = prepared(true);
+        const double change = equalized.report.equalized->change;
+        if (most > 0) {
+            std::vector<int64_t> indices(64);
+            std::iota(indices.begin(), indices.end(), 0);
+            const Tensor all = images.batch(indices).input(), of_all = output(*model, all);
+            CHECK(change < 20);
+            Graph relus = without_relu6(fold_norms(*model, model->example()));
+            CHECK(change == doctest::Approx(decibels(
+                      mean_square(of_all), mean_square_difference(of_all, output(*with_masks(relus, *model), all)))));
+            CHECK(equalized.report.str().find("2 relu6 became relu: the output has ") != std::string::npos);
+        } else {
+            CHECK(change > 100);
+            CHECK(mean_square_difference(output(*equalized.model, x), y) <
+                  0.05 * mean_square_difference(output(*prepared(false).model, x), y));
+        }
+    }
+}
+
 TEST_CASE("equalisation leaves alone what it does not know, and random networks as they were") {
     for (uint64_t seed = 0; seed < 20; ++seed) {
         INFO("seed ", seed);
         const auto model = random_model(seed);
-        const Tensor x = model->example(3), y = output(*model, x);
         Graph graph = fold_norms(*model, model->example());
+        const Tensor x = model->example(3), y = output(*with_masks(without_relu6(graph), *model), x);
+        const Graph before = graph;
         equalize(graph);
-        CHECK(mean_square_difference(output(*with_masks(graph, *model), x), y) < 1e-8 * mean_square(y));
+        for (int i = 0; i < graph.size(); ++i) CHECK((graph[i].op == before[i].op || before[i].op == "relu6"));
+        CHECK(mean_square_difference(output(*with_masks(without_relu6(graph), *model), x), y) < 1e-8 * mean_square(y));
     }
     CHECK(EqualizeReport{}.str().find("no two layers") == 0);
 }

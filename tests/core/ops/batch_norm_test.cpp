@@ -24,6 +24,18 @@ GradcheckFn with(bool training, Activation activation) {
     };
 }
 
+// Of x and bias: through the factor of the weight a gradient comes with the layer alone
+// (compress/quantize/simulate_norms_test.cpp).
+GradcheckFn folded(bool training, Activation activation) {
+    return [=](const auto& in) {
+        const int64_t c = in[0].shape().back();
+        const Tensor mean = Tensor::full({c}, 0.3, DType::f64), var = Tensor::full({c}, 0.7, DType::f64),
+                     weight = Tensor::full({c}, -1.2, DType::f64);
+        return ops::batch_norm(in[0], weight, in[1], mean, var,
+                               {.training = training, .activation = activation, .folded = true});
+    };
+}
+
 const bool registered = register_cases({
     {"batch_norm", "training", {{2, 3, 3, 7}, {7}, {7}}, with(true, Activation::none)},
     {"batch_norm", "training, rank 2, no weight", {{7, 3}}, with(true, Activation::none)},
@@ -32,6 +44,8 @@ const bool registered = register_cases({
     {"batch_norm", "training, hard_swish", {{2, 3, 3, 3}, {3}, {3}}, with(true, Activation::hard_swish)},
     {"batch_norm", "evaluation", {{2, 3, 3, 7}, {7}, {7}}, with(false, Activation::none)},
     {"batch_norm", "evaluation, one value a channel, no bias", {{1, 5}, {5}}, with(false, Activation::hard_swish)},
+    {"batch_norm", "folded", {{2, 3, 3, 7}, {7}}, folded(true, Activation::relu)},
+    {"batch_norm", "folded, evaluation", {{2, 3, 3, 7}, {7}}, folded(false, Activation::hard_swish)},
     {"batch_norm", "evaluation, relu", {{1, 3, 5, 5}, {5}, {5}}, with(false, Activation::relu)},
 });
 
@@ -86,6 +100,34 @@ TEST_CASE("batch_norm: variance of values far from zero") {
             CHECK(running_var.at(k) == doctest::Approx(squares[k]).epsilon(1e-6));
         }
     }
+}
+
+TEST_CASE("batch_norm, folded: what it gives is the norm of x / f, and its statistics move in backward") {
+    const Tensor x = Tensor::of<float>({4, 2}, {1, 1, 2, 3, 3, 2, 6, -4});
+    const Variable weight = Variable::leaf(Tensor::of<float>({2}, {2, -0.5f})), bias = Tensor::of<float>({2}, {1, 3});
+    const Tensor mean = Tensor::of<float>({2}, {0.5f, -1}), var = Tensor::of<float>({2}, {4, 0.25f});
+    Tensor x_of_f = x.clone();  // what a layer makes of its weight times f
+    for (int64_t i = 0; i < 8; ++i)
+        x_of_f.mutable_data<float>()[i] *=
+            static_cast<float>(ops::folded_factor(weight.value().at(i % 2), var.at(i % 2), 1e-5));
+    for (const bool training : {true, false}) {
+        const Tensor mean_plain = mean.clone(), var_plain = var.clone(), mean_folded = mean.clone(),
+                     var_folded = var.clone();
+        const Variable plain =
+            ops::batch_norm(x, weight, bias, mean_plain, var_plain, {.training = training});
+        const Variable folded =
+            ops::batch_norm(x_of_f, weight, bias, mean_folded, var_folded, {.training = training, .folded = true});
+        for (int64_t i = 0; i < 8; ++i)
+            CHECK(folded.value().at(i) == doctest::Approx(plain.value().at(i)).epsilon(1e-5));
+        for (int64_t k = 0; k < 2; ++k) CHECK(mean_folded.at(k) == mean.at(k));
+        backward(folded, Tensor::full({4, 2}, 1));
+        CHECK(mean_folded.at(1) == doctest::Approx(mean_plain.at(1)).epsilon(1e-5));
+        CHECK(var_folded.at(0) == doctest::Approx(var_plain.at(0)).epsilon(1e-5));
+    }
+    CHECK(ops::folded_factor(0, 1, 0) == ops::kLeastFoldedWeight);
+    CHECK(ops::folded_factor(-1e-9, 4, 0) == -ops::kLeastFoldedWeight / 2);
+    CHECK_THROWS_WITH_AS(ops::batch_norm(x, weight, bias, {}, {}, {.folded = true}),
+                         "batch_norm: expected running statistics when folded", Error);
 }
 
 TEST_CASE("batch_norm: bad arguments") {

@@ -1,0 +1,24 @@
+#include "lathe/compress/quantize/freeze_norms.h"
+
+#include "lathe/compress/quantize/folded_norm.h"
+
+namespace lathe::compress {
+
+FreezeNorms::FreezeNorms(nn::Module& module, std::optional<double> epochs) : epochs_(epochs) {
+    check(!epochs || *epochs >= 0, "freeze_norms: expected 0 epochs or more, got ", epochs.value_or(0));
+    for (const auto& [name, parameter] : module.named_parameters())
+        if (const auto* norm = parameter->find_transform<FoldedNorm>()) weights_.push_back(&norm->norm_weight());
+    check(!weights_.empty(), "freeze_norms: expected simulated norms, got none");
+}
+
+void FreezeNorms::before_step(const optim::Position& at) {
+    const bool trains = at.epoch() < epochs_.value_or(static_cast<double>(at.epochs) * 2 / 3);
+    for (nn::Parameter* weight : weights_)
+        if (weight->trainable() != trains) weight->set_trainable(trains);
+}
+
+optim::RunSettings FreezeNorms::settings() const {
+    return {{"norms frozen", epochs_ ? concatenated("after ", *epochs_, " epochs") : "after two thirds"}};
+}
+
+}  // namespace lathe::compress

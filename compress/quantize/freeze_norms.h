@@ -1,0 +1,29 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "lathe/nn/module.h"
+#include "lathe/optim/trainer.h"
+
+namespace lathe::compress {
+
+// Freezes simulated norms (simulate_norms.h) from a step of the run on: FitOptions{.hooks = {&hook}}. Their statistics
+// and weights stand still, their biases train on, and training sees to the bit what evaluation computes (Jacob et al.
+// 2018, arXiv 1712.05877; Krishnamoorthi 2018, arXiv 1806.08342, section 3.2.2; there the norms' weights train on, for
+// which the layer's weights, which are multiplied by them, stand here).
+class FreezeNorms : public optim::StepHook {
+public:
+    // After so many epochs, fractions of one included; unless given, after two thirds of the run: statistics have
+    // settled by then, and the small learning rates at the end are for what will run. Error: below 0, a module without
+    // simulated norms.
+    explicit FreezeNorms(nn::Module& module, std::optional<double> epochs = {});
+
+    void before_step(const optim::Position& at) override;
+    optim::RunSettings settings() const override;
+
+private:
+    std::vector<nn::Parameter*> weights_;
+    std::optional<double> epochs_;
+};
+
+}  // namespace lathe::compress
