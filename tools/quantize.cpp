@@ -119,7 +119,10 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     before.now = accuracy(*model, data.validation, o);
     const bool simulated = grids.norms == compress::Norms::simulated;
     std::optional<compress::FreezeNorms> freeze;
-    if (simulated) freeze.emplace(*model, o.linear.freeze_norms);
+    if (simulated) {
+        freeze.emplace(*model, o.linear.freeze_norms);
+        std::printf("norms simulated, frozen %s\n", freeze->when().c_str());
+    }
     if (!train(o, *model, data, before, {.hook = freeze ? &*freeze : nullptr})) return;
     if (simulated) model = compress::fold_simulated_norms(*model);
     write(o, *model, data, before, huffman ? nn::Weights::huffman : nn::Weights::encoded);

@@ -36,7 +36,10 @@ void FoldedNorm::bind(nn::Module& network) {
     running_var_ = found(nn::by_name(network.named_buffers()), names_.running_var);
 }
 
-uint64_t FoldedNorm::version() const { return norm_weight_->version() + running_var_->version(); }
+uint64_t FoldedNorm::version() const {
+    check(norm_weight_ && running_var_, "folded_norm: expected to be bound to a network before it is used");
+    return norm_weight_->version() + running_var_->version();
+}
 
 std::vector<double> FoldedNorm::factors() const {
     const Tensor &weight = norm_weight_->value(), &variance = *running_var_;

@@ -17,8 +17,10 @@ void FreezeNorms::before_step(const optim::Position& at) {
         if (weight->trainable() != trains) weight->set_trainable(trains);
 }
 
-optim::RunSettings FreezeNorms::settings() const {
-    return {{"norms frozen", epochs_ ? concatenated("after ", *epochs_, " epochs") : "after two thirds"}};
+std::string FreezeNorms::when() const {
+    return epochs_ ? concatenated("after ", *epochs_, *epochs_ == 1 ? " epoch" : " epochs") : "after two thirds";
 }
+
+optim::RunSettings FreezeNorms::settings() const { return {{"norms frozen", when()}}; }
 
 }  // namespace lathe::compress

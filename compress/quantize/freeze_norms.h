@@ -1,5 +1,6 @@
 #pragma once
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "lathe/nn/module.h"
@@ -18,6 +19,7 @@ public:
     // simulated norms.
     explicit FreezeNorms(nn::Module& module, std::optional<double> epochs = {});
 
+    std::string when() const;  // "after 2 epochs"
     void before_step(const optim::Position& at) override;
     optim::RunSettings settings() const override;
 

@@ -255,6 +255,8 @@ TEST_CASE("simulated norms: a channel of weight 0 stays finite; what is refused"
 
     CHECK(message_of([&] { FoldedNorm({"bn9.weight", "bn.running_var"}, 1e-5).bind(*model); }) ==
           "folded_norm: the network has no 'bn9.weight'");
+    CHECK(message_of([&] { (void)FoldedNorm({"bn.weight", "bn.running_var"}, 1e-5).version(); }) ==
+          "folded_norm: expected to be bound to a network before it is used");
     CHECK(message_of([&] { FreezeNorms freeze(*owner); }) == "freeze_norms: expected simulated norms, got none");
     CHECK(message_of([&] { FreezeNorms freeze(*model, -1); }) ==
           "freeze_norms: expected 0 epochs or more, got -1");
