@@ -55,7 +55,6 @@ PreparedLayer::PreparedLayer(const Layer& layer)
       addend_zero_(layer.addend_zero),
       padded_h_(reach(shape_.out_h, shape_.stride_h, shape_.kernel_h, shape_.dilation_h)),
       padded_w_(reach(shape_.out_w, shape_.stride_w, shape_.kernel_w, shape_.dilation_w)) {
-    if (depthwise_) bits_ = 8;
     // Whole steps that end beyond a run are read from a copy, so that x itself is read to its end at most.
     const int64_t length = run_length(), step = 32 / bits_;
     pads_ = shape_.pad_top > 0 || shape_.pad_left > 0 || padded_h_ > shape_.in_h || padded_w_ > shape_.in_w ||
@@ -105,6 +104,11 @@ int64_t PreparedLayer::run_length() const {
     return shape_.groups == 1 && shape_.dilation_w == 1 ? shape_.kernel_w * in : in;
 }
 
+// A weight into field `place` of a byte.
+void PreparedLayer::put(int8_t weight, int64_t place, int8_t& byte) const {
+    byte = static_cast<int8_t>(byte | (weight & (0xff >> (8 - bits_))) << (bits_ * place));
+}
+
 void PreparedLayer::arrange(const Layer& layer) {
     const Conv2dShape& s = shape_;
     const int64_t out = s.out_c / s.groups, length = run_length();
@@ -126,9 +130,8 @@ void PreparedLayer::arrange(const Layer& layer) {
                 for (int64_t i = 0; i < runs * length; ++i) {
                     const int8_t w = layer.weight[(panel.channel + c) * runs * length + i];
                     const int64_t run = i / length, step = i % length / 4, byte = i % length % 4;
-                    const int64_t in_byte = 8 / bits_, place = step % in_byte;
-                    int8_t& packed = to[((run * steps_ + step) / in_byte * lanes + c) * 4 + byte];
-                    packed = static_cast<int8_t>(packed | (w & (0xff >> (8 - bits_))) << (bits_ * place));
+                    const int64_t in_byte = 8 / bits_;
+                    put(w, step % in_byte, to[((run * steps_ + step) / in_byte * lanes + c) * 4 + byte]);
                 }
             std::vector<int64_t> channels(static_cast<size_t>(lanes), -1);
             for (int64_t c = 0; c < panel.channels; ++c) channels[static_cast<size_t>(c)] = panel.channel + c;
@@ -151,14 +154,15 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
     for (int64_t r = 0; r < s.kernel_h; ++r)
         for (int64_t q = 0; q < s.kernel_w; ++q)
             run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
-    weights_.resize(static_cast<size_t>(blocks * groups * 256));
+    const int64_t in_byte = 8 / bits_, group_bytes = 256 / in_byte;
+    weights_.resize(static_cast<size_t>(blocks * groups * group_bytes));
     std::vector<int64_t> channels(static_cast<size_t>(blocks * 64), -1);
     for (int64_t c = 0; c < lanes; ++c) {
         const int64_t place = depthwise_place(static_cast<int>(c % 64));
         channels[static_cast<size_t>(c / 64 * 64 + place)] = c % s.in_c;
+        int8_t* to = weights_.data() + c / 64 * groups * group_bytes + place / 16 / in_byte * 64 + place % 16 * 4;
         for (int64_t t = 0; t < taps; ++t)
-            weights_[static_cast<size_t>(((c / 64 * groups + t / 4) * 64 + place) * 4 + t % 4)] =
-                layer.weight[c % s.in_c * taps + t];
+            put(layer.weight[c % s.in_c * taps + t], place / 16 % in_byte, to[t / 4 * group_bytes + t % 4]);
     }
     append_numbers(layer, channels);
 }
@@ -169,8 +173,8 @@ int64_t PreparedLayer::workspace(int64_t batch) const {
 }
 
 std::string PreparedLayer::name(const Table& table) const {
-    if (depthwise_) return std::string(table.name) + " depthwise";
-    return bits_ < 8 ? concatenated(table.name, " ", bits_, " bits") : std::string(table.name);
+    const std::string bits = bits_ < 8 ? concatenated(" ", bits_, " bits") : "";
+    return concatenated(table.name, bits, depthwise_ ? " depthwise" : "");
 }
 
 // x with the zero around it, whole images.
@@ -243,6 +247,7 @@ void PreparedLayer::multiply_panel(const Table& table, const Panel& panel, int64
 void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const {
     const Conv2dShape& s = shape_;
     const int64_t work = s.out_w * s.in_c * static_cast<int64_t>(run_.size());
+    const auto run = bits_ == 8 ? table.depthwise8 : bits_ == 4 ? table.depthwise4 : table.depthwise2;
     parallel_for(batch * s.out_h, std::max<int64_t>(1, kTaskMacs / 4 / work), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             const int64_t image = i / s.out_h, p = i % s.out_h, whole = s.out_w / together_, lanes = together_ * s.in_c;
@@ -250,13 +255,13 @@ void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* 
                              .x = x + (image * padded_h_ + p * s.stride_h) * padded_w_ * s.in_c, .tap = run_.data(),
                              .x_step = s.stride_w * lanes, .weights = weights_.data(),
                              .y = y + i * s.out_w * s.out_c, .finish = finish_at(0)};
-            table.depthwise(row);
+            run(row);
             if (s.out_w == whole * together_) continue;
             row.x += whole * row.x_step;
             row.y += whole * lanes;
             row.pixels = 1;
             row.channels = (s.out_w - whole * together_) * s.in_c;
-            table.depthwise(row);
+            run(row);
         }
     });
 }

@@ -29,7 +29,7 @@ bool is_multiplier(int32_t m, int32_t shift);  // one that `requantize` takes
 void check_layer(const Layer& layer);
 
 // A convolution or linear layer whose weights are arranged once for the kernels, the same for every instruction set.
-// Those of 4 and 2 bits stay side by side in bytes, but for the few of a depthwise layer.
+// Those of 4 and 2 bits stay side by side in bytes.
 class PreparedLayer {
 public:
     explicit PreparedLayer(const Layer& layer);  // copies what it needs
@@ -40,6 +40,7 @@ public:
     void forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* scratch,
                  uint8_t* y) const;
     std::string name(const Table& table) const;
+    int64_t bytes() const { return static_cast<int64_t>(weights_.size()); }  // that the arranged weights take
 
 private:
     struct Panel {
@@ -48,6 +49,7 @@ private:
         size_t weights, numbers;  // where they begin
     };
     int64_t run_length() const;
+    void put(int8_t weight, int64_t place, int8_t& byte) const;
     void arrange(const Layer& layer);
     void arrange_depthwise(const Layer& layer);
     size_t append_numbers(const Layer& layer, const std::vector<int64_t>& channels);

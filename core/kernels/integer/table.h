@@ -42,7 +42,8 @@ struct Tile {
 };
 
 // Neighbouring results of a depthwise correlation: pixel i of y is the sum over taps t of x[t][i x_step + c] times the
-// weight of tap t. Weights are [blocks of 64 channels, taps / 4, 256], in the order of kernels (depthwise_place).
+// weight of tap t. Weights are [blocks of 64 channels, taps / 4, 4 vectors, 64], in the order of kernels
+// (depthwise_place); with 4 or 2 bits a byte holds those of n = 8 / bits neighbouring vectors, as in a Tile.
 struct DepthwiseRow {
     int64_t pixels, channels, taps;
     const uint8_t* x;
@@ -79,7 +80,9 @@ struct Table {
     void (*multiply8)(const Tile& tile);
     void (*multiply4)(const Tile& tile);
     void (*multiply2)(const Tile& tile);
-    void (*depthwise)(const DepthwiseRow& row);
+    void (*depthwise8)(const DepthwiseRow& row);
+    void (*depthwise4)(const DepthwiseRow& row);
+    void (*depthwise2)(const DepthwiseRow& row);
     Elementwise elementwise;
     int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
     int64_t burnt;                   // so many operations, two for each product

@@ -92,6 +92,18 @@ TEST_CASE("integer layers are the definition, the same bits for every instructio
             }
 }
 
+TEST_CASE("weights of 4 and 2 bits stay packed, those of depthwise and grouped layers, too") {
+    const auto bytes = [](const Conv2dShape& s, int bits) {
+        return PreparedLayer(IntegerLayer(s, bits, false).layer).bytes();
+    };
+    // 64 channels by 9 taps in whole fours; 2 groups by 9 taps by 16 input by 16 output channels.
+    for (const auto& [s, whole] : {std::pair(shape(1, 8, 64, 64, 3, 1, 1, 64), 64 * 12),
+                                   std::pair(shape(1, 8, 32, 32, 3, 1, 1, 2), 2 * 9 * 16 * 16)})
+        for (const int bits : {8, 4, 2}) CHECK(bytes(s, bits) == whole * bits / 8);
+    const PreparedLayer layer(IntegerLayer(shape(1, 8, 64, 64, 3, 1, 1, 64), 2, false).layer);
+    CHECK(layer.name(kernels::integer::table(Isa::baseline)) == "portable 2 bits depthwise");
+}
+
 TEST_CASE("an integer layer gives the same bits for one and two threads") {
     const int before = threads();
     const IntegerLayer layer(shape(9, 16, 32, 100, 3, 1, 1), 8, true);
