@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weights in the near cache serve so many
 constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
+constexpr int64_t kBandRows = 16;        // of depthwise results: the first interleaves two rows of x for nothing
 
 // The rows and columns that windows reach over.
 int64_t reach(int64_t out, int64_t stride, int64_t kernel, int64_t dilation) {
@@ -150,10 +151,11 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
     for (int64_t pixels = 2; s.stride_w == 1 && pixels <= std::min<int64_t>(s.out_w, 8); ++pixels)
         if (filled(pixels) > filled(together_)) together_ = pixels;
     const int64_t lanes = together_ * s.in_c;
-    const int64_t taps = s.kernel_h * s.kernel_w, groups = ceil_div(taps, 4), blocks = ceil_div(lanes, 64);
+    const int64_t across = s.kernel_w == 3 ? 4 : s.kernel_w;  // a row of three makes a group of its own
+    const int64_t groups = ceil_div(s.kernel_h * across, 4), blocks = ceil_div(lanes, 64);
     for (int64_t r = 0; r < s.kernel_h; ++r)
-        for (int64_t q = 0; q < s.kernel_w; ++q)
-            run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
+        for (int64_t q = 0; q < across; ++q)
+            run_.push_back((r * s.dilation_h * padded_w_ + std::min(q, s.kernel_w - 1) * s.dilation_w) * s.in_c);
     const int64_t in_byte = 8 / bits_, group_bytes = 256 / in_byte;
     weights_.resize(static_cast<size_t>(blocks * groups * group_bytes));
     std::vector<int64_t> channels(static_cast<size_t>(blocks * 64), -1);
@@ -161,8 +163,12 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
         const int64_t place = depthwise_place(static_cast<int>(c % 64));
         channels[static_cast<size_t>(c / 64 * 64 + place)] = c % s.in_c;
         int8_t* to = weights_.data() + c / 64 * groups * group_bytes + place / 16 / in_byte * 64 + place % 16 * 4;
-        for (int64_t t = 0; t < taps; ++t)
-            put(layer.weight[c % s.in_c * taps + t], place / 16 % in_byte, to[t / 4 * group_bytes + t % 4]);
+        const int8_t* weight = layer.weight + c % s.in_c * s.kernel_h * s.kernel_w;
+        for (int64_t r = 0; r < s.kernel_h; ++r)
+            for (int64_t q = 0; q < s.kernel_w; ++q) {
+                const int64_t t = r * across + q;
+                put(*weight++, place / 16 % in_byte, to[t / 4 * group_bytes + t % 4]);
+            }
     }
     append_numbers(layer, channels);
 }
@@ -246,22 +252,31 @@ void PreparedLayer::multiply_panel(const Table& table, const Panel& panel, int64
 
 void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const {
     const Conv2dShape& s = shape_;
-    const int64_t work = s.out_w * s.in_c * static_cast<int64_t>(run_.size());
-    const auto run = bits_ == 8 ? table.depthwise8 : bits_ == 4 ? table.depthwise4 : table.depthwise2;
-    parallel_for(batch * s.out_h, std::max<int64_t>(1, kTaskMacs / 4 / work), [&](int64_t begin, int64_t end) {
+    const auto by_rows = bits_ == 8 ? table.depthwise8 : bits_ == 4 ? table.depthwise4 : table.depthwise2;
+    const auto by_bands = bits_ == 8 ? table.depthwise_band8 : bits_ == 4 ? table.depthwise_band4
+                                                                          : table.depthwise_band2;
+    const bool bands = by_bands && s.kernel_h == 3 && s.kernel_w == 3 && s.dilation_h == 1 && s.stride_h <= 2;
+    const int64_t height = bands ? kBandRows : 1, down = ceil_div(s.out_h, height);
+    const int64_t whole = s.out_w / together_, lanes = together_ * s.in_c, row = padded_w_ * s.in_c;
+    const int64_t work = height * s.out_w * s.in_c * static_cast<int64_t>(run_.size());
+    // `pixels` results beside each other, or those of a band, of so many lanes, from the one at `first` on.
+    const auto results = [&](int64_t i, int64_t first, int64_t pixels, int64_t channels) {
+        const int64_t image = i / down, p = i % down * height;
+        const uint8_t* from = x + (image * padded_h_ + p * s.stride_h) * row + first * s.stride_w * lanes;
+        uint8_t* to = y + ((image * s.out_h + p) * s.out_w) * s.out_c + first * lanes;
+        if (!bands)
+            return by_rows({.pixels = pixels, .channels = channels, .taps = static_cast<int64_t>(run_.size()),
+                            .x = from, .tap = run_.data(), .x_step = s.stride_w * lanes, .weights = weights_.data(),
+                            .y = to, .finish = finish_at(0)});
+        by_bands({.rows = std::min(height, s.out_h - p), .pixels = pixels, .channels = channels, .x = from,
+                  .x_column = s.dilation_w * s.in_c, .x_step = s.stride_w * lanes, .x_row = row,
+                  .stride = s.stride_h, .weights = weights_.data(), .y = to, .y_row = s.out_w * s.out_c,
+                  .finish = finish_at(0)});
+    };
+    parallel_for(batch * down, std::max<int64_t>(1, kTaskMacs / 4 / work), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
-            const int64_t image = i / s.out_h, p = i % s.out_h, whole = s.out_w / together_, lanes = together_ * s.in_c;
-            DepthwiseRow row{.pixels = whole, .channels = lanes, .taps = static_cast<int64_t>(run_.size()),
-                             .x = x + (image * padded_h_ + p * s.stride_h) * padded_w_ * s.in_c, .tap = run_.data(),
-                             .x_step = s.stride_w * lanes, .weights = weights_.data(),
-                             .y = y + i * s.out_w * s.out_c, .finish = finish_at(0)};
-            run(row);
-            if (s.out_w == whole * together_) continue;
-            row.x += whole * row.x_step;
-            row.y += whole * lanes;
-            row.pixels = 1;
-            row.channels = (s.out_w - whole * together_) * s.in_c;
-            run(row);
+            results(i, 0, whole, lanes);
+            if (s.out_w > whole * together_) results(i, whole, 1, (s.out_w - whole * together_) * s.in_c);
         }
     });
 }

@@ -54,6 +54,19 @@ struct DepthwiseRow {
     Finish finish;  // in the order of kernels
 };
 
+// The same of 3x3 windows down `rows` rows of results. Four taps are those of a row of the window and one of no weight,
+// from x, x + x_column and x + 2 x_column on, so that a row which has been interleaved serves three results.
+struct DepthwiseBand {
+    int64_t rows, pixels, channels;
+    const uint8_t* x;
+    int64_t x_column, x_step, x_row;  // from tap to tap, pixel to pixel, row to row of x
+    int64_t stride;                   // rows of x from result to result, 1 or 2
+    const int8_t* weights;
+    uint8_t* y;
+    int64_t y_row;
+    Finish finish;
+};
+
 // Where channel c of 64 stands in blocks of sums: the order in which interleaving bytes of vectors leaves them.
 constexpr int depthwise_place(int c) { return c / 4 % 4 * 16 + c / 16 * 4 + c % 4; }
 
@@ -83,6 +96,9 @@ struct Table {
     void (*depthwise8)(const DepthwiseRow& row);
     void (*depthwise4)(const DepthwiseRow& row);
     void (*depthwise2)(const DepthwiseRow& row);
+    void (*depthwise_band8)(const DepthwiseBand& band);  // null: row by row
+    void (*depthwise_band4)(const DepthwiseBand& band);
+    void (*depthwise_band2)(const DepthwiseBand& band);
     Elementwise elementwise;
     int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
     int64_t burnt;                   // so many operations, two for each product
