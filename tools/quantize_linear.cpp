@@ -34,8 +34,8 @@ void LinearOptions::add_to(CLI::App& c) {
         ->capture_default_str();
     c.add_flag("--per-tensor", per_tensor, "One scale for a weight, not one for each output channel");
     c.add_flag("--equalize", equalize,
-               "Make channels of neighbouring layers alike before (Nagel et al. 2019); a relu6 between them becomes a "
-               "relu, and the report says what that changes");
+               "Make channels of neighbouring layers alike before (Nagel et al. 2019); channels that reach the 6 of a "
+               "relu6 stay as they are");
     c.add_flag("--correct-bias", correct_bias, "Let biases take up what rounding does to means (Nagel et al. 2019)");
     c.add_option("--adaround", adaround, "Iterations a layer in which roundings are learned (Nagel et al. 2020)")
         ->check(NonNegativeNumber)

@@ -1,6 +1,7 @@
 #include "lathe/compress/quantize/calibrate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -33,18 +34,43 @@ void observe(Calibration& c, const data::Dataset& images, int64_t batch) {
             });
 }
 
-// What the network of a graph of dense values gives.
-Tensor output_of(const Graph& graph, nn::Module& masked, const Tensor& x) {
-    const NoGrad no_grad;
+// Of each node that is no activation its value, masks applied.
+std::vector<Tensor> masked_values(const Graph& graph, nn::Module& masked) {
     const auto net = with_masks(graph, masked);
-    net->eval();
-    return (*net)(x).value();
+    const auto parameters = nn::by_name(net->named_parameters());
+    std::vector<Tensor> values;
+    for (const GraphNode& node : graph.nodes)
+        values.push_back(node.op == "parameter" ? parameters.at(node.path)->effective().value() : node.value);
+    return values;
 }
 
-// Decibels that the output keeps when a relu6 becomes a relu.
-double change(const Graph& from, const Graph& to, nn::Module& masked, const Tensor& x) {
-    const Tensor before = output_of(from, masked, x);
-    return decibels(mean_square(before), mean_square_difference(before, output_of(to, masked, x)));
+// What reaches each relu6, and the output.
+std::pair<Reach, Tensor> reach_of(const Graph& graph, const std::vector<Tensor>& weights, const Tensor& x) {
+    Reach reach;
+    Tensor output;
+    see_activations(graph, weights, x, [&](int node, const Tensor& value) {
+        for (int reader : graph.consumers(node)) {
+            if (graph[reader].op->activation != Activation::relu6) continue;
+            const auto channels = static_cast<size_t>(value.dim(-1));
+            std::vector<double>& most = reach[reader];
+            most.resize(channels, -INFINITY);
+            for (int64_t i = 0; i < value.numel(); ++i) {
+                double& of = most[static_cast<size_t>(i) % channels];
+                of = std::max(of, static_cast<double>(value.data<float>()[i]));
+            }
+        }
+        if (node == graph.output) output = value;
+        return Tensor{};
+    });
+    return {reach, output};
+}
+
+EqualizeReport equalize_on(Graph& graph, nn::Module& masked, const Tensor& x) {
+    const auto [reach, before] = reach_of(graph, masked_values(graph, masked), x);
+    EqualizeReport report = equalize(graph, reach);
+    const Tensor after = reach_of(graph, masked_values(graph, masked), x).second;
+    report.same = decibels(mean_square(before), mean_square_difference(before, after));
+    return report;
 }
 
 }  // namespace
@@ -70,16 +96,9 @@ Calibration calibrate(nn::Model& model, const data::Dataset& images, bool equali
     Calibration c;
     c.graph = fold_norms(model.net(), model.example(1));
     c.sample = inputs_of(images, 0, kSample);
-    if (equalize) {
-        const Graph before = c.graph;
-        c.equalized = compress::equalize(c.graph);
-        if (c.equalized->relus > 0) c.equalized->change = change(before, c.graph, model.net(), c.sample);
-    }
+    if (equalize) c.equalized = equalize_on(c.graph, model.net(), c.sample);
     c.edges = stored_edges(c.graph);
-    const auto net = with_masks(c.graph, model.net());
-    const auto parameters = nn::by_name(net->named_parameters());
-    for (const GraphNode& node : c.graph.nodes)
-        c.weights.push_back(node.op == "parameter" ? parameters.at(node.path)->effective().value() : node.value);
+    c.weights = masked_values(c.graph, model.net());
     observe(c, images, batch);
     return c;
 }

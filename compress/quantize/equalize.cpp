@@ -18,7 +18,8 @@ struct Pair {
 
 class Equalizer {
 public:
-    explicit Equalizer(Graph& graph) : graph_(graph), readers_(graph.reader_counts()) {
+    Equalizer(Graph& graph, const Reach& reach)
+        : graph_(graph), reach_(reach), readers_(graph.reader_counts()) {
         for (int i = 0; i < graph_.size(); ++i)
             if (graph_[i].op->layer) find_second(i);
     }
@@ -30,7 +31,8 @@ public:
         for (const Pair& pair : pairs_)
             report.pairs.push_back({weight(pair.first).path, weight(pair.second).path, spread(pair), 0});
         for (const Pair& pair : pairs_)
-            for (int node : pair.relu6) graph_[node].op = name_of(Activation::relu), ++report.relus;
+            for (int node : pair.relu6)
+                for (double reach : reach_.at(node)) ++report.channels, report.held += reach >= kMost;
         for (int round = 0; round < kRounds; ++round) {
             double moved = 0;
             for (const Pair& pair : pairs_) moved = std::max(moved, equalize(pair));
@@ -77,7 +79,7 @@ private:
                 return;
             }
             const Activation activation = reader.op->activation;
-            if (activation == Activation::relu6) relu6.push_back(readers[0]);
+            if (activation == Activation::relu6 && reach_.contains(readers[0])) relu6.push_back(readers[0]);
             else if (activation != Activation::relu && !is_pool(*reader.op)) return;
             value = readers[0];
         }
@@ -114,20 +116,30 @@ private:
         return most > 0 ? most / least : 1;
     }
 
+    // The factor nearest to s with which no relu6 clips channel k otherwise than before.
+    double within(const Pair& pair, size_t k, double s) {
+        for (int node : pair.relu6) {
+            const double reach = reach_.at(node)[k];
+            if (reach >= kMost) return 1;
+            s = std::max(s, scaled_.at(weight(pair.first).path)[k] * reach / kMost);
+        }
+        return s;
+    }
+
     // The largest factor's distance from 1. Channels without weights on either side stay as they are.
     double equalize(const Pair& pair) {
         const std::vector<double> first = ranges(pair.first, false), second = ranges(pair.second, true);
+        std::vector<double>& scaled = scaled_[weight(pair.first).path];
+        scaled.resize(first.size(), 1);
         std::vector<float> s(first.size(), 1);
         double moved = 0;
         for (size_t k = 0; k < s.size(); ++k)
             if (first[k] > 0 && second[k] > 0) {
-                s[k] = static_cast<float>(std::sqrt(first[k] / second[k]));
+                s[k] = static_cast<float>(within(pair, k, std::sqrt(first[k] / second[k])));
+                scaled[k] /= s[k];
                 moved = std::max(moved, std::abs(static_cast<double>(s[k]) - 1));
             }
         for_elements(pair.first, false, [&](int64_t channel, float& w) { w /= s[static_cast<size_t>(channel)]; });
-        std::vector<double>& scaled = scaled_[weight(pair.first).path];
-        scaled.resize(s.size(), 1);
-        for (size_t k = 0; k < s.size(); ++k) scaled[k] /= s[k];
         if (GraphNode* b = bias(pair.first)) {
             float* values = b->value.mutable_data<float>();
             for (size_t k = 0; k < s.size(); ++k) values[k] /= s[k];
@@ -136,7 +148,10 @@ private:
         return moved;
     }
 
+    static constexpr double kMost = 6;  // of a relu6
+
     Graph& graph_;
+    const Reach& reach_;
     std::vector<int> readers_;
     std::vector<Pair> pairs_;
     std::map<std::string, std::vector<double>> scaled_;
@@ -144,10 +159,10 @@ private:
 
 }  // namespace
 
-EqualizeReport equalize(Graph& graph) {
+EqualizeReport equalize(Graph& graph, const Reach& reach) {
     for (GraphNode& node : graph.nodes)  // others may hold the same tensors
         if (node.op == "parameter") node.value = node.value.clone();
-    return Equalizer(graph).run();
+    return Equalizer(graph, reach).run();
 }
 
 std::string EqualizeReport::str() const {
@@ -156,9 +171,9 @@ std::string EqualizeReport::str() const {
     for (const Pair& pair : pairs)
         table.add({pair.first, pair.second, format("%.1f", pair.before), format("%.1f", pair.after)});
     std::string text = table.str();
-    if (relus > 0)
-        text += concatenated(relus, " relu6 became relu: ",
-                             std::isfinite(change) ? format("the output has %.1f dB", change) : "the output is the same",
+    if (channels > 0)
+        text += concatenated(channels, " channels pass a relu6, ", held, " reach 6 and stay; ",
+                             std::isfinite(same) ? format("the output keeps %.1f dB", same) : "the output is the same",
                              " on calibration images\n");
     return text;
 }

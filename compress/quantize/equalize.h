@@ -15,8 +15,8 @@ struct EqualizeReport {
     };
     std::vector<Pair> pairs;
     std::map<std::string, std::vector<double>> scaled{};  // by weight: what its output channels were multiplied by
-    int64_t relus = 0;  // that were a relu6 before
-    double change = 0;  // what that does to the output: its signal-to-noise ratio in decibels (calibrate.h)
+    int64_t channels = 0, held = 0;  // that pass a relu6, and those of them that reach 6
+    double same = 0;  // the output's signal-to-noise ratio in decibels beside the network as it was (calibrate.h)
     std::string str() const;
 };
 
@@ -27,11 +27,14 @@ struct EqualizeReport {
 // every channel become equal, so that one grid suits all channels. Round after round over chains of layers, until
 // nothing moves.
 //
-// A relu6 on the way becomes a relu, as there (table 1: 71.72% of MobileNetV2 become 71.70%): clipping channel i at
-// 6 / s_i instead would keep the function, but ask for a bound for each channel of whatever runs the network later. What
-// lay beyond 6 changes, little in a trained network; the report says how much (calibrate.h).
+// A relu6 on the way is followed where it is known what reaches it. Nagel et al. take it for a relu, which changes what
+// lies beyond 6; a bound of 6 / s for each channel would have to be kept by all that runs the network later. Here it
+// stays as it is: a channel that reaches 6 is not scaled, any other no further than to 6, where it is not clipped yet.
+// On the images that tell the reach the function stays the same; the report says how nearly (calibrate.h).
 //
 // The graph is one without norms whose parameters' nodes hold their dense values (fold_norms.h); these change.
-EqualizeReport equalize(Graph& graph);
+// `reach`: the greatest input of each channel of nodes relu6; others are not followed.
+using Reach = std::map<int, std::vector<double>>;
+EqualizeReport equalize(Graph& graph, const Reach& reach = {});
 
 }  // namespace lathe::compress
