@@ -48,8 +48,8 @@ compress::CodebookOptions codebook_options(const QuantizeOptions& o) {
             .gradient = nn::Codebook::gradient_of(o.gradient)};
 }
 
-// What sgd takes with method linear and folded norms unless told otherwise: without its norms a network of 4-bit weights fell apart at
-// 0.01 (resnet20 on CIFAR-10: 65 % before, 23 % after an epoch) and got better at 0.001.
+// What sgd takes with method linear and folded norms unless told otherwise: without its norms a network of 4-bit
+// weights fell apart at 0.01 (resnet20 on CIFAR-10: 65 % before, 23 % after an epoch) and got better at 0.001.
 constexpr double kLinearLr = 0.001;
 
 // Options of one method beside the other are a mistake. Not asked of a run that goes on: it gets all its settings back.

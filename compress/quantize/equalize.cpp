@@ -166,7 +166,8 @@ EqualizeReport equalize(Graph& graph, const Reach& reach) {
 }
 
 std::string EqualizeReport::str() const {
-    if (pairs.empty()) return "no two layers to equalise: none passes its channels to another through a relu or relu6 alone\n";
+    if (pairs.empty())
+        return "no two layers to equalise: none passes its channels to another through a relu or relu6 alone\n";
     TextTable table({"equalised", "with", "spread before", "after"});
     for (const Pair& pair : pairs)
         table.add({pair.first, pair.second, format("%.1f", pair.before), format("%.1f", pair.after)});

@@ -28,8 +28,8 @@ struct BatchNormOptions {
 Variable batch_norm(const Variable& x, const Variable& weight, const Variable& bias, Variable running_mean,
                     Variable running_var, const BatchNormOptions& options = {});
 
-// f = weight / sqrt(running_var + eps); a weight nearer to 0 than kLeastFoldedWeight counts as that, with its sign, for x
-// is divided by f.
+// f = weight / sqrt(running_var + eps); a weight nearer to 0 than kLeastFoldedWeight counts as that, with its sign, for
+// x is divided by f.
 inline constexpr double kLeastFoldedWeight = 1e-6;
 double folded_factor(double weight, double running_var, double eps);
 

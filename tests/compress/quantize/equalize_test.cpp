@@ -70,7 +70,7 @@ TEST_CASE("equalisation changes no function, makes ranges of channels alike, and
     CHECK(error({.per_channel = false, .equalize = true}) < 0.05 * error({.per_channel = false}));
 }
 
-TEST_CASE("equalisation through relu6: channels that reach 6 stay, others move below it, and the function is the same") {
+TEST_CASE("equalisation through relu6: channels that reach 6 stay, others move below it; the function is the same") {
     const data::Dataset images = random_examples(64, {8, 8, 3}, 5);
     std::vector<int64_t> all(64);
     std::iota(all.begin(), all.end(), 0);

@@ -39,10 +39,9 @@ std::unique_ptr<nn::Model> toy_model() {
     return std::make_unique<nn::Model>("toy", nn::ModelOptions{.classes = 3, .input = {8, 8, 1}}, toy_net());
 }
 
-std::unique_ptr<nn::Model> prepared(nn::Model& model, const data::Dataset& images, const QuantizeOptions& options = {}) {
-    QuantizeOptions simulated = options;
-    simulated.norms = Norms::simulated;
-    return prepare_quantization(model, images, simulated).model;
+std::unique_ptr<nn::Model> prepared(nn::Model& model, const data::Dataset& images, QuantizeOptions options = {}) {
+    options.norms = Norms::simulated;
+    return prepare_quantization(model, images, options).model;
 }
 
 void check_same(const IntegerProgram& a, const IntegerProgram& b) {
