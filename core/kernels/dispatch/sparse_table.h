@@ -36,10 +36,13 @@ struct SparseRows {
     const SparseResults* results;  // where the last chunk writes instead of to the sums; may be null
 };
 
+struct TileSize {
+    int height, width;  // results
+};
+
 struct SparseTable {
     using Rows = void (*)(const SparseRows& rows);
-    struct Tile {
-        int height, width;  // results
+    struct Tile : TileSize {
         Rows unstructured, one_of_four, two_of_four, row_blocks, column_blocks;  // null: more sums than registers
     };
     int lanes;

@@ -25,8 +25,8 @@ std::unique_ptr<PreparedConv2d> prepare_fastest(const Conv2dShape& g, const floa
 
 double cycles(const Conv2dShape& g, const float* weight, SparsePattern pattern) {
     const int64_t count = nonzeros(g, weight);
-    const double transpose = speed().sparse.transpose;
-    return best_tiling(lined_up(g), pattern, count, transpose).cycles(pattern, count, transpose);
+    const SparseCosts& cost = speed().sparse;
+    return best_tiling(lined_up(g), pattern, count, cost.transpose).cycles(cost, pattern, count, cost.transpose);
 }
 
 double fastest_cycles(const Conv2dShape& g, const float* weight, SparsePattern pattern) {

@@ -70,7 +70,7 @@ private:
         const int64_t out_line = g.out_w / step * lanes, out_map = g.out_h / step * out_line;
         const int64_t row = divmod(tile, tiling.across).quotient * tiling.tile.height;
         const int64_t column = divmod(tile, tiling.across).remainder * tiling.tile.width;
-        const SparseTable::Rows kernel = sparse::kernel_of(tiling.tile, filter.pattern());
+        const SparseTable::Rows kernel = sparse::kernel_of(weights_.kernels, tiling.tile, filter.pattern());
         const auto reached = [&](int64_t size, int64_t from, int64_t extent) {
             return std::min(size, extent - from) / step;
         };
@@ -85,9 +85,9 @@ private:
                 const bool last = chunk + 1 == filter.chunks();  // then comes the first chunk of the tile to the right
                 const int64_t chunk_maps = filter.chunk() * in_map;
                 const int64_t ahead = last ? tiling.tile.width * g.stride_w * lanes - chunk * chunk_maps : chunk_maps;
-                tiling.kernels.copy(weights_.channels_of(chunk), tiling.positions,
-                                    positions_.data() + tile * tiling.positions, x + channel * in_map, in_map, ahead,
-                                    tiling.plane, planes.data());
+                weights_.kernels.copy(weights_.channels_of(chunk), tiling.positions,
+                                      positions_.data() + tile * tiling.positions, x + channel * in_map, in_map,
+                                      ahead, tiling.plane, planes.data());
                 SparseRows rows = weights_.rows(chunk, planes.data());
                 for (int64_t segment = first; segment < first + segments; ++segment) {
                     filter.read(group, chunk, segment, rows);
@@ -101,7 +101,7 @@ private:
                     }
                     kernel(rows);
                     if (pool_ && last)
-                        tiling.kernels.pool(tiling.tile.height, tiling.tile.width, rows.sums, results);
+                        weights_.kernels.pool(tiling.tile.height, tiling.tile.width, rows.sums, results);
                 }
             }
     }
@@ -175,8 +175,8 @@ std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* w
 double cycles(const Conv2dShape& g, const float* weight, SparsePattern pattern) {
     if (ChwnDepthwiseConv2d::suits(g)) return sparse::speed().dense_cycles(batched(g));
     const int64_t count = sparse::nonzeros(g, weight);
-    const double copy = sparse::speed().sparse.copy;
-    return sparse::best_tiling(batched(g), pattern, count, copy).cycles(pattern, count, copy);
+    const sparse::SparseCosts& cost = sparse::speed().sparse;
+    return sparse::best_tiling(batched(g), pattern, count, cost.copy).cycles(cost, pattern, count, cost.copy);
 }
 
 }  // namespace lathe::kernels::chwn

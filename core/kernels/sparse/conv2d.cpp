@@ -27,8 +27,8 @@ public:
         if (batch == shape_.batch) return forward(weights_.tiling, x, epilogue, y);
         Conv2dShape shape = shape_;
         shape.batch = batch;
-        forward(Tiling(lined_up(shape), weights_.tiling.kernels, weights_.tiling.tile, weights_.tiling.chunk), x,
-                epilogue, y);
+        const Tiling& like = weights_.tiling;
+        forward(Tiling(lined_up(shape), like.lanes, like.tile, like.chunk), x, epilogue, y);
     }
     int64_t bytes() const override { return weights_.filter.bytes(); }
     std::string name() const override { return std::string("sparse ") + name_of(weights_.filter.pattern()); }
@@ -39,7 +39,7 @@ private:
         const SparseFilter& filter = weights_.filter;
         const Tiling& tiling = weights_.tiling;
         const int64_t first = group * filter.in_per_group() + chunk * filter.chunk();
-        tiling.kernels.enter(weights_.channels_of(chunk), tiling.positions, pixels, first, tiling.plane, planes);
+        weights_.kernels.enter(weights_.channels_of(chunk), tiling.positions, pixels, first, tiling.plane, planes);
     }
 
     // One chunk's part in the results of `segments` segments from `first` on; after the last chunk's they are written.
@@ -48,7 +48,7 @@ private:
         const SparseFilter& filter = weights_.filter;
         const Tiling& tiling = weights_.tiling;
         const bool last = chunk + 1 == filter.chunks();
-        const SparseTable::Rows kernel = kernel_of(tiling.tile, filter.pattern());
+        const SparseTable::Rows kernel = kernel_of(weights_.kernels, tiling.tile, filter.pattern());
         SparseRows rows = weights_.rows(chunk, planes);
         for (int64_t segment = first; segment < first + segments; ++segment) {
             filter.read(group, chunk, segment, rows);
@@ -58,15 +58,15 @@ private:
             const int64_t k = group * (filter.out_c() / filter.groups()) + segment * SparseFilter::kSegment;
             Epilogue end = epilogue;
             if (end.bias) end.bias += k;
-            tiling.kernels.leave(weights_.outputs(segment), tiling.vectors, rows.sums,
-                                 tiling.vectors * tiling.kernels.lanes, end, k, pixels, stream);
+            weights_.kernels.leave(weights_.outputs(segment), tiling.vectors, rows.sums, tiling.vectors * tiling.lanes,
+                                   end, k, pixels, stream);
         }
     }
 
     // Many tiles: a task takes a batch of them, and one chunk's planes stay in a near cache.
     void by_tiles(const Tiling& tiling, int64_t batch, const float* x, const Epilogue& epilogue, float* y) const {
         Workspace<const float*> inputs(static_cast<size_t>(tiling.plane));  // [positions, lanes]: pixels
-        Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
+        Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.lanes));
         Workspace<float> planes(static_cast<size_t>(weights_.chunk_floats()));  // [channels, positions, lanes]
         // [segments, 16 outputs, vectors, lanes]
         Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(weights_.filter.segments())));
@@ -104,7 +104,7 @@ private:
             const auto [batch_group, part] = divmod(task, parts);
             const auto [batch, group] = divmod(batch_group, groups);
             const int64_t first = segments * part / parts, count = segments * (part + 1) / parts - first;
-            Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.kernels.lanes));
+            Workspace<float*> outputs(static_cast<size_t>(tiling.vectors * tiling.lanes));
             Workspace<float> sums(static_cast<size_t>(weights_.sum_floats(count)));
             tiling.outputs(batch, y, outputs.data());
             const float* plane = planes.data() + batch_group * group_chunks * chunk_floats;
@@ -115,7 +115,7 @@ private:
 
     void forward(const Tiling& tiling, const float* x, const Epilogue& epilogue, float* y) const {
         const SparseCosts& costs = speed().sparse;
-        if (tiling.cycles(weights_.filter.pattern(), weights_.filter.nonzeros(), costs.transpose) < costs.region)
+        if (tiling.cycles(costs, weights_.filter.pattern(), weights_.filter.nonzeros(), costs.transpose) < costs.region)
             for (int64_t batch = 0; batch < tiling.batches; ++batch) by_tiles(tiling, batch, x, epilogue, y);
         else if (tiling.batches >= kTasks)
             parallel_tasks(tiling.batches, [&](int64_t batch) { by_tiles(tiling, batch, x, epilogue, y); });

@@ -6,7 +6,8 @@ namespace lathe::kernels::sparse {
 
 PreparedWeights::PreparedWeights(const Conv2dShape& g, const float* weight, SparsePattern pattern, double moving,
                                  bool even)
-    : tiling(best_tiling(g, pattern, nonzeros(g, weight), moving, even)),
+    : kernels(table().sparse),
+      tiling(best_tiling(g, pattern, nonzeros(g, weight), moving, even)),
       filter(pattern, g.out_c, g.kernel_h * g.kernel_w, g.in_c / g.groups, g.groups, weight, tiling.chunk) {
     if (pattern == SparsePattern::one_of_four || pattern == SparsePattern::two_of_four) {
         groups_ = offsets(filter.chunk(), 4);
@@ -23,7 +24,7 @@ std::vector<int32_t> PreparedWeights::offsets(int64_t channels, int64_t step) co
         for (int64_t w : tiling.w.tap)
             for (int64_t c = 0; c < channels; c += step)
                 result.push_back(
-                    static_cast<int32_t>(c * tiling.plane + (h * tiling.w.size() + w) * tiling.kernels.lanes));
+                    static_cast<int32_t>(c * tiling.plane + (h * tiling.w.size() + w) * tiling.lanes));
     if (step > 1) result.resize(result.size() + 4);  // a row of N:M may end in the middle of a byte
     return result;
 }
@@ -34,7 +35,7 @@ SparseRows PreparedWeights::rows(int64_t chunk, const float* planes) const {
     rows.groups = filter.taps() * channels_of(chunk) / 4;
     rows.planes = planes;
     rows.plane = tiling.plane;
-    rows.line = tiling.w.size() * tiling.kernels.lanes;
+    rows.line = tiling.w.size() * tiling.lanes;
     rows.accumulate = chunk > 0;
     return rows;
 }

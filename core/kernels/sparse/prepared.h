@@ -9,6 +9,7 @@ namespace lathe::kernels::sparse {
 
 // Sparse weights in chunks for the tiling that suits them best, and where the planes of a chunk hold what they meet.
 struct PreparedWeights {
+    const SparseTable& kernels;
     Tiling tiling;
     SparseFilter filter;
 
@@ -21,7 +22,7 @@ struct PreparedWeights {
     }
     int64_t chunk_floats() const { return filter.chunk() * tiling.plane; }
     int64_t sum_floats(int64_t segments) const {
-        return (filter.chunks() > 1 ? segments : 1) * SparseFilter::kSegment * tiling.vectors * tiling.kernels.lanes;
+        return (filter.chunks() > 1 ? segments : 1) * SparseFilter::kSegment * tiling.vectors * tiling.lanes;
     }
     int64_t outputs(int64_t segment) const {
         return std::min(SparseFilter::kSegment, filter.out_c() / filter.groups() - segment * SparseFilter::kSegment);

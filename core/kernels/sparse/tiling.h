@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/sparse/filter.h"
+#include "lathe/core/kernels/sparse/speed.h"
 
 namespace lathe::kernels::sparse {
 
@@ -21,9 +23,9 @@ struct TileAxis {
 // How a convolution is cut into tiles of results that go through the kernels in batches of `lanes`. Where pixels are
 // all alike (1x1, the map one line of pixels), a vector holds neighbouring ones.
 struct Tiling {
-    const SparseTable& kernels;
     Conv2dShape shape;
-    SparseTable::Tile tile;
+    int64_t lanes;
+    TileSize tile;
     TileAxis h, w;
     int64_t down, across, count, batches;  // tiles of a column and a row of the map, in all; batches of them
     int64_t positions, plane;              // input pixels of a tile; floats of one channel of a batch
@@ -31,22 +33,28 @@ struct Tiling {
 
     int64_t chunk;                         // input channels taken at a time, a multiple of 8
 
-    Tiling(const Conv2dShape& shape, const SparseTable& kernels, const SparseTable::Tile& tile, int64_t chunk);
+    Tiling(const Conv2dShape& shape, int64_t lanes, const TileSize& tile, int64_t chunk);
 
     // An estimate, of all batches, for weights of which about `nonzeros` are not zero; a vector takes `moving` cycles
     // on its way into a plane or out of the sums.
-    double cycles(SparsePattern pattern, int64_t nonzeros, double moving) const;
+    double cycles(const SparseCosts& cost, SparsePattern pattern, int64_t nonzeros, double moving) const;
 
-    // Addresses of the input pixels [positions, lanes] of a batch; `zeros` outside the map.
-    void inputs(int64_t batch, const float* x, const float* zeros, const float** to) const;
+    // Addresses of the input pixels [positions, lanes] of a batch, each of as many T as the shape has channels;
+    // `outside` where the map ends.
+    template <class T>
+    void inputs(int64_t batch, const T* x, const T* outside, const T** to) const;
     // Addresses of the results [vectors, lanes]; null outside the map.
-    void outputs(int64_t batch, float* y, float** to) const;
+    template <class T>
+    void outputs(int64_t batch, T* y, T** to) const;
 };
 
-SparseTable::Rows kernel_of(const SparseTable::Tile& tile, SparsePattern pattern);  // null: none
+// Null: none.
+SparseTable::Rows kernel_of(const SparseTable& kernels, const TileSize& tile, SparsePattern pattern);
 
-// The tile and the chunk with the least estimated time. even: among the tiles of whole 2x2 pixels. Error: the pattern
-// has none.
+// The tile of some and the chunk, a multiple of `step`, with the least estimated time.
+Tiling best_tiling(const Conv2dShape& shape, int64_t lanes, std::span<const TileSize> tiles, int64_t step,
+                   const SparseCosts& cost, SparsePattern pattern, int64_t nonzeros, double moving);
+// Among those that have a kernel. even: among the tiles of whole 2x2 pixels. Error: the pattern has none.
 Tiling best_tiling(const Conv2dShape& shape, SparsePattern pattern, int64_t nonzeros, double moving, bool even = false);
 bool has_even_tile(SparsePattern pattern);
 
