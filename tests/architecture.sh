@@ -29,7 +29,7 @@ norm:dispatch|rows|norm
 pool:dispatch|pool
 conv2d:dispatch|gemm|conv2d
 sparse:dispatch|conv2d|sparse
-integer:dispatch|conv2d|integer
+integer:dispatch|conv2d|sparse|integer
 EOF
     # Public headers cost their users no foreign header; threads and BLAS are the business of a few files.
     foreign='cblas|omp|immintrin|arm_neon|zlib|nlohmann|stb|CLI|Random123'

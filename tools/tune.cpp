@@ -4,19 +4,23 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
 #include "lathe/core/kernels/conv2d/algorithms.h"
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
+#include "lathe/core/kernels/integer/conv2d.h"
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
 #include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/measure/median.h"
 #include "lathe/core/measure/timing.h"
 #include "lathe/core/parallel.h"
+#include "lathe/core/random.h"
 #include "lathe/core/text_table.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/commands.h"
@@ -31,6 +35,7 @@ using kernels::Conv2dShape;
 using kernels::SparsePattern;
 using kernels::sparse::BreakEven;
 using kernels::sparse::DenseRate;
+using kernels::sparse::IntegerCosts;
 using kernels::sparse::Speed;
 
 struct TuneOptions {
@@ -149,8 +154,80 @@ double converting_seconds() {
     return median(times) / static_cast<double>(2 * kPixels * kChannels);
 }
 
+void use_costs(const IntegerCosts& costs) {
+    Speed table = kernels::sparse::speed();
+    table.integer = costs;
+    kernels::sparse::use_speed(table);
+}
+
+// An integer layer of random weights, 90% of them zero where it is to run sparse.
+class IntegerLayer {
+public:
+    IntegerLayer(const Layer& of, bool sparse)
+        : layer_(prepare(shape_of(of, 1), sparse)),
+          x_(static_cast<size_t>(kImages * shape_of(of, 1).input().size()), 100),
+          scratch_(static_cast<size_t>(layer_.workspace(kImages))),
+          y_(static_cast<size_t>(kImages * shape_of(of, 1).output().size())) {}
+
+    void run() { layer_.forward(kernels::integer::table(), kImages, x_.data(), nullptr, scratch_.data(), y_.data()); }
+    double cycles(const IntegerCosts& costs) const {
+        use_costs(costs);
+        return layer_.cycles(kImages);
+    }
+
+private:
+    static kernels::integer::PreparedLayer prepare(const Conv2dShape& g, bool sparse) {
+        Random random(1);
+        std::vector<int8_t> weight(static_cast<size_t>(g.weight_count()));
+        for (int8_t& w : weight)
+            w = sparse && random.uniform() < 0.9 ? int8_t{0} : static_cast<int8_t>(1 + random.below(100));
+        const std::vector<int32_t> zeros(static_cast<size_t>(g.out_c)), ones(zeros.size(), 1);
+        IntegerCosts costs = kernels::sparse::shipped_speed().integer;
+        if (sparse) costs.dense = costs.finish = 1e6;
+        use_costs(costs);
+        return kernels::integer::PreparedLayer({.shape = g, .weight = weight.data(), .bias = zeros.data(),
+                                                .multiplier = zeros.data(), .shift = ones.data()});
+    }
+
+    static constexpr int64_t kImages = 16;
+    kernels::integer::PreparedLayer layer_;
+    std::vector<uint8_t> x_, scratch_, y_;
+};
+
+// Of products and of results, so that the estimates for two layers are what they took: both are linear in them. In one
+// layer products take most of the time, in the other results do.
+std::array<double, 2> solve(const IntegerLayer* layers, const double* taken, double IntegerCosts::*products,
+                            double IntegerCosts::*results) {
+    double rest[2], of_products[2], of_results[2];
+    for (int i : {0, 1}) {
+        IntegerCosts none{}, one_product{}, one_result{};
+        one_product.*products = one_result.*results = 1;
+        const double least = layers[i].cycles(none);
+        rest[i] = taken[i] - least;
+        of_products[i] = layers[i].cycles(one_product) - least;
+        of_results[i] = layers[i].cycles(one_result) - least;
+    }
+    const double whole = of_products[0] * of_results[1] - of_products[1] * of_results[0];
+    return {(rest[0] * of_results[1] - rest[1] * of_results[0]) / whole,
+            (of_products[0] * rest[1] - of_products[1] * rest[0]) / whole};
+}
+
 // To three digits, as a table holds them.
 double rounded(double value) { return std::stod(format("%.3g", value)); }
+
+// Of 16 images, on one thread, in cycles of so many seconds.
+IntegerCosts integer_costs(double cycle, double seconds) {
+    constexpr Layer kDeep{8, 128, 128, 3, 1}, kShallow{8, 16, 96, 1, 1};  // together they stay in near caches
+    IntegerLayer layers[] = {{kDeep, false}, {kShallow, false}, {kDeep, true}, {kShallow, true}};
+    std::vector<std::function<void()>> works;
+    for (IntegerLayer& layer : layers) works.push_back([&layer] { layer.run(); });
+    std::vector<double> cycles = kernels::median_seconds(works, seconds);
+    for (double& taken : cycles) taken /= cycle;
+    const auto dense = solve(layers, cycles.data(), &IntegerCosts::dense, &IntegerCosts::finish);
+    const auto sparse = solve(layers + 2, cycles.data() + 2, &IntegerCosts::quad, &IntegerCosts::moving);
+    const auto cost = [](double value) { return rounded(std::max(value, 0.01)); };  // whatever a short run finds
+    return {.dense = cost(dense[0]), .finish = cost(dense[1]), .quad = cost(sparse[0]), .moving = cost(sparse[1])};
+}
 
 // A break-even is the latest of its row's layers, batches and numbers of threads, in hundredths. A cycle is what makes
 // the estimates of the sparse kernels right in the median, on one thread; dense rates and converting are measured in
@@ -187,6 +264,7 @@ Speed measure_table(const TuneOptions& o) {
         if (auto times = dense.find(row.algorithm); times != dense.end())
             row.rate = rounded(cycle / median(times->second));
     table.sparse.convert = rounded(converting_seconds() / cycle);
+    table.integer = integer_costs(cycle, o.seconds / 20);
     set_threads(most);
     return table;
 }
@@ -207,12 +285,17 @@ void report(const Speed& old, const Speed& fresh) {
     TextTable rates({"dense kernel", "before", "now"});
     for (size_t r = 0; r < fresh.dense.size(); ++r)
         rates.add({fresh.dense[r].algorithm, format("%.3g", old.dense[r].rate), format("%.3g", fresh.dense[r].rate)});
+    TextTable integers({"", "dense products", "dense results", "sparse quads", "sparse results"});
+    for (const auto& [name, costs] : {std::pair("before", &old.integer), std::pair("now", &fresh.integer)})
+        integers.add({name, format("%.3g", costs->dense), format("%.3g", costs->finish), format("%.3g", costs->quad),
+                      format("%.3g", costs->moving)});
     std::printf(
         "From which share of zeros on a sparse kernel wins (%s; at 1 and %d threads, batch 1 and 32, the latest)\n%s"
         "Multiply-adds of dense kernels a lane and cycle (1 thread)\n%s"
-        "Cycles that a vector takes between NHWC and CHWN: before %.3g, now %.3g\n",
+        "Cycles that a vector takes between NHWC and CHWN: before %.3g, now %.3g\n"
+        "Cycles of a vector of 8-bit integers\n%s",
         name_of(kernels::active_isa()), threads(), break_evens.str().c_str(), rates.str().c_str(), old.sparse.convert,
-        fresh.sparse.convert);
+        fresh.sparse.convert, integers.str().c_str());
 }
 
 void tune(const TuneOptions& o) {

@@ -129,9 +129,10 @@ nn::NetworkProfile IntegerProgram::profile(const Tensor& x, int runs) const {
         Shape output = node.shape;
         output[0] = images;
         nn::LayerProfile layer{.name = node.path, .op = node.op, .output = output, .activation_bytes = output.numel()};
-        layer.macs = layer.done_macs = images * macs(graph, node);
+        layer.macs = images * macs(graph, node);
+        layer.done_macs = static_cast<int64_t>(static_cast<double>(layer.macs) * (step.done ? step.done(images) : 1));
         layer.effective_macs = images * effective_macs(graph, node, size);
-        if (step.kernel) layer.kernel = step.kernel(kernels::integer::table());
+        if (step.kernel) layer.kernel = step.kernel(kernels::integer::table(), images);
         if (step.workspace) layer.workspace_bytes = step.workspace(images);
         if (node.op->layer)
             for (const SizeReport::Entry& entry : {weight_size(graph, node), bias_size(graph, node)})
@@ -155,9 +156,11 @@ IntegerRun::IntegerRun(const IntegerProgram& program, int64_t images)
 }
 
 int64_t IntegerRun::fitting(const IntegerProgram& program, int64_t images) {
-    constexpr int64_t kCacheBytes = 1 << 20;
+    constexpr int64_t kCacheBytes = 1 << 20, kSparseImages = 16;
     const int64_t fit = std::max<int64_t>(1, kCacheBytes / std::max<int64_t>(program.plan_.total, 1));
-    return std::max<int64_t>(1, std::min(images, fit));
+    const auto sparse = [](const IntegerStep& step) { return step.done && step.done(kSparseImages) < 1; };
+    const bool any = std::any_of(program.steps_.begin(), program.steps_.end(), sparse);
+    return std::max<int64_t>(1, std::min(images, std::max(fit, any ? kSparseImages : 1)));
 }
 
 void IntegerRun::operator()(int64_t images, const float* x, float* y, std::vector<double>* seconds) {

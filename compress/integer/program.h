@@ -61,7 +61,8 @@ private:
     Shape image_, result_;  // of one
 };
 
-// The memory of a program for up to so many images at a time. Running asks the system for none.
+// The memory of a program for up to so many images at a time. Running asks the system for none; what tasks of sparse
+// layers need for a moment is on their threads' stacks (core/memory.h).
 class IntegerRun {
 public:
     IntegerRun(const IntegerProgram& program, int64_t images);
@@ -70,7 +71,8 @@ public:
     // that each node took are added to `seconds` where given.
     void operator()(int64_t images, const float* x, float* y, std::vector<double>* seconds = nullptr);
 
-    // So many images that the activations of all stay in a second-level cache.
+    // So many images that the activations of all stay in a second-level cache; where a layer is sparse, as many as fill
+    // its vectors, for that gains more.
     static int64_t fitting(const IntegerProgram& program, int64_t images);
 
 private:

@@ -101,7 +101,8 @@ IntegerStep layer_step(const Reader& r) {
                                   f.at(y));
             },
             .workspace = [=](int64_t images) { return prepared->workspace(images * rows); },
-            .kernel = [=](const kernel::Table& table) { return prepared->name(table); }};
+            .kernel = [=](const kernel::Table& table, int64_t images) { return prepared->name(table, images * rows); },
+            .done = [=](int64_t images) { return prepared->done(images * rows); }};
 }
 
 // --- element by element

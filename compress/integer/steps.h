@@ -26,7 +26,9 @@ struct IntegerFrame {
 struct IntegerStep {
     std::function<void(const IntegerFrame&)> run{};
     std::function<int64_t(int64_t images)> workspace{};  // bytes of scratch; empty: none
-    std::function<std::string(const kernels::integer::Table&)> kernel{};  // of a layer: what it runs on
+    // Of a layer: what it runs on, and the share of its multiply-adds that this does.
+    std::function<std::string(const kernels::integer::Table&, int64_t images)> kernel{};
+    std::function<double(int64_t images)> done{};
 };
 
 // It copies what it needs of the graph. Error: an op that integer programs do not have, constants of another type,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/error.h"
@@ -63,6 +64,48 @@ PreparedLayer::PreparedLayer(const Layer& layer)
     if (!pads_) padded_h_ = shape_.in_h, padded_w_ = shape_.in_w;
     steps_ = ceil_div(length, step) * (step / 4);
     depthwise_ ? arrange_depthwise(layer) : arrange(layer);
+    if (!depthwise_ && SparseLayer::suits(layer)) choose_sparse(layer);
+}
+
+// Weights of their own for single images, whose tiles must be smaller to fill vectors.
+void PreparedLayer::choose_sparse(const Layer& layer) {
+    constexpr int64_t kMostImages = kLanes;
+    const int64_t rows = std::max<int64_t>(shape_.batch, 1);  // of an image
+    std::vector<std::shared_ptr<const SparseLayer>> candidates;
+    for (const int64_t images : {int64_t{1}, kMostImages}) {
+        Layer several = layer;
+        several.shape.batch = images * rows;
+        candidates.push_back(std::make_shared<SparseLayer>(several));
+    }
+    for (int64_t images = 1; images <= kMostImages; ++images) {
+        double least = dense_cycles(images * rows);
+        sparse_.push_back(nullptr);
+        for (const auto& candidate : candidates)
+            if (const double cycles = candidate->cycles(images * rows); cycles < least)
+                least = cycles, sparse_.back() = candidate;
+    }
+    const auto dense = std::count(sparse_.begin(), sparse_.end(), nullptr);
+    if (dense == kMostImages) sparse_.clear();
+    if (dense == 0) weights_ = {};
+}
+
+double PreparedLayer::dense_cycles(int64_t batch) const {
+    const sparse::IntegerCosts& cost = sparse::speed().integer;
+    double vectors = 0;
+    for (const Panel& panel : panels_) vectors += panel.vectors;
+    const auto depth = static_cast<double>(static_cast<int64_t>(run_.size()) * steps_ * 4);
+    return static_cast<double>(batch * shape_.out_h * shape_.out_w) * vectors * (depth / 4 * cost.dense + cost.finish);
+}
+
+double PreparedLayer::cycles(int64_t batch) const {
+    const SparseLayer* sparse = sparse_for(batch);
+    return sparse ? sparse->cycles(batch) : dense_cycles(batch);
+}
+
+const SparseLayer* PreparedLayer::sparse_for(int64_t batch) const {
+    if (sparse_.empty() || batch == 0) return nullptr;
+    const int64_t images = ceil_div(batch, std::max<int64_t>(shape_.batch, 1));
+    return sparse_[std::min(static_cast<size_t>(images), sparse_.size()) - 1].get();
 }
 
 // The numbers of channels, in the order of sums; -1: none stands there.
@@ -175,10 +218,22 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
 
 int64_t PreparedLayer::workspace(int64_t batch) const {
     constexpr int64_t kReadBeyond = 16;
-    return pads_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
+    return pads_ && !weights_.empty() ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
 }
 
-std::string PreparedLayer::name(const Table& table) const {
+int64_t PreparedLayer::bytes() const {
+    auto bytes = static_cast<int64_t>(weights_.size());
+    for (const auto& sparse : std::set(sparse_.begin(), sparse_.end())) bytes += sparse ? sparse->bytes() : 0;
+    return bytes;
+}
+
+double PreparedLayer::done(int64_t batch) const {
+    const SparseLayer* sparse = sparse_for(batch);
+    return sparse ? sparse->done() : 1;
+}
+
+std::string PreparedLayer::name(const Table& table, int64_t batch) const {
+    if (sparse_for(batch)) return concatenated(table.name, " sparse");
     const std::string bits = bits_ < 8 ? concatenated(" ", bits_, " bits") : "";
     return concatenated(table.name, bits, depthwise_ ? " depthwise" : "");
 }
@@ -207,6 +262,8 @@ const uint8_t* PreparedLayer::padded(int64_t batch, const uint8_t* x, uint8_t* s
 
 void PreparedLayer::forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend,
                             uint8_t* scratch, uint8_t* y) const {
+    if (const SparseLayer* sparse = sparse_for(batch))
+        return sparse->forward(table, batch, x, addend, finish_at(0), y);
     x = padded(batch, x, scratch);
     depthwise_ ? correlate(table, batch, x, y) : multiply(table, batch, x, addend, y);
 }

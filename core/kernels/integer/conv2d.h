@@ -1,9 +1,10 @@
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "lathe/core/kernels/conv2d/shape.h"
-#include "lathe/core/kernels/integer/table.h"
+#include "lathe/core/kernels/integer/sparse.h"
 
 namespace lathe::kernels::integer {
 
@@ -29,18 +30,21 @@ bool is_multiplier(int32_t m, int32_t shift);  // one that `requantize` takes
 void check_layer(const Layer& layer);
 
 // A convolution or linear layer whose weights are arranged once for the kernels, the same for every instruction set.
-// Those of 4 and 2 bits stay side by side in bytes.
+// Those of 4 and 2 bits stay side by side in bytes. Where many weights are zero, batches for which that is faster by
+// the table of speeds (kernels/sparse/speed.h) run sparse; the bits are those of the dense kernels.
 class PreparedLayer {
 public:
     explicit PreparedLayer(const Layer& layer);  // copies what it needs
 
-    // Bytes of scratch that a batch needs: x with its padding.
+    // Bytes of scratch that a batch and smaller ones need: x with its padding.
     int64_t workspace(int64_t batch) const;
     // y [N, P, Q, K] u8 from x [N, H, W, C] u8; addend like y, and it may be y.
     void forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* scratch,
                  uint8_t* y) const;
-    std::string name(const Table& table) const;
-    int64_t bytes() const { return static_cast<int64_t>(weights_.size()); }  // that the arranged weights take
+    std::string name(const Table& table, int64_t batch) const;
+    double cycles(int64_t batch) const;  // an estimate of what forward() takes (kernels/sparse/speed.h)
+    double done(int64_t batch) const;  // the share of its multiply-adds that its kernel does
+    int64_t bytes() const;             // that the arranged weights take
 
 private:
     struct Panel {
@@ -49,6 +53,9 @@ private:
         size_t weights, numbers;  // where they begin
     };
     int64_t run_length() const;
+    void choose_sparse(const Layer& layer);
+    double dense_cycles(int64_t batch) const;
+    const SparseLayer* sparse_for(int64_t batch) const;  // null: dense
     void put(int8_t weight, int64_t place, int8_t& byte) const;
     void arrange(const Layer& layer);
     void arrange_depthwise(const Layer& layer);
@@ -69,6 +76,8 @@ private:
     int64_t together_ = 1;  // depthwise: neighbouring results seen as one pixel with that many times the channels
     std::vector<int64_t> run_;  // where each begins, from a pixel's first byte; of a depthwise layer: each tap
     std::vector<Panel> panels_;
+    // By the number of images, from one on; null: dense. Beyond the last as it says. Empty: all dense.
+    std::vector<std::shared_ptr<const SparseLayer>> sparse_;
     std::vector<int8_t> weights_;
     std::vector<int32_t> bias_, multiplier_, shift_, weight_sum_, addend_multiplier_, addend_shift_;
 };

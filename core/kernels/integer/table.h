@@ -70,6 +70,42 @@ struct DepthwiseBand {
 // Where channel c of 64 stands in blocks of sums: the order in which interleaving bytes of vectors leaves them.
 constexpr int depthwise_place(int c) { return c / 4 % 4 * 16 + c / 16 * 4 + c % 4; }
 
+// Weights of which many are zero, in quads: those of four neighbouring input channels at one tap of one output channel,
+// one of which at least is not zero. They meet planes as the float sparse kernels have them (kernels/sparse/conv2d.h
+// says the terms), of quads of activations in place of floats: [quads of channels, positions, 16 lanes, 4].
+constexpr TileSize kSparseTiles[] = {{1, 1}, {1, 2}, {1, 4}, {2, 2}, {1, 8}, {2, 4}, {1, 16}, {4, 4}};
+
+struct SparseRows {
+    TileSize tile;            // one of kSparseTiles
+    int64_t rows;             // output channels
+    const uint16_t* counts;   // quads of each
+    const int32_t* offsets;   // of what each quad meets in the planes, in bytes; two more are read
+    const int8_t* weights;    // [quads, 4]
+    const uint8_t* planes;
+    int64_t line;             // bytes between the lines of a tile
+    int32_t* sums;            // [rows, height x width, 16 lanes]
+    bool accumulate;          // sums += instead of sums =
+};
+
+// What becomes of sums [rows, vectors, 16 lanes], rows of at most 16: those of a lane are the channels from `channel`
+// on of the pixel that y [vectors, 16 lanes] has the address of; where that is null nothing is written.
+struct SparseResults {
+    int64_t rows, vectors, channel;
+    const int32_t* sums;
+    uint8_t* const* y;
+    const uint8_t* const* addend;  // likewise
+    Finish finish;
+};
+
+struct Sparse {
+    // Planes of `quads` quads of channels, from `first` on, of the pixels [positions, 16 lanes]; `plane` bytes between
+    // them. Addresses are those of bytes, whatever their type.
+    void (*enter)(int64_t quads, int64_t positions, const uint32_t* const* pixels, int64_t first, int64_t plane,
+                  uint8_t* planes);
+    void (*rows)(const SparseRows& rows);
+    void (*leave)(const SparseResults& results);
+};
+
 // Over n contiguous values.
 struct Elementwise {
     void (*add)(int64_t n, const uint8_t* a, const uint8_t* b, lathe::integer::Sum sum, int32_t low, int32_t high,
@@ -99,6 +135,7 @@ struct Table {
     void (*depthwise_band8)(const DepthwiseBand& band);  // null: row by row
     void (*depthwise_band4)(const DepthwiseBand& band);
     void (*depthwise_band2)(const DepthwiseBand& band);
+    Sparse sparse;
     Elementwise elementwise;
     int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
     int64_t burnt;                   // so many operations, two for each product

@@ -40,10 +40,20 @@ struct SparseCosts {
     double region;      // waking another thread: less work stays on one
 };
 
+// What layers of 8-bit integers take (kernels/integer), in the same cycles. Their vectors have 16 lanes whatever the
+// instruction set.
+struct IntegerCosts {
+    double dense;   // four multiply-adds in each lane of a dense layer
+    double finish;  // a vector of a dense layer's results, made of sums
+    double quad;    // a vector of a sparse layer's planes loaded, or its four multiply-adds in each lane
+    double moving;  // a vector of a sparse layer's, on its way into planes or from sums to results
+};
+
 struct Speed {
     std::vector<BreakEven> break_even;  // the first row that fits a layer counts; one that none fits runs dense
     std::vector<DenseRate> dense;       // a row for every algorithm
     SparseCosts sparse;
+    IntegerCosts integer;
     std::string source;  // its file, or "shipped"
 
     const BreakEven* break_even_of(const Conv2dShape& shape) const;  // null: no row fits
@@ -67,7 +77,8 @@ void use_speed(Speed table);
 std::string speed_file();
 
 // The text of a file: a line that names format and instruction set, then one for each row of the shipped table, in its
-// order: "dense ALGORITHM RATE", "sparse COST VALUE", "break-even ALGORITHM CHANNELS" and a sparsity for each pattern.
+// order: "dense ALGORITHM RATE", "sparse COST VALUE", "integer COST VALUE", "break-even ALGORITHM CHANNELS" and a
+// sparsity for each pattern.
 // Error of reading: anything else, with the file and the line.
 Speed read_speed(const std::string& path, Isa isa);
 void write_speed(const std::string& path, Isa isa, const Speed& table);  // makes the folder

@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include "lathe/compress/integer/program_file.h"
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/parallel.h"
+#include "lathe/nn/mask.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/compress/integer/prepared.h"
 #include "lathe/tests/compress/random_network.h"
 #include "lathe/tests/core/kernels/random_values.h"
 
 using namespace lathe;
+using compress::IntegerGraph;
 using compress::IntegerProgram;
 using compress::lower_to_integer;
 using lathe::testing::Preparation;
@@ -57,6 +61,51 @@ TEST_CASE("random networks: execution in integers is what their simulation says,
     }
     CHECK(networks >= 30);
     MESSAGE(networks, " networks: outputs differ by ", largest, " steps at most");
+}
+
+TEST_CASE("random pruned networks: sparse or dense, from a file or not, the bits of a program are the same") {
+    const kernels::sparse::Speed before = kernels::sparse::speed();
+    const auto use = [&](double dense) {
+        kernels::sparse::Speed table = before;
+        table.integer.dense = table.integer.finish = dense;
+        kernels::sparse::use_speed(table);
+    };
+    const int most = threads();
+    int64_t sparse = 0;
+    for (uint64_t seed = 1; seed <= 40; ++seed) {
+        if (!is_lowerable(seed)) continue;
+        INFO("network ", seed);
+        const auto net = random_network(seed);
+        net->eval();
+        Random random(seed);
+        for (auto& [name, parameter] : net->named_parameters()) {
+            if (parameter->value().numel() < 100) continue;  // what is left must not be dead
+            Tensor mask(parameter->shape(), DType::u8);
+            for (int64_t i = 0; i < mask.numel(); ++i) mask.mutable_data<uint8_t>()[i] = random.uniform() >= 0.85;
+            parameter->add_transform(std::make_unique<nn::Mask>(mask));
+        }
+        const Tensor x = random_tensor({19, 8, 8, 3}, seed);
+        const IntegerGraph lowered = lower_to_integer(Preparation(*net, x, seed % 3 ? 8 : 4).run());
+        use(1e-6);
+        const IntegerProgram dense(lowered, about({8, 8, 3}, 5));
+        const Tensor y = dense(x);
+        use(1e6);
+        const IntegerProgram program(lowered, about({8, 8, 3}, 5));
+        for (const nn::LayerProfile& layer : program.profile(x, 1).layers) {
+            sparse += layer.kernel.ends_with(" sparse");
+            CHECK(layer.kernel.ends_with(" sparse") == (layer.done_macs < layer.macs));
+        }
+        for (const nn::LayerProfile& layer : dense.profile(x, 1).layers) CHECK(!layer.kernel.ends_with(" sparse"));
+        for_each_isa([&] { CHECK(lathe::testing::same(program(x), y)); });
+        set_threads(most == 1 ? 2 : 1);
+        CHECK(lathe::testing::same(program(x), y));
+        set_threads(most);
+        CHECK(lathe::testing::same(program(x.rows(3, 1)), y.rows(3, 1).clone()));
+        CHECK(lathe::testing::same((*compress::program_from_file(compress::to_file(dense), "f"))(x), y));
+    }
+    kernels::sparse::use_speed(before);
+    CHECK(sparse >= 100);
+    MESSAGE(sparse, " layers run sparse");
 }
 
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {

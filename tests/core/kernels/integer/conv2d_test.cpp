@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/core/kernels/integer/integer_cases.h"
 #include "lathe/tests/core/kernels/random_values.h"
@@ -75,6 +76,28 @@ const Conv2dShape kShapes[] = {
     shape(1, 9, 1, 8, 3, 1, 1),
 };
 
+// Of every tile: maps of many sizes, lines of pixels, few of them, strides, dilation, groups, several chunks.
+const Conv2dShape kSparseShapes[] = {
+    shape(2, 9, 8, 33, 3, 1, 1),       shape(3, 16, 64, 16, 3, 1, 1),      shape(1, 4, 68, 20, 3, 1, 1),
+    shape(1, 7, 12, 40, 5, 2, 2),      shape(1, 8, 16, 6, 3, 1, 1, 2),     shape(1, 9, 8, 24, 3, 1, 2, 1, 2),
+    shape(1, 1, 132, 17, 1),           shape(5, 6, 20, 9, 1),              shape(2, 20, 4, 16, 1),
+    shape(1, 6, 520, 5, 3, 1, 1),
+};
+
+// Costs of integers, and the table as it was at the end of the scope.
+class IntegerSpeed {
+public:
+    explicit IntegerSpeed(const sparse::IntegerCosts& costs) : before_(sparse::speed()) {
+        sparse::Speed table = before_;
+        table.integer = costs;
+        sparse::use_speed(table);
+    }
+    ~IntegerSpeed() { sparse::use_speed(before_); }
+
+private:
+    sparse::Speed before_;
+};
+
 }  // namespace
 
 TEST_CASE("integer layers are the definition, the same bits for every instruction set") {
@@ -92,6 +115,63 @@ TEST_CASE("integer layers are the definition, the same bits for every instructio
             }
 }
 
+TEST_CASE("sparse integer layers are the definition, too, for every instruction set and number of threads") {
+    const IntegerSpeed always({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
+    const int before = threads();
+    int sparse = 0;
+    for (const Conv2dShape& s : kSparseShapes)
+        for (const int bits : {8, 4, 2})
+            for (const bool adds : {false, true})
+                for (const double zeros : {0.9, 1.0}) {
+                    INFO(s.batch, " x ", s.in_h, " x ", s.in_c, " -> ", s.out_c, ", groups ", s.groups, ", bits ", bits,
+                         adds ? ", adds" : "", ", zeros ", zeros);
+                    IntegerLayer layer(s, bits, adds);
+                    Random random(5);
+                    for (int8_t& w : layer.weight)
+                        if (random.uniform() < zeros) w = 0;
+                    sparse += PreparedLayer(layer.layer).name(kernels::integer::table(), s.batch).ends_with(" sparse");
+                    const auto x = random_bytes(s.batch * s.in_h * s.in_w * s.in_c, 2);
+                    const auto addend = random_bytes(s.batch * s.out_h * s.out_w * s.out_c, 3);
+                    const auto right = expected(layer.layer, x, addend);
+                    set_threads(1);
+                    for_each_isa([&] { CHECK(run(layer, x, addend, addend.size()) == right); });
+                    set_threads(2);
+                    CHECK(run(layer, x, addend, addend.size()) == right);
+                }
+    set_threads(before);
+    CHECK(sparse == static_cast<int>(std::size(kSparseShapes)) * 12);
+}
+
+TEST_CASE("the table of speeds alone chooses between dense and sparse, for each number of images") {
+    IntegerLayer of(shape(1, 4, 64, 64, 3, 1, 1), 8, false);
+    const kernels::integer::Table& table = kernels::integer::table(Isa::baseline);
+    {
+        const IntegerSpeed always({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
+        CHECK(PreparedLayer(of.layer).name(table, 1) == "portable");  // too few zeros
+    }
+    for (size_t i = 0; i < of.weight.size(); ++i)
+        if (i % 64 >= 8) of.weight[i] = 0;
+    const auto names = [&](const sparse::IntegerCosts& costs) {
+        const IntegerSpeed speed(costs);
+        const PreparedLayer layer(of.layer);
+        return layer.name(table, 1) + ", " + layer.name(table, 100);
+    };
+    CHECK(names({.dense = 1e-6, .finish = 1e-6, .quad = 0.5, .moving = 4}) == "portable, portable");
+    CHECK(names({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4}) == "portable sparse, portable sparse");
+    // Single images do not fill the vectors of a tile.
+    const IntegerSpeed speed({.dense = 0.16, .finish = 1, .quad = 0.5, .moving = 1});
+    const PreparedLayer layer(of.layer);
+    CHECK(layer.name(table, 1) == "portable");
+    CHECK(layer.name(table, 16) == "portable sparse");
+    CHECK(layer.done(1) == 1);
+    CHECK(layer.done(16) == 0.125);
+    CHECK(layer.workspace(16) > 0);  // a smaller batch runs dense
+    const IntegerSpeed always({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
+    CHECK(PreparedLayer(of.layer).workspace(16) == 0);
+    // 2 of 16 quads at 9 taps of 64 channels: 4 bytes of weights and 4 of an offset each, one tile for every batch.
+    CHECK(PreparedLayer(of.layer).bytes() >= 64 * 9 * 2 * 8);
+}
+
 TEST_CASE("weights of 4 and 2 bits stay packed, those of depthwise and grouped layers, too") {
     const auto bytes = [](const Conv2dShape& s, int bits) {
         return PreparedLayer(IntegerLayer(s, bits, false).layer).bytes();
@@ -101,7 +181,7 @@ TEST_CASE("weights of 4 and 2 bits stay packed, those of depthwise and grouped l
                                    std::pair(shape(1, 8, 32, 32, 3, 1, 1, 2), 2 * 9 * 16 * 16)})
         for (const int bits : {8, 4, 2}) CHECK(bytes(s, bits) == whole * bits / 8);
     const PreparedLayer layer(IntegerLayer(shape(1, 8, 64, 64, 3, 1, 1, 64), 2, false).layer);
-    CHECK(layer.name(kernels::integer::table(Isa::baseline)) == "portable 2 bits depthwise");
+    CHECK(layer.name(kernels::integer::table(Isa::baseline), 1) == "portable 2 bits depthwise");
 }
 
 TEST_CASE("an integer layer gives the same bits for one and two threads") {

@@ -2,12 +2,16 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
+
 #include "lathe/tests/core/kernels/integer/integer_cases.h"
 #include "lathe/tests/core/kernels/random_values.h"
 
 using namespace lathe;
 using namespace lathe::kernels;
 using lathe::testing::random_bytes;
+using kernels::integer::kLanes;
+using kernels::integer::SparseRows;
 
 TEST_CASE("elementwise integer kernels are the shared arithmetic, for every instruction set and odd lengths") {
     const auto a = random_bytes(200, 1), b = random_bytes(200, 2), entries = random_bytes(256, 3);
@@ -47,6 +51,62 @@ TEST_CASE("elementwise integer kernels are the shared arithmetic, for every inst
             table.quantize(n, reals.data(), 0.5f, 60, 200, y.data());
             for (int64_t i = 0; i < n; ++i) CHECK(y[i] == lathe::integer::quantize(reals[i], 0.5f, 60, 0, 200));
             CHECK(y[n] == b[n]);
+        }
+    });
+}
+
+TEST_CASE("sparse integer kernels are the portable ones, for every tile, rows without a quad and none at all") {
+    constexpr int64_t kQuads = 5, kPlane = 7 * 7 * 64, kLine = 7 * 64;
+    const auto planes = random_bytes(kQuads * kPlane + 16 * 64, 1), bytes = random_bytes(200 * 4, 2);
+    std::vector<int8_t> weights(bytes.begin(), bytes.end());
+    std::fill_n(weights.begin(), 8, int8_t{-128});
+    for (const TileSize& tile : kernels::integer::kSparseTiles)
+        for (const int64_t rows : {0, 1, 7, 16})
+            for (const bool accumulate : {false, true}) {
+                INFO(tile.height, " x ", tile.width, ", ", rows, accumulate ? ", accumulates" : "");
+                Random random(static_cast<uint64_t>(tile.height * 100 + tile.width + rows));
+                std::vector<uint16_t> counts;
+                std::vector<int32_t> offsets;
+                for (int64_t row = 0; row < rows; ++row) {
+                    counts.push_back(static_cast<uint16_t>(row % 3 == 1 ? 0 : random.below(12)));
+                    for (int i = 0; i < counts.back(); ++i)
+                        offsets.push_back(static_cast<int32_t>(random.below(kQuads) * kPlane + random.below(9) * 64));
+                }
+                offsets.resize(offsets.size() + 2);
+                const size_t sums = static_cast<size_t>(rows * tile.height * tile.width * kLanes);
+                const auto run = [&](const kernels::integer::Table& table) {
+                    std::vector<int32_t> to(sums + 1, 12345);
+                    table.sparse.rows({.tile = tile, .rows = rows, .counts = counts.data(), .offsets = offsets.data(),
+                                       .weights = weights.data(), .planes = planes.data(), .line = kLine,
+                                       .sums = to.data(), .accumulate = accumulate});
+                    return to;
+                };
+                const auto right = run(kernels::integer::table(Isa::baseline));
+                CHECK(right[sums] == 12345);
+                for_each_isa([&] {
+                    auto to = run(kernels::integer::table());
+                    if (kernels::integer::table().name == std::string("dotprod"))
+                        return;  // its activations have lost 128, which `leave` makes up for
+                    CHECK(to == right);
+                });
+            }
+}
+
+TEST_CASE("planes of quads hold the pixels' channels, for odd numbers of quads and none") {
+    const auto bytes = random_bytes(40 * 4 * 16, 1);
+    const auto* x = reinterpret_cast<const uint32_t*>(bytes.data());
+    std::vector<const uint32_t*> pixels;
+    for (int i = 0; i < 3 * kLanes; ++i) pixels.push_back(x + i * 7 % 40 * 4);
+    for_each_isa([&] {
+        for (const int64_t quads : {0, 1, 5, 16, 21}) {
+            constexpr int64_t kPlane = 3 * kLanes * 4;
+            std::vector<uint8_t> planes(static_cast<size_t>(quads * kPlane + 1), 77);
+            kernels::integer::table().sparse.enter(quads, 3, pixels.data(), 2, kPlane, planes.data());
+            for (int64_t q = 0; q < quads; ++q)
+                for (size_t i = 0; i < pixels.size(); ++i)
+                    CHECK(std::memcmp(planes.data() + q * kPlane + 4 * static_cast<int64_t>(i), pixels[i] + 2 + q, 4) ==
+                          0);
+            CHECK(planes.back() == 77);
         }
     });
 }
