@@ -25,6 +25,7 @@ struct ProfileOptions {
     int64_t batch = 1;
     int runs = 20;
     bool backward = false, json = false;
+    std::string weights = "fastest";
 };
 
 // Of the peak of fused multiply-adds, in percent; 0 where there are none. Winograd's shortcut can bring it above 100.
@@ -53,6 +54,7 @@ nn::LayerProfile sum_of(const std::vector<nn::LayerProfile>& layers) {
     for (const nn::LayerProfile& layer : layers) {
         total.params += layer.params;
         total.nonzeros += layer.nonzeros;
+        total.weight_bytes += layer.weight_bytes;
         total.macs += layer.macs;
         total.effective_macs += layer.effective_macs;
         total.done_macs += layer.done_macs;
@@ -82,9 +84,10 @@ struct Report {
 // A model without zeros needs no columns for them.
 void print_table(const Report& r) {
     const bool zeros = r.size.total().packed_bytes != r.size.total().dense_bytes;
+    const auto bytes = [](int64_t number) { return number ? human_bytes(number) : ""; };
     const std::vector<int64_t> packed = packed_bytes(r.size, r.profile.layers);
     std::vector<std::string> header{"layer", "op", "output", "params", "MACs", "activation", "time", "of peak"};
-    if (zeros) header.insert(header.begin() + 5, {"not zero", "sparsity", "effective", "done", "packed"});
+    if (zeros) header.insert(header.begin() + 5, {"not zero", "sparsity", "effective", "done", "packed", "held"});
     if (r.backward) header.insert(header.end(), {"backward", "of peak"});
     header.push_back("kernel");
     TextTable table(header);
@@ -100,7 +103,7 @@ void print_table(const Report& r) {
         if (zeros)
             row.insert(row.begin() + 5,
                        {layer.params ? with_commas(layer.nonzeros) : "", sparsity(layer), count(layer.effective_macs),
-                        count(layer.done_macs), packed_bytes ? human_bytes(packed_bytes) : ""});
+                        count(layer.done_macs), bytes(packed_bytes), bytes(layer.weight_bytes)});
         if (r.backward) {
             row.push_back(milliseconds(layer.backward_seconds));
             row.push_back(percent(share_of(r.peak, layer.backward_flop(), layer.backward_seconds)));
@@ -119,16 +122,18 @@ void print_table(const Report& r) {
 
 void print_memory(const nn::NetworkProfile& profile) {
     int64_t workspace = 0;
+    const int64_t weights = sum_of(profile.layers).weight_bytes;
     std::string of;
     for (const nn::LayerProfile& layer : profile.layers)
         if (layer.workspace_bytes > workspace) workspace = layer.workspace_bytes, of = layer.name;
     std::string alive;
     for (const std::string& name : profile.alive) alive += (alive.empty() ? "" : ", ") + name;
     std::printf("memory: activations %s in one block (no plan needs less than %s)%s%s;\n"
-                "        input %s, output %s%s%s%s%s\n",
+                "        input %s, output %s%s%s%s%s%s%s\n",
                 human_bytes(profile.plan.total).c_str(), human_bytes(profile.plan.lower_bound).c_str(),
                 alive.empty() ? "" : ", fullest with ", printable(alive).c_str(),
                 human_bytes(profile.input_bytes).c_str(), human_bytes(profile.output_bytes).c_str(),
+                weights ? ", weights " : "", weights ? human_bytes(weights).c_str() : "",
                 workspace ? ", a kernel's workspace up to " : "",
                 workspace ? human_bytes(workspace).c_str() : "", workspace ? " in " : "", printable(of).c_str());
 }
@@ -143,6 +148,7 @@ nlohmann::ordered_json json_of(const nn::LayerProfile& layer, int64_t packed, do
                                {"effective_macs", layer.effective_macs},
                                {"done_macs", layer.done_macs},
                                {"packed_bytes", packed},
+                               {"weight_bytes", layer.weight_bytes},
                                {"activation_bytes", layer.activation_bytes},
                                {"workspace_bytes", layer.workspace_bytes},
                                {"seconds", layer.seconds},
@@ -161,7 +167,7 @@ nlohmann::ordered_json json_of(const Report& r) {
     nlohmann::ordered_json out{{"model", r.model.architecture()}, {"batch", r.batch}, {"threads", threads()},
                                {"params", size.elements}, {"macs", total.macs}, {"nonzeros", size.nonzeros},
                                {"effective_macs", total.effective_macs}, {"done_macs", total.done_macs},
-                               {"packed_bytes", size.packed_bytes}};
+                               {"packed_bytes", size.packed_bytes}, {"weight_bytes", total.weight_bytes}};
     if (!r.backward) {
         const nn::NetworkProfile& p = r.profile;
         out["peak_activation_bytes"] = p.peak_activation_bytes();
@@ -187,6 +193,9 @@ void profile(ProfileOptions& o) {
     check(!program || !o.backward, "--backward: ", o.model.model, " is an integer program, which does not train");
     check(!program || o.input == "auto" || usual.input == model->input_shape(), "--input: ", o.model.model,
           " is an integer program for inputs ", model->input_shape());
+    const bool smallest = o.weights == "smallest";
+    check(!smallest || (!program && !o.backward),
+          "--weights smallest: expected a network in floats, without --backward");
     const auto peak = program ? peak_integer_gops : peak_gflops;
     Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch,
              .backward = o.backward, .integers = program != nullptr, .peak = peak(), .profile = {},
@@ -194,7 +203,8 @@ void profile(ProfileOptions& o) {
     const Tensor x = nn::Model::example(o.batch, r.input);
     r.profile = o.backward ? nn::profile_training(*model, x, o.runs)
                 : program  ? program->profile(x, o.runs)
-                           : nn::profile(*model, x, o.runs);
+                           : nn::profile(*model, x, o.runs, smallest ? nn::InferenceWeights::smallest
+                                                                     : nn::InferenceWeights::fastest);
     r.peak = std::max(r.peak, peak());  // other programs may have had their share of one of them
     if (o.json) {
         std::printf("%s", json_line(json_of(r)).c_str());
@@ -214,6 +224,10 @@ void add_profile(CLI::App& app) {
     c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")
         ->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
+    c.add_option("--weights", o->weights, "How weights with a codebook are held: as the fastest kernels have them, or "
+                                          "as packed indices in the fewest bytes")
+        ->check(CLI::IsMember({"fastest", "smallest"}))
+        ->capture_default_str();
     c.add_flag("--backward", o->backward, "A training step instead: forward in training mode, and backward");
     add_runs(c, o->runs);
     add_threads(c);

@@ -96,7 +96,8 @@ private:
         float *to = w.mutable_data<float>(), *bias = b.mutable_data<float>();
         for (int64_t k = 0; k < channels; ++k) {
             const double scale = y.scale[static_cast<size_t>(k)], shift = y.shift[static_cast<size_t>(k)];
-            for (int64_t i = 0; i < row; ++i) to[k * row + i] = static_cast<float>(to[k * row + i] * scale);
+            // In float, as Lowered keeps it: an entry of a codebook times its factor has the same bits.
+            for (int64_t i = 0; i < row; ++i) to[k * row + i] *= static_cast<float>(scale);
             bias[k] = static_cast<float>(bias[k] * scale + shift);
         }
         folded.attributes.set("activation", std::string(name_of(y.activation)));

@@ -63,18 +63,21 @@ struct Inference::Cache {
 Inference::Inference(Inference&&) noexcept = default;
 Inference::~Inference() = default;
 
-Inference::Inference(Module& module, const std::vector<Tensor>& examples)
+Inference::Inference(Module& module, const std::vector<Tensor>& examples, InferenceWeights weights)
     : graph_(arrange(fold(trace_for(module, examples)))), cache_(std::make_unique<Cache>()) {
     check(graph_[graph_.output].activation, "inference: expected an output that depends on the input");
     root_ = graph_.output;
     while (is_view(graph_[root_])) root_ = graph_[root_].inputs[0];
-    steps_ = make_steps(graph_);
+    steps_ = make_steps(graph_, weights);
     for (const GraphNode& node : graph_.nodes) passes_ |= is_chwn(node);
     describe_ops();
     find_stretch();
     keep_weights();
     for (GraphNode& node : graph_.nodes) constants_.push_back(node.value ? node.value.mutable_raw() : nullptr);
 }
+
+// Whether the node's input is a weight that a step has arranged.
+bool Inference::is_arranged(int node, size_t input) const { return input == 1 && at(steps_, node).prepared; }
 
 void Inference::describe_ops() {
     std::vector<bool> counted(graph_.nodes.size(), false);
@@ -84,7 +87,7 @@ void Inference::describe_ops() {
         const Step& step = at(steps_, i);
         const bool own = step.part_of < 0;
         Op& op = at(ops_, own ? i : step.part_of);
-        if (own) op.runs = bool(step.run), op.kernel = step.kernel;
+        if (own) op.runs = bool(step.run), op.kernel = step.kernel, op.weight_bytes += step.weight_bytes;
         if (own && !op.runs) continue;
         const int64_t count = macs(graph_, node);
         op.macs += count;
@@ -92,10 +95,13 @@ void Inference::describe_ops() {
         op.done_macs += scaled(count, step.done);
         op.bytes += bytes(graph_, node);
         if (!own) op.bytes -= 2 * node.shape.numel() * static_cast<int64_t>(size_of(node.dtype));  // nowhere
-        for (int from : node.inputs) {
+        for (size_t k = 0; k < node.inputs.size(); ++k) {
+            const int from = node.inputs[k];
             if (from < 0 || !graph_[from].value || at(counted, from)) continue;
-            op.weights += graph_[from].value.numel();
-            op.nonzeros += graph_[from].value.nonzeros();
+            const Tensor& value = graph_[from].value;
+            op.weights += value.numel();
+            op.nonzeros += value.nonzeros();
+            if (!is_arranged(i, k)) op.weight_bytes += static_cast<int64_t>(value.bytes());
             at(counted, from) = true;
         }
     }
@@ -152,10 +158,19 @@ void Inference::keep_weights() {
     std::vector<bool> read(graph_.nodes.size(), false);
     for (int i = 0; i < graph_.size(); ++i)
         for (size_t k = 0; k < graph_[i].inputs.size(); ++k)
-            if (const int from = graph_[i].inputs[k]; from >= 0 && !(k == 1 && at(steps_, i).prepared))
+            if (const int from = graph_[i].inputs[k]; from >= 0 && !is_arranged(i, k))
                 at(read, from) = at(read, from) || graph_[i].activation;
-    for (int i = 0; i < graph_.size(); ++i)
-        if (Tensor& value = graph_[i].value; value) value = at(read, i) ? value.clone() : Tensor{};
+    for (int i = 0; i < graph_.size(); ++i) {
+        GraphNode& node = graph_[i];
+        if (node.value) node.value = at(read, i) ? node.value.clone() : Tensor{};
+        node.lowered = nullptr;
+    }
+}
+
+int64_t Inference::weight_bytes() const {
+    int64_t total = 0;
+    for (const Op& op : ops_) total += op.weight_bytes;
+    return total;
 }
 
 std::shared_ptr<const Inference::Sized> Inference::sized(Inputs inputs, Part part, int64_t images) const {

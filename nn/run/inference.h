@@ -23,8 +23,10 @@ class Inference {
 public:
     // Traces the module in evaluation mode. `example` [N, ...] says how large inputs are and which batch size the
     // kernels are chosen for. Error: an op that cannot run again, weights that are not float32.
-    Inference(Module& module, const Tensor& example) : Inference(module, std::vector{example}) {}
-    Inference(Module& module, const std::vector<Tensor>& examples);  // of a network with several inputs
+    Inference(Module& module, const Tensor& example, InferenceWeights weights = InferenceWeights::fastest)
+        : Inference(module, std::vector{example}, weights) {}
+    // Of a network with several inputs.
+    Inference(Module& module, const std::vector<Tensor>& examples, InferenceWeights weights = InferenceWeights::fastest);
     Inference(Inference&&) noexcept;
     ~Inference();
 
@@ -41,12 +43,14 @@ public:
         std::string kernel{};               // of layers: the algorithm chosen; one may run the layers before it, too
         // Elements of the constants that it reads and no op before it did, and those of them other than zero.
         int64_t weights = 0, nonzeros = 0;
+        int64_t weight_bytes = 0;           // that it holds for them, as its kernel has them arranged
         // For the example: multiply-accumulates by the op's definition, those that meet a weight other than zero, and
         // those that the kernel does.
         int64_t macs = 0, effective_macs = 0, done_macs = 0;
         int64_t bytes = 0;  // likewise: the fewest that pass between memory and CPU
     };
     const std::vector<Op>& ops() const { return ops_; }
+    int64_t weight_bytes() const;  // of all ops
 
     // Where a run on inputs of this shape has its activations: all but the inputs and the output, which the caller has,
     // and but the kernels' workspaces. Where it runs in CHWN, that is of one pass of as many images as a vector has
@@ -68,6 +72,7 @@ private:
     struct Cache;
     using Inputs = std::span<const Tensor>;
 
+    bool is_arranged(int node, size_t input) const;
     void describe_ops();
     int first_input(int node) const;
     void find_stretch();

@@ -43,8 +43,8 @@ void describe_backward(const Graph& graph, const GraphNode& node, const std::vec
 
 }  // namespace
 
-NetworkProfile profile(Module& network, const Tensor& x, int runs) {
-    const Inference inference(network, x);
+NetworkProfile profile(Module& network, const Tensor& x, int runs, InferenceWeights weights) {
+    const Inference inference(network, x, weights);
     const Graph& graph = inference.graph();
     const int64_t output_bytes = static_cast<int64_t>(inference(x).bytes());  // warms up as well
     std::vector<std::vector<double>> seconds(graph.nodes.size());
@@ -69,6 +69,7 @@ NetworkProfile profile(Module& network, const Tensor& x, int runs) {
         layer.kernel = op.kernel;
         layer.params = op.weights;
         layer.nonzeros = op.nonzeros;
+        layer.weight_bytes = op.weight_bytes;
         layer.macs = op.macs;
         layer.forward_bytes = op.bytes;
         layer.effective_macs = op.effective_macs;

@@ -5,6 +5,7 @@
 
 #include "lathe/core/graph/memory_plan.h"
 #include "lathe/nn/module.h"
+#include "lathe/nn/run/steps.h"
 
 namespace lathe::nn {
 
@@ -13,6 +14,7 @@ struct LayerProfile {
     std::string name{}, op{}, kernel{};  // kernel: the algorithm of a layer, with backward that of each pass
     Shape output{};
     int64_t params = 0, nonzeros = 0;    // elements of the weights that no op before it read; of them, other than zero
+    int64_t weight_bytes = 0;            // that inference holds for them
     int64_t macs = 0;                    // of forward, by the op's definition
     int64_t effective_macs = 0;          // of them, those that meet a weight other than zero
     int64_t done_macs = 0;               // those that the kernel does: a dense one multiplies zeros, too
@@ -38,7 +40,7 @@ struct NetworkProfile {
 };
 
 // What runs when the network is used (Inference), op by op, on x. Times are medians over so many runs.
-NetworkProfile profile(Module& network, const Tensor& x, int runs = 20);
+NetworkProfile profile(Module& network, const Tensor& x, int runs = 20, InferenceWeights weights = InferenceWeights::fastest);
 // The same of a training step: forward in training mode, and backward, on the tape. It has no memory plan.
 NetworkProfile profile_training(Module& network, const Tensor& x, int runs = 20);
 

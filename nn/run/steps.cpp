@@ -1,9 +1,11 @@
 #include "lathe/nn/run/steps.h"
 
+#include <bit>
 #include <cstring>
 #include <memory>
 
 #include "lathe/core/graph/cost.h"
+#include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/kernels/conv2d/inverted_residual.h"
 #include "lathe/core/kernels/sparse/chwn.h"
 #include "lathe/core/kernels/sparse/conv2d.h"
@@ -25,19 +27,55 @@ Epilogue epilogue(const GraphNode& node) {
     return end;
 }
 
-// A convolution or linear layer, by sparse kernels where enough of its weights are zero.
-Step layer_step(const Graph& graph, int index, const Tensor& weight) {
-    const GraphNode& node = graph[index];
+// Whether every value is its entry of the codebook times its row's factor, to the bit: then indices may stand for it.
+// Where a mask makes zeros, sparse kernels take the values.
+bool is_indexed(const GraphNode& weight) {
+    if (!weight.lowered || !weight.lowered->codebook || weight.lowered->mask) return false;
+    const Lowered& known = *weight.lowered;
+    const int64_t rows = weight.value.dim(0), row = rows ? weight.value.numel() / rows : 0;
+    const float *value = weight.value.data<float>(), *codebook = known.codebook.data<float>();
+    const uint8_t* index = known.indices.data<uint8_t>();
+    for (int64_t k = 0; k < rows; ++k) {
+        const float scale = known.scale ? known.scale.data<float>()[k] : 1.0f;
+        for (int64_t i = 0; i < row; ++i)
+            if (*value++ != codebook[*index++] * scale) return false;
+    }
+    return true;
+}
+
+// The layer from indices; null where its values take no more bytes, or are wanted and faster.
+std::unique_ptr<kernels::PreparedConv2d> prepare_indexed(const GraphNode& weight, const kernels::Conv2dShape& shape,
+                                                         InferenceWeights weights) {
+    if (!is_indexed(weight)) return nullptr;
+    const Lowered& known = *weight.lowered;
+    const int bits = std::bit_width(static_cast<uint64_t>(known.codebook.numel())) - 1;
+    if (weights == InferenceWeights::fastest && !kernels::indexed_is_faster(shape, bits)) return nullptr;
+    auto layer = kernels::conv2d_prepare(
+        shape, {bits, known.indices.data<uint8_t>(), known.codebook.data<float>(),
+                known.scale ? known.scale.data<float>() : nullptr});
+    return layer->bytes() < static_cast<int64_t>(weight.value.bytes()) ? std::move(layer) : nullptr;
+}
+
+// By sparse kernels where enough of its weights are zero, or from the indices of a codebook.
+std::unique_ptr<kernels::PreparedConv2d> prepare_layer(const GraphNode& weight, const kernels::Conv2dShape& shape,
+                                                       kernels::SparsePattern pattern, InferenceWeights weights) {
+    auto layer = prepare_indexed(weight, shape, weights);
+    return layer ? std::move(layer) : kernels::sparse::prepare_fastest(shape, weight.value.data<float>(), pattern);
+}
+
+// A convolution or linear layer.
+Step layer_step(const Graph& graph, int index, InferenceWeights weights) {
+    const GraphNode &node = graph[index], &weight_node = graph[node.inputs[1]];
+    const Tensor& weight = weight_node.value;
     const kernels::Conv2dShape shape = conv2d_shape(graph, node);
     const bool chwn = is_chwn(node);
     const bool pool = node.attributes.has("max_pool") && node.attributes.integer("max_pool") == 2;
-    const float* values = weight.data<float>();
     const kernels::SparsePattern pattern = weight_pattern(graph, node, shape);
     const std::shared_ptr<const kernels::PreparedConv2d> layer =
-        chwn ? kernels::chwn::prepare(shape, values, pattern, pool)
-             : kernels::sparse::prepare_fastest(shape, values, pattern);
+        chwn ? kernels::chwn::prepare(shape, weight.data<float>(), pattern, pool)
+             : prepare_layer(weight_node, shape, pattern, weights);
     const int64_t image = chwn ? 0 : shape.in_h * shape.in_w * shape.in_c;
-    Step step{.kernel = layer->name(), .prepared = true};
+    Step step{.kernel = layer->name(), .weight_bytes = layer->bytes(), .prepared = true};
     step.density = weight.numel() ? static_cast<double>(weight.nonzeros()) / static_cast<double>(weight.numel()) : 1;
     if (layer->skips_zeros()) step.done = step.density;
 
@@ -81,10 +119,10 @@ Step op_step(const Graph& graph, int index) {
     }};
 }
 
-Step make_step(const Graph& graph, int index) {
+Step make_step(const Graph& graph, int index, InferenceWeights weights) {
     const GraphNode& node = graph[index];
     if (!node.activation || !node.is_op() || node.op->traits.view) return {};
-    if (node.op->layer && graph[node.inputs[1]].value) return layer_step(graph, index, graph[node.inputs[1]].value);
+    if (node.op->layer && graph[node.inputs[1]].value) return layer_step(graph, index, weights);
     if (graph[node.inputs[0]].layout != node.layout) return conversion_step(graph, index);
     return op_step(graph, index);
 }
@@ -119,6 +157,7 @@ Step block_step(const Graph& graph, int expand, int depthwise, int project) {
                                f.at<float>(addend), f.at<float>(project));
             },
             .kernel = "inverted residual",
+            .weight_bytes = block->bytes(),
             .prepared = true};
 }
 
@@ -150,9 +189,9 @@ void join_inverted_residuals(const Graph& graph, std::vector<Step>& steps) {
 
 }  // namespace
 
-std::vector<Step> make_steps(const Graph& graph) {
+std::vector<Step> make_steps(const Graph& graph, InferenceWeights weights) {
     std::vector<Step> steps;
-    for (int i = 0; i < graph.size(); ++i) steps.push_back(make_step(graph, i));
+    for (int i = 0; i < graph.size(); ++i) steps.push_back(make_step(graph, i, weights));
     join_inverted_residuals(graph, steps);
     return steps;
 }

@@ -25,14 +25,25 @@ struct Step {
     std::string kernel{};            // of a layer: the algorithm that its shape and its weights have got
     double density = 1;              // the share of a layer's weights other than zero
     double done = 1;                 // the share of the op's MACs that the kernel does
+    int64_t weight_bytes = 0;        // that its arranged weights take
     bool prepared = false;           // a layer whose weight is arranged in it and is not read again
     int part_of = -1;                // the later node whose step does this one's work; then `run` is empty
+};
+
+// How an Inference holds weights that share a codebook (nn/codebook.h).
+// Kernels look the values of indices up a block at a time, and give the same bits as from values. Where a mask makes
+// zeros as well, values are what is held.
+enum class InferenceWeights {
+    fastest,   // as indices only where that is faster (kernels::indexed_is_faster)
+    smallest,  // as indices wherever they take fewer bytes: at 4 bits a tenth of those of `fastest` for vgg-cifar and
+               // resnet20, a thirtieth at batch 32. Winograd's convolution and joined inverted residuals need values, so
+               // it runs at 0.6 to 0.7 times the speed at batch 1, at 0.3 to 0.5 times at batch 32
 };
 
 // For each node. Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights
 // are zero), for inputs of the graph's shapes but of any batch; the three dense convolutions of an inverted residual
 // block are one step, the last one's; other ops run as in the op table. They refer to nothing of the graph but its
 // constants' values, which Frame gives. Error: an op that cannot run again, weights that are not float32.
-std::vector<Step> make_steps(const Graph& graph);
+std::vector<Step> make_steps(const Graph& graph, InferenceWeights weights);
 
 }  // namespace lathe::nn

@@ -12,13 +12,16 @@ namespace lathe::kernels {
 namespace {
 
 constexpr Conv2dAlgorithm kAlgorithms[] = {
-    {"depthwise", depthwise::suits, depthwise::prepare, nullptr, depthwise::backward_input, depthwise::backward_weight},
-    {"gemm1x1", pointwise::suits, pointwise::prepare, pointwise::forward, pointwise::backward_input,
-     pointwise::backward_weight},
-    {"im2col", im2col::suits, im2col::prepare, im2col::forward, nullptr, nullptr},
-    {"winograd4", winograd::suits, winograd::prepare, nullptr, winograd::backward_input, winograd::backward_weight},
-    {"images", images::suits, images::prepare, nullptr, images::backward_input, nullptr},
-    {"direct", direct::suits, direct::prepare, nullptr, direct::backward_input, direct::backward_weight},
+    {"depthwise", depthwise::suits, depthwise::prepare, nullptr, nullptr, depthwise::backward_input,
+     depthwise::backward_weight},
+    {"gemm1x1", pointwise::suits, pointwise::prepare, pointwise::prepare_indexed, pointwise::forward,
+     pointwise::backward_input, pointwise::backward_weight},
+    {"im2col", im2col::suits, im2col::prepare, im2col::prepare_indexed, im2col::forward, nullptr, nullptr},
+    {"winograd4", winograd::suits, winograd::prepare, nullptr, nullptr, winograd::backward_input,
+     winograd::backward_weight},
+    {"images", images::suits, images::prepare, nullptr, nullptr, images::backward_input, nullptr},
+    {"direct", direct::suits, direct::prepare, direct::prepare_indexed, nullptr, direct::backward_input,
+     direct::backward_weight},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lathe/core/kernels/conv2d/shape.h"
+#include "lathe/core/kernels/gemm/panels.h"
 
 namespace lathe::kernels {
 
@@ -11,6 +12,9 @@ struct Conv2dAlgorithm {
     const char* name;
     bool (*suits)(const Conv2dShape& shape, Conv2dPass pass);  // runs the pass, and faster than the rows below it
     std::unique_ptr<PreparedConv2d> (*prepare)(const Conv2dShape& shape, const float* weight);  // for forward
+    // The same from indices of a codebook, which stay indices: the bits are those of the values they stand for. Null:
+    // it needs values.
+    std::unique_ptr<PreparedConv2d> (*prepare_indexed)(const Conv2dShape& shape, const IndexedWeight& weight);
     // Forward without arranging the weights first, for once; null: it needs them arranged.
     void (*forward_once)(const Conv2dShape& shape, const float* x, const float* weight, const Epilogue& end, float* y);
     // dx [N, H, W, C] from dy, dweight [K, R, S, C/G] from x and dy; null where `suits` never says yes.

@@ -5,6 +5,7 @@
 #include "lathe/core/kernels/conv2d/axis.h"
 #include "lathe/core/kernels/dispatch/dispatch.h"
 #include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/kernels/gemm/panels.h"
 #include "lathe/core/kernels/gemm/tasks.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
@@ -80,9 +81,9 @@ void widen(const Axis& h, const Axis& w, const Axis& wide, int64_t in_c, int64_t
                             to + ((r * wide.taps + i * w.in_step) * in_c + row) * columns + i * out_c);
 }
 
-// Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights packed group by group.
+// Results [out.h, out.w, out.c] of every image on the grid of the two axes; weights in panels group by group.
 void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in, const FeatureMap& out, int64_t groups,
-               const float* x, const float* packed, const Epilogue& epilogue, float* y) {
+               const float* x, const Panels& weights, const Epilogue& epilogue, float* y) {
     if (batch == 0) return;
     const PanelTable& kernels = table().panel;
     const float* bias = epilogue.bias;
@@ -90,37 +91,38 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         const Axis wide = widened(w, together);
         Workspace<float> panel(static_cast<size_t>(panel_size(h, wide, in.c, kernels)));
         Workspace<float> biases(static_cast<size_t>(bias ? kernels.columns : 0));
-        widen(h, w, wide, in.c, out.c, kernels.columns, packed, panel.data());
+        const int64_t rows = h.taps * w.taps * in.c;
+        Workspace<float> narrow(static_cast<size_t>(weights.values ? 0 : rows * kernels.columns));
+        widen(h, w, wide, in.c, out.c, kernels.columns, weights.rows(kernels, 0, 0, rows, narrow.data()), panel.data());
         for (int64_t i = 0; bias && i < kernels.columns; ++i) biases[i] = i < together * out.c ? bias[i % out.c] : 0;
         Epilogue repeated = epilogue;
         repeated.bias = biases.data();
-        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x, panel.data(), repeated,
-                         y);
+        return correlate(batch, h, wide, in, {out.h, out.w / together, out.c * together}, 1, x,
+                         {panel.data(), panel_size(h, wide, in.c, kernels)}, repeated, y);
     }
     const int64_t in_group = in.c / groups, out_group = out.c / groups, panels = ceil_div(out_group, kernels.columns);
     const int64_t macs = batch * h.count * w.count * h.taps * w.taps * in_group * out.c;
     const int64_t few = std::clamp<int64_t>(macs / kSerialMacs, 1, 4);  // tasks, at least, of what is not for one
     const Band band(h, w, in.c, ceil_div(h.count, ceil_div(few, batch)));
-    const int64_t bands = ceil_div(h.count, band.rows), size = panel_size(h, w, in_group, kernels);
+    const int64_t bands = ceil_div(h.count, band.rows);
     const bool one = joined(w, groups);
 
-    Panel shared = empty_panel();
-    shared.runs = h.taps * (one ? 1 : w.taps);
-    shared.length = in_group * (one ? w.taps : 1);
-    Workspace<int64_t> runs(static_cast<size_t>(shared.runs));
-    for (int64_t i = 0; i < shared.runs; ++i) {
+    const int64_t run_count = h.taps * (one ? 1 : w.taps), length = in_group * (one ? w.taps : 1);
+    Workspace<int64_t> runs(static_cast<size_t>(run_count));
+    for (int64_t i = 0; i < run_count; ++i) {
         const auto [r, s] = divmod(i, one ? 1 : w.taps);
         runs[i] = (r * h.in_tap * band.width + s * w.in_tap) * in.c;
     }
-    shared.a_run = runs.data();
+    // Rows of a panel that are read at a time: whole runs, or part of one.
+    const int64_t most_rows = weights.most_rows(run_count * length);
+    const int64_t some_runs = std::max<int64_t>(1, most_rows / length), some_length = std::min(length, most_rows);
+
+    Panel shared = empty_panel();
     shared.a_row = w.in_step * in.c;
     shared.a_step = 1;
     shared.b_step = kernels.columns;
-    shared.b_run = shared.length * kernels.columns;
+    shared.b_run = length * kernels.columns;
     shared.c_row = w.out_step * out.c;
-    shared.low = epilogue.low;
-    shared.high = epilogue.high;
-    shared.accumulate = epilogue.accumulate;
 
     // Few bands, as at batch 1, are each shared by several tasks, which copy it anew.
     const int64_t all = groups * panels, tasks = batch * bands;
@@ -131,57 +133,61 @@ void correlate(int64_t batch, const Axis& h, const Axis& w, const FeatureMap& in
         const int64_t first = band_index * band.rows;
         const int64_t results = std::min(band.rows, h.count - first);
         Workspace<float> buffer(static_cast<size_t>(band.floats));  // [rows under the band, width, C]
+        Workspace<float> looked_up(weights.buffer_floats(kernels.columns));
         copy_band(h, w, in, x + n * in.h * in.w * in.c, first, results, band, buffer.data());
         for (int64_t i = all * share / shares; i < all * (share + 1) / shares; ++i) {
             const auto [group, panel] = divmod(i, panels);
             const int64_t column = panel * kernels.columns;
             const int64_t channel = group * out_group + column;
-            for (int64_t row = 0; row < results; ++row) {
-                Panel p = shared;
-                p.a = buffer.data() + row * h.in_step * band.width * in.c + group * in_group;
-                p.bias = bias ? bias + channel : nullptr;
-                float* c = y + ((n * out.h + h.out_first + (first + row) * h.out_step) * out.w + w.out_first) * out.c +
-                           channel;
-                add_columns(p, packed + i * size, c, std::min<int64_t>(out_group - column, kernels.columns),
-                            kernels.lanes);
-                kernels.multiply(w.count, p);  // [Q, R S C] x [R S C, columns]: a row of results
-            }
+            for (int64_t run = 0; run < run_count; run += some_runs)
+                for (int64_t l = 0; l < length; l += some_length) {
+                    Panel p = shared;
+                    p.runs = std::min(some_runs, run_count - run);
+                    p.length = std::min(some_length, length - l);
+                    p.a_run = runs.data() + run;
+                    const int64_t row_first = run * length + l, rows = p.runs * p.length;
+                    const bool begins = row_first == 0, ends = row_first + rows == run_count * length;
+                    const float* columns = weights.rows(kernels, i, row_first, rows, looked_up.data());
+                    p.bias = begins && bias ? bias + channel : nullptr;
+                    p.accumulate = epilogue.accumulate || !begins;
+                    if (ends) p.low = epilogue.low, p.high = epilogue.high;
+                    for (int64_t row = 0; row < results; ++row) {
+                        p.a = buffer.data() + row * h.in_step * band.width * in.c + group * in_group + l;
+                        float* c = y + ((n * out.h + h.out_first + (first + row) * h.out_step) * out.w + w.out_first) *
+                                           out.c + channel;
+                        p.vectors = 0;
+                        add_columns(p, columns, c, std::min<int64_t>(out_group - column, kernels.columns),
+                                    kernels.lanes);
+                        kernels.multiply(w.count, p);  // [Q, R S C] x [R S C, columns]: a row of results
+                    }
+                }
         }
     });
 }
 
 class DirectConv2d final : public PreparedConv2d {
 public:
-    DirectConv2d(const Conv2dShape& shape, const float* weight)
-        : g_(shape),
-          h_(forward_axes(g_).h),
-          w_(forward_axes(g_).w),
-          floats_(g_.groups * ceil_div(g_.out_c / g_.groups, table().panel.columns) *
-                  panel_size(h_, w_, g_.in_c / g_.groups, table().panel)),
-          packed_(static_cast<size_t>(floats_)) {
-        const PanelTable& kernels = table().panel;
-        const int64_t c_group = g_.in_c / g_.groups, k_group = g_.out_c / g_.groups,
-                      depth = g_.kernel_h * g_.kernel_w * c_group;
-        for (int64_t group = 0; group < g_.groups; ++group)
-            kernels.pack(depth, k_group, weight + group * k_group * depth, 1, depth,
-                         packed_.data() + group * (floats_ / g_.groups), panel_size(h_, w_, c_group, kernels));
-    }
+    DirectConv2d(const Conv2dShape& g, const float* weight)
+        : g_(g), weights_(g.groups, depth_of(g), g.out_c / g.groups, weight, 1, depth_of(g)) {}
+    DirectConv2d(const Conv2dShape& g, const IndexedWeight& weight)
+        : g_(g), weights_(g.groups, depth_of(g), g.out_c / g.groups, weight) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
+        const auto [h, w] = forward_axes(g_);
         PaddedBias bias(epilogue.bias, g_.out_c, table().panel.columns);
         Epilogue padded = epilogue;
         padded.bias = bias.data();
-        correlate(batch, h_, w_, g_.input(), g_.output(), g_.groups, x, packed_.data(), padded, y);
+        correlate(batch, h, w, g_.input(), g_.output(), g_.groups, x, weights_.panels(), padded, y);
     }
 
-    int64_t bytes() const override { return floats_ * static_cast<int64_t>(sizeof(float)); }
-    std::string name() const override { return "direct"; }
+    int64_t bytes() const override { return weights_.bytes(); }
+    std::string name() const override { return weights_.name("direct"); }
 
 private:
+    static int64_t depth_of(const Conv2dShape& g) { return g.kernel_h * g.kernel_w * (g.in_c / g.groups); }
+
     Conv2dShape g_;
-    Axis h_, w_;
-    int64_t floats_;
-    AlignedArray<float> packed_;
+    PanelWeights weights_;
 };
 
 }  // namespace
@@ -189,6 +195,9 @@ private:
 bool suits(const Conv2dShape&, Conv2dPass) { return true; }
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<DirectConv2d>(shape, weight);
+}
+std::unique_ptr<PreparedConv2d> prepare_indexed(const Conv2dShape& shape, const IndexedWeight& weight) {
     return std::make_unique<DirectConv2d>(shape, weight);
 }
 
@@ -211,7 +220,7 @@ void backward_input(const Conv2dShape& g, const float* dy, const float* weight, 
             kernels.pack(k_group, c_group, weight + group * k_group * filter + (r * g.kernel_w + s) * c_group, filter,
                          1, packed.data() + group * panels * size + tap * k_group * kernels.columns, size);
         }
-        correlate(g.batch, h, w, g.output(), g.input(), g.groups, dy, packed.data(), {}, dx);
+        correlate(g.batch, h, w, g.output(), g.input(), g.groups, dy, {packed.data(), size}, {}, dx);
     }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include "lathe/core/kernels/conv2d/shape.h"
+#include "lathe/core/kernels/gemm/panels.h"
 
 // Convolution as matrix products whose rows are patches of the image, read in place (Dukhan 2019, arXiv 1907.02129,
 // does it by pointers). Any shape, groups included.
@@ -20,6 +21,7 @@ namespace lathe::kernels::direct {
 bool suits(const Conv2dShape& shape, Conv2dPass pass);  // always
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight);
+std::unique_ptr<PreparedConv2d> prepare_indexed(const Conv2dShape& shape, const IndexedWeight& weight);
 void backward_input(const Conv2dShape& shape, const float* dy, const float* weight, float* dx);
 void backward_weight(const Conv2dShape& shape, const float* x, const float* dy, float* dweight);
 

@@ -46,6 +46,8 @@ class Im2colConv2d final : public PreparedConv2d {
 public:
     Im2colConv2d(const Conv2dShape& g, const float* weight)
         : g_(g), weight_(Trans::yes, Patches::depth_of(g), g.out_c, weight, Patches::depth_of(g)) {}
+    Im2colConv2d(const Conv2dShape& g, const IndexedWeight& weight)
+        : g_(g), weight_(Patches::depth_of(g), g.out_c, weight) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
         // Few weights fit beside each core: a task then has pixels of its own. Many are better split among the cores.
@@ -61,7 +63,7 @@ public:
     }
 
     int64_t bytes() const override { return weight_.bytes(); }
-    std::string name() const override { return "im2col"; }
+    std::string name() const override { return weight_.name("im2col"); }
 
 private:
     const Conv2dShape g_;
@@ -76,6 +78,9 @@ bool suits(const Conv2dShape& g, Conv2dPass pass) {
 }
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& shape, const float* weight) {
+    return std::make_unique<Im2colConv2d>(shape, weight);
+}
+std::unique_ptr<PreparedConv2d> prepare_indexed(const Conv2dShape& shape, const IndexedWeight& weight) {
     return std::make_unique<Im2colConv2d>(shape, weight);
 }
 

@@ -14,12 +14,14 @@ public:
           in_c_(g.in_c),
           out_c_(g.out_c),
           weight_(Trans::yes, g.in_c, g.out_c, weight, g.in_c) {}
+    PointwiseConv2d(const Conv2dShape& g, const IndexedWeight& weight)
+        : image_pixels_(g.out_h * g.out_w), in_c_(g.in_c), out_c_(g.out_c), weight_(g.in_c, g.out_c, weight) {}
 
     void forward(int64_t batch, const float* x, const Epilogue& epilogue, float* y) const override {
         weight_.multiply(batch * image_pixels_, x, in_c_, y, out_c_, epilogue);
     }
     int64_t bytes() const override { return weight_.bytes(); }
-    std::string name() const override { return "gemm1x1"; }
+    std::string name() const override { return weight_.name("gemm1x1"); }
 
 private:
     int64_t image_pixels_, in_c_, out_c_;
@@ -31,6 +33,9 @@ private:
 bool suits(const Conv2dShape& g, Conv2dPass) { return g.pointwise() && g.groups == 1; }
 
 std::unique_ptr<PreparedConv2d> prepare(const Conv2dShape& g, const float* weight) {
+    return std::make_unique<PointwiseConv2d>(g, weight);
+}
+std::unique_ptr<PreparedConv2d> prepare_indexed(const Conv2dShape& g, const IndexedWeight& weight) {
     return std::make_unique<PointwiseConv2d>(g, weight);
 }
 

@@ -29,6 +29,16 @@ struct Panel {
     float low, high;    // C is clamped to this range at the end
 };
 
+// A panel of B [k, columns] whose values share a codebook: B(l, j) = scale[j] * codebook[index(l, j)]. The indices of a
+// column are one stream of bits in 32-bit words, index l the `bits` bits from bit l * bits on.
+struct IndexedPanel {
+    int bits;               // 1 to 8
+    int columns;
+    const uint32_t* words;  // [words of a column, columns]
+    const float* codebook;  // [256]: the 2^bits entries again and again, so that bits above an index do not matter
+    const float* scale;     // [columns]
+};
+
 struct PanelTable {
     int lanes;    // floats in a vector
     int columns;  // the widest panel
@@ -39,6 +49,9 @@ struct PanelTable {
     // columns] each, `panel_size` floats apart; columns beyond n read as zero.
     void (*pack)(int64_t k, int64_t n, const float* b, int64_t step, int64_t column_step, float* panels,
                  int64_t panel_size);
+
+    // The values of rows [first, first + count) of a panel of indices, [count, columns].
+    void (*look_up)(const IndexedPanel& panel, int64_t first, int64_t count, float* to);
 };
 
 }  // namespace lathe::kernels

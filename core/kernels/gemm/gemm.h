@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "lathe/core/kernels/dispatch/epilogue.h"
-#include "lathe/core/memory.h"
+#include "lathe/core/kernels/gemm/panels.h"
 
 namespace lathe::kernels {
 
@@ -19,12 +19,14 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const d
 class PreparedMatrix {
 public:
     PreparedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb);
+    PreparedMatrix(int64_t k, int64_t n, const IndexedWeight& weight);  // [n, k] = op(B)^T
     void multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc, const Epilogue& epilogue = {}) const;
-    int64_t bytes() const { return bytes_; }
+    int64_t bytes() const { return weights_.bytes(); }
+    std::string name(const std::string& algorithm) const { return weights_.name(algorithm); }
 
 private:
-    int64_t k_, n_, bytes_;
-    AlignedArray<float> panels_;
+    int64_t k_, n_;
+    PanelWeights weights_;
 };
 
 }  // namespace lathe::kernels

@@ -6,6 +6,7 @@
 #include "lathe/core/kernels/dispatch/streaming.h"
 #include "lathe/core/kernels/gemm/gemm.h"
 #include "lathe/core/kernels/gemm/panel.h"
+#include "lathe/core/kernels/gemm/panels.h"
 #include "lathe/core/kernels/gemm/tasks.h"
 #include "lathe/core/memory.h"
 #include "lathe/core/parallel.h"
@@ -40,8 +41,9 @@ void pack_panels(const PanelTable& kernels, int64_t k, int64_t n, const Matrix& 
     });
 }
 
-bool may_stream(int64_t m, int64_t n, int64_t k, const float* c, int64_t ldc, const Epilogue& epilogue) {
-    return k <= kDepth && !epilogue.accumulate && ldc % 16 == 0 && n % 16 == 0 && streams(c, ldc, m * n);
+// `once`: C is written once, when all products are summed.
+bool may_stream(int64_t m, int64_t n, bool once, const float* c, int64_t ldc, const Epilogue& epilogue) {
+    return once && !epilogue.accumulate && ldc % 16 == 0 && n % 16 == 0 && streams(c, ldc, m * n);
 }
 
 struct Product {
@@ -81,14 +83,15 @@ struct Product {
         const int64_t first_packed = b.column == 1 && m <= 32 ? n / kernels.columns : 0;
         Workspace<float> packed(packed_floats(kernels, k, n - first_packed * kernels.columns));
         pack_panels(kernels, k, n, b, first_packed, packed.data());
-        by_rows(packed.data(), first_packed, c, ldc);
+        by_rows({packed.data(), std::max<int64_t>(k, 1) * kernels.columns}, first_packed, c, ldc);
     }
 
     // Many rows: tasks take blocks of rows and, when those are few, of panels. The panels of B before `first_packed`
     // are read in their own place.
-    void by_rows(const float* packed, int64_t first_packed, float* c, int64_t ldc) const {
+    void by_rows(const Panels& weights, int64_t first_packed, float* c, int64_t ldc) const {
         const int64_t panels = ceil_div(n, kernels.columns), panel_size = std::max<int64_t>(k, 1) * kernels.columns;
-        const bool serial = m * n * k < kSerialMacs;
+        const int64_t most_rows = weights.most_rows(kDepth), stretches = std::max<int64_t>(1, ceil_div(k, most_rows));
+        const bool serial = m * n * k < kSerialMacs, in_order = !weights.values && m <= kernels.rows;
         const int64_t rows = serial ? m : kRowsPerTask, row_blocks = ceil_div(m, rows);
         const int64_t task_panels = serial ? panels
                                            : std::max<int64_t>(ceil_div(panels * row_blocks, kTasks) / row_blocks,
@@ -98,29 +101,34 @@ struct Product {
             const auto [row_block, panel_block] = divmod(task, panel_blocks);
             const int64_t row = row_block * rows, begin = panel_block * task_panels;
             const int64_t last = std::min(panels, begin + task_panels);
-            for (int64_t first = 0; first < std::max<int64_t>(k, 1); first += kDepth)
-                for (int64_t i = begin; i < last; ++i) {
-                    const bool direct = i < first_packed;
-                    const float* columns = direct ? b.data + first * b.row + i * kernels.columns
-                                                  : packed + (i - first_packed) * panel_size + first * kernels.columns;
-                    const Matrix from = {a.data + row * a.row + first * a.column, a.row, a.column};
-                    Epilogue end;
-                    if (first == 0 && epilogue.bias) end.bias = epilogue.bias + i * kernels.columns;
-                    if (first + kDepth >= k) end.low = epilogue.low, end.high = epilogue.high;
-                    const int64_t height = std::min(rows, m - row), tiles = ceil_div(height, kernels.rows);
-                    const float* ahead = nullptr;
-                    int64_t ahead_step = kernels.rows;
-                    if (tiles > 2 && i == begin && a.row == k && k <= kDepth) ahead = from.data + kernels.rows * k;
-                    else if (tiles <= 8 && !direct) {
-                        const bool deeper = i + 1 == last;  // goes on with the first panel's next stretch
-                        ahead = columns + (deeper ? (begin - i) * panel_size + kDepth * kernels.columns : panel_size);
-                        ahead_step = ceil_div(kernels.columns, tiles);
-                    }
-                    panel(from, height, std::min(kDepth, k - first), columns,
-                          direct ? b.row : kernels.columns, c + row * ldc + i * kernels.columns, ldc,
-                          std::min<int64_t>(kernels.columns, n - i * kernels.columns), epilogue.accumulate || first > 0,
-                          stream, end, ahead, ahead_step);
+            Workspace<float> buffer(weights.buffer_floats(kernels.columns));
+            for (int64_t step = 0; step < stretches * (last - begin); ++step) {
+                // All panels for a stretch of k, so that A stays near; or a panel's whole k, so that indices, which
+                // come from further away than the few rows of A, are read in their order.
+                const auto [outer, inner] = divmod(step, in_order ? stretches : last - begin);
+                const int64_t first = most_rows * (in_order ? inner : outer), depth = std::min(most_rows, k - first);
+                const int64_t i = begin + (in_order ? outer : inner);
+                const bool direct = i < first_packed;
+                const float* columns = direct ? b.data + first * b.row + i * kernels.columns
+                                              : weights.rows(kernels, i - first_packed, first, depth, buffer.data());
+                const Matrix from = {a.data + row * a.row + first * a.column, a.row, a.column};
+                Epilogue end;
+                if (first == 0 && epilogue.bias) end.bias = epilogue.bias + i * kernels.columns;
+                if (first + depth >= k) end.low = epilogue.low, end.high = epilogue.high;
+                const int64_t height = std::min(rows, m - row), tiles = ceil_div(height, kernels.rows);
+                const float* ahead = nullptr;
+                int64_t ahead_step = kernels.rows;
+                if (tiles > 2 && i == begin && a.row == k && k <= kDepth) ahead = from.data + kernels.rows * k;
+                else if (tiles <= 8 && !direct && weights.values) {
+                    const bool deeper = i + 1 == last;  // goes on with the first panel's next stretch
+                    ahead = columns + (deeper ? (begin - i) * panel_size + kDepth * kernels.columns : panel_size);
+                    ahead_step = ceil_div(kernels.columns, tiles);
                 }
+                panel(from, height, depth, columns, direct ? b.row : kernels.columns,
+                      c + row * ldc + i * kernels.columns, ldc,
+                      std::min<int64_t>(kernels.columns, n - i * kernels.columns), epilogue.accumulate || first > 0,
+                      stream, end, ahead, ahead_step);
+            }
         });
     }
 
@@ -181,7 +189,7 @@ void panel_product(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k
                           k,
                           stored(a_trans, a, lda),
                           stored(b_trans, b, ldb),
-                          may_stream(m, n, k, c, ldc, epilogue),
+                          may_stream(m, n, k <= kDepth, c, ldc, epilogue),
                           padded};
     const int64_t depth_tasks = std::min(kTasks, k / kDepth);
     // Splitting k costs depth_tasks passes over C, so k must be long beside what one task computes of it.
@@ -192,12 +200,10 @@ void panel_product(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k
 }
 
 PreparedMatrix::PreparedMatrix(Trans trans, int64_t k, int64_t n, const float* b, int64_t ldb)
-    : k_(k),
-      n_(n),
-      bytes_(static_cast<int64_t>(packed_floats(table().panel, k, n) * sizeof(float))),
-      panels_(packed_floats(table().panel, k, n)) {
-    pack_panels(table().panel, k, n, stored(trans, b, ldb), 0, panels_.data());
-}
+    : k_(k), n_(n), weights_(1, k, n, b, stored(trans, b, ldb).row, stored(trans, b, ldb).column) {}
+
+PreparedMatrix::PreparedMatrix(int64_t k, int64_t n, const IndexedWeight& weight)
+    : k_(k), n_(n), weights_(1, k, n, weight) {}
 
 void PreparedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, int64_t ldc,
                               const Epilogue& epilogue) const {
@@ -206,8 +212,10 @@ void PreparedMatrix::multiply(int64_t m, const float* a, int64_t lda, float* c, 
     PaddedBias bias(epilogue.bias, n_, kernels.columns);
     Epilogue padded = epilogue;
     padded.bias = bias.data();
-    Product{kernels, m, n_, k_, {a, lda, 1}, {}, may_stream(m, n_, k_, c, ldc, epilogue), padded}
-        .by_rows(panels_.data(), 0, c, ldc);
+    const Panels panels = weights_.panels();
+    const bool once = k_ <= panels.most_rows(kDepth);
+    Product{kernels, m, n_, k_, {a, lda, 1}, {}, may_stream(m, n_, once, c, ldc, epilogue), padded}
+        .by_rows(panels, 0, c, ldc);
 }
 
 }  // namespace lathe::kernels

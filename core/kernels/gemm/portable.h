@@ -23,4 +23,17 @@ void gemm(Trans a_trans, Trans b_trans, int64_t m, int64_t n, int64_t k, const T
     });
 }
 
+// The definition of PanelTable::look_up().
+inline void look_up(const IndexedPanel& panel, int64_t first, int64_t count, float* to) {
+    for (int64_t l = first; l < first + count; ++l)
+        for (int j = 0; j < panel.columns; ++j) {
+            uint32_t index = 0;
+            for (int64_t k = 0; k < panel.bits; ++k) {
+                const int64_t bit = l * panel.bits + k;
+                index |= (panel.words[bit / 32 * panel.columns + j] >> bit % 32 & 1) << k;
+            }
+            *to++ = panel.codebook[index] * panel.scale[j];
+        }
+}
+
 }  // namespace lathe::kernels::portable

@@ -7,6 +7,7 @@
 #include "lathe/core/kernels/conv2d/conv2d.h"
 #include "lathe/core/parallel.h"
 #include "lathe/tests/core/kernels/conv2d/conv2d_cases.h"
+#include "lathe/tests/core/kernels/indexed_weights.h"
 #include "lathe/tests/core/kernels/random_values.h"
 
 using namespace lathe;
@@ -125,6 +126,48 @@ TEST_CASE("convolutions run the first algorithm that suits") {
         CHECK(dx == dx_row);
         CHECK(dweight == dweight_row);
     }
+}
+
+TEST_CASE("convolutions have the same bits from indices and from their values") {
+    const auto bits_of = [](const PreparedConv2d& layer, const Conv2dShape& g, int64_t batch, bool accumulate) {
+        const auto x = random_values<float>(x_size(g), 1), bias = random_values<float>(g.out_c, 3);
+        auto y = random_values<float>(y_size(g), 4);
+        layer.forward(batch, x.data(), {bias.data(), -0.5f, 1.5f, accumulate}, y.data());
+        return y;
+    };
+    int bits = 0;
+    for (const Conv2dShape& g : kShapes) {
+        CAPTURE(&g - kShapes);
+        bits = bits % 8 + 1;
+        const IndexedValues weight(g.out_c, weight_size(g) / g.out_c, bits);
+        for_each_isa([&] {
+            for (const Conv2dAlgorithm& algorithm : conv2d_algorithms()) {
+                if (!algorithm.prepare_indexed || !algorithm.suits(g, Conv2dPass::forward)) continue;
+                INFO(algorithm.name);
+                const auto values = algorithm.prepare(g, weight.values.data());
+                const auto indices = algorithm.prepare_indexed(g, weight.of());
+                CHECK(indices->name() == values->name() + " " + std::to_string(bits) + "-bit");
+                for (int64_t batch : {g.batch, int64_t{1}, int64_t{0}})
+                    CHECK(bits_of(*indices, g, batch, batch == 1) == bits_of(*values, g, batch, batch == 1));
+            }
+        });
+    }
+}
+
+TEST_CASE("indices run in the first algorithm that reads them, and are faster where rows are few and weights many") {
+    const auto name = [](const Conv2dShape& g) {
+        return conv2d_prepare(g, IndexedValues(g.out_c, weight_size(g) / g.out_c, 4).of())->name();
+    };
+    CHECK(name({1, 1, 1, 512, 1, 1, 10, 1, 1}) == "gemm1x1 4-bit");
+    CHECK(name({1, 4, 4, 64, 4, 4, 64, 3, 3, 1, 1, 1, 1}) == "im2col 4-bit");
+    CHECK(name({128, 32, 32, 16, 32, 32, 16, 3, 3, 1, 1, 1, 1}) == "direct 4-bit");  // of values: winograd4
+    CHECK(name({128, 28, 28, 1, 28, 28, 6, 5, 5, 1, 1, 2, 2}) == "direct 4-bit");    // images
+
+    const Conv2dShape large{4, 1, 1, 4096, 1, 1, 2048, 1, 1}, few{4, 1, 1, 4096, 1, 1, 2047, 1, 1},
+        many_rows{5, 1, 1, 4096, 1, 1, 2048, 1, 1};
+    CHECK(indexed_is_faster(large, 5) == (table().panel.lanes == 16));
+    for (const Conv2dShape& g : {few, many_rows}) CHECK(!indexed_is_faster(g, 5));
+    CHECK(!indexed_is_faster(large, 6));
 }
 
 TEST_CASE("the shape of a layer says which algorithm runs each pass") {
