@@ -24,8 +24,7 @@ struct ProfileOptions {
     std::string input = "auto";
     int64_t batch = 1;
     int runs = 20;
-    bool backward = false, json = false;
-    std::string weights = "fastest";
+    bool backward = false, smallest_weights = false, json = false;
 };
 
 // Of the peak of fused multiply-adds, in percent; 0 where there are none. Winograd's shortcut can bring it above 100.
@@ -193,9 +192,8 @@ void profile(ProfileOptions& o) {
     check(!program || !o.backward, "--backward: ", o.model.model, " is an integer program, which does not train");
     check(!program || o.input == "auto" || usual.input == model->input_shape(), "--input: ", o.model.model,
           " is an integer program for inputs ", model->input_shape());
-    const bool smallest = o.weights == "smallest";
-    check(!smallest || (!program && !o.backward),
-          "--weights smallest: expected a network in floats, without --backward");
+    check(!o.smallest_weights || (!program && !o.backward),
+          "--smallest-weights: expected a network in floats, without --backward");
     const auto peak = program ? peak_integer_gops : peak_gflops;
     Report r{.model = *model, .input = o.input == "auto" ? model->input_shape() : usual.input, .batch = o.batch,
              .backward = o.backward, .integers = program != nullptr, .peak = peak(), .profile = {},
@@ -203,8 +201,9 @@ void profile(ProfileOptions& o) {
     const Tensor x = nn::Model::example(o.batch, r.input);
     r.profile = o.backward ? nn::profile_training(*model, x, o.runs)
                 : program  ? program->profile(x, o.runs)
-                           : nn::profile(*model, x, o.runs, smallest ? nn::InferenceWeights::smallest
-                                                                     : nn::InferenceWeights::fastest);
+                           : nn::profile(*model, x, o.runs,
+                                         o.smallest_weights ? nn::InferenceWeights::smallest
+                                                            : nn::InferenceWeights::fastest);
     r.peak = std::max(r.peak, peak());  // other programs may have had their share of one of them
     if (o.json) {
         std::printf("%s", json_line(json_of(r)).c_str());
@@ -224,10 +223,8 @@ void add_profile(CLI::App& app) {
     c.add_option("--input", o->input, "Image size HxWxC, or a number of features; auto: the model's")
         ->capture_default_str();
     c.add_option("--batch", o->batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
-    c.add_option("--weights", o->weights, "How weights with a codebook are held: as the fastest kernels have them, or "
-                                          "as packed indices in the fewest bytes")
-        ->check(CLI::IsMember({"fastest", "smallest"}))
-        ->capture_default_str();
+    c.add_flag("--smallest-weights", o->smallest_weights,
+               "Hold weights that share a codebook as packed indices, in the fewest bytes");
     c.add_flag("--backward", o->backward, "A training step instead: forward in training mode, and backward");
     add_runs(c, o->runs);
     add_threads(c);

@@ -13,7 +13,8 @@ namespace lathe::nn {
 
 // A network made ready to run: its graph is folded (fold.h), its ops get the layouts of activations that suit them
 // (layout.h), weights are arranged for the kernels once, and activations lie where a memory plan puts them, in one
-// block that each run takes at its beginning. It keeps the weights that the module had when it was made.
+// block that each run takes at its beginning. It keeps the weights that the module had when it was made, those with a
+// codebook (codebook.h) as their values or as packed indices.
 //
 //     const nn::Inference run(model, batch.x);
 //     Tensor logits = run(batch.x);
@@ -25,8 +26,8 @@ public:
     // kernels are chosen for. Error: an op that cannot run again, weights that are not float32.
     Inference(Module& module, const Tensor& example, InferenceWeights weights = InferenceWeights::fastest)
         : Inference(module, std::vector{example}, weights) {}
-    // Of a network with several inputs.
-    Inference(Module& module, const std::vector<Tensor>& examples, InferenceWeights weights = InferenceWeights::fastest);
+    Inference(Module& module, const std::vector<Tensor>& examples,  // of a network with several inputs
+              InferenceWeights weights = InferenceWeights::fastest);
     Inference(Inference&&) noexcept;
     ~Inference();
 

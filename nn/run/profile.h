@@ -40,7 +40,8 @@ struct NetworkProfile {
 };
 
 // What runs when the network is used (Inference), op by op, on x. Times are medians over so many runs.
-NetworkProfile profile(Module& network, const Tensor& x, int runs = 20, InferenceWeights weights = InferenceWeights::fastest);
+NetworkProfile profile(Module& network, const Tensor& x, int runs = 20,
+                       InferenceWeights weights = InferenceWeights::fastest);
 // The same of a training step: forward in training mode, and backward, on the tape. It has no memory plan.
 NetworkProfile profile_training(Module& network, const Tensor& x, int runs = 20);
 

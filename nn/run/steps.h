@@ -36,8 +36,8 @@ struct Step {
 enum class InferenceWeights {
     fastest,   // as indices only where that is faster (kernels::indexed_is_faster)
     smallest,  // as indices wherever they take fewer bytes: at 4 bits a tenth of those of `fastest` for vgg-cifar and
-               // resnet20, a thirtieth at batch 32. Winograd's convolution and joined inverted residuals need values, so
-               // it runs at 0.6 to 0.7 times the speed at batch 1, at 0.3 to 0.5 times at batch 32
+               // resnet20, a thirtieth at batch 32. Winograd's convolution and joined inverted residuals need values,
+               // so these two run at 0.6 to 0.7 times the speed at batch 1, at 0.3 to 0.5 times at batch 32
 };
 
 // For each node. Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights

@@ -1,8 +1,8 @@
-// A network with codebooks on fresh weights, as nn::Inference runs it from their values and from packed indices, the two
-// in turns.
+// A network with codebooks on fresh weights, as nn::Inference runs it fastest and with the smallest weights, the two in
+// turns.
 //   build/codebook-bench NET BITS BATCH [THREADS=1] [SECONDS=3]
-// Prints the bytes of weights that each holds, the least and the median time and their ratios, then the layers, with the
-// least time of both and their kernels.
+// Prints the bytes of weights that each holds, the least and the median time and their ratios; then of each layer the
+// least times, bytes and kernels.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
         const nn::Inference::Op &fast = runs[0].ops()[i], &small = runs[1].ops()[i];
         if (small.runs && !small.kernel.empty())
             std::printf("  %-24s %-18s %9.1f us %9.1f us  %10s %-14s %10s %s\n", node.path.c_str(),
-                        node.shape.str().c_str(), ops[0][i] * 1e6, ops[1][i] * 1e6, 
+                        node.shape.str().c_str(), ops[0][i] * 1e6, ops[1][i] * 1e6,
                         std::to_string(fast.weight_bytes).c_str(), fast.kernel.c_str(),
                         std::to_string(small.weight_bytes).c_str(), small.kernel.c_str());
     }

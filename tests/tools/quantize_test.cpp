@@ -22,6 +22,10 @@ TEST_CASE("quantize: a file of codebooks is what every command takes, and is as 
     for (const Json& layer : profile["layers"]) packed += layer["packed_bytes"].get<int64_t>();
     CHECK(profile["packed_bytes"] == packed);
     CHECK(profile["layers"][0]["packed_bytes"] == 450 + 256 * 4 + 6 * 4);  // indices of 8 bits, codebook, bias
+    const Json fast = profile["layers"][0],
+               slim = Json::parse(lathe("profile --json --runs 1 --smallest-weights --model " + file).out)["layers"][0];
+    CHECK(slim["kernel"].get<std::string>().ends_with(" 8-bit"));
+    CHECK(slim["weight_bytes"] < fast["weight_bytes"]);
     const Json compared = Json::parse(lathe("compare --json --runs 1 " + base.model + " " + file).out);
     CHECK(compared[1]["file_bytes"] == fs::file_size(file));
     check_fails(lathe(base.quantize("--bits 2", "four")), 1, "holds a run");

@@ -49,9 +49,10 @@ TEST_CASE("every instruction set looks up the bits that the portable definition 
                         portable::look_up(view.indexed, first, count, want.data());
                         kernels.look_up(view.indexed, first, count, got.data());
                         CHECK(same_bits(got, want));
-                        for (int64_t i = 0; i < count * kernels.columns; ++i)  // column j is row j of the weight
-                            want[static_cast<size_t>(i)] =
-                                weight.values[static_cast<size_t>(i % kernels.columns * k + first + i / kernels.columns)];
+                        for (int64_t i = 0; i < count * kernels.columns; ++i) {  // column j is row j of the weight
+                            const int64_t row = i % kernels.columns, l = first + i / kernels.columns;
+                            want[static_cast<size_t>(i)] = weight.values[static_cast<size_t>(row * k + l)];
+                        }
                         CHECK(same_bits(got, want));
                     }
             }
@@ -65,9 +66,12 @@ TEST_CASE("a product has the same bits from indices and from their values") {
         b.multiply(m, a.data(), k, c.data(), n, {bias.data(), -0.5f, 1.5f, accumulate});
         return c;
     };
+    struct Extents {
+        int64_t n, k;
+    };
     for_each_isa([&] {
         for (int bits = 1; bits <= 8; ++bits)
-            for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {10, 7}, {24, 40}, {33, 65}, {70, 700}, {5, 0}})
+            for (const auto& [n, k] : {Extents{1, 1}, {10, 7}, {24, 40}, {33, 65}, {70, 700}, {5, 0}})
                 for (int64_t m : {0, 1, 3, 17, 130})
                     for (bool scaled : {false, true}) {
                         CAPTURE(bits);
