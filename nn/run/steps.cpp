@@ -33,6 +33,7 @@ bool is_indexed(const GraphNode& weight) {
     if (!weight.lowered || !weight.lowered->codebook || weight.lowered->mask) return false;
     const Lowered& known = *weight.lowered;
     const int64_t rows = weight.value.dim(0), row = rows ? weight.value.numel() / rows : 0;
+    if (known.scale && (known.axis != 0 || known.scale.numel() != rows)) return false;
     const float *value = weight.value.data<float>(), *codebook = known.codebook.data<float>();
     const uint8_t* index = known.indices.data<uint8_t>();
     for (int64_t k = 0; k < rows; ++k) {
@@ -43,7 +44,8 @@ bool is_indexed(const GraphNode& weight) {
     return true;
 }
 
-// The layer from indices; null where its values take no more bytes, or are wanted and faster.
+// The layer from indices; null where there are none, its values take no more bytes, or the fastest is wanted and it is
+// not.
 std::unique_ptr<kernels::PreparedConv2d> prepare_indexed(const GraphNode& weight, const kernels::Conv2dShape& shape,
                                                          InferenceWeights weights) {
     if (!is_indexed(weight)) return nullptr;

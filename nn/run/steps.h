@@ -30,14 +30,14 @@ struct Step {
     int part_of = -1;                // the later node whose step does this one's work; then `run` is empty
 };
 
-// How an Inference holds weights that share a codebook (nn/codebook.h).
-// Kernels look the values of indices up a block at a time, and give the same bits as from values. Where a mask makes
-// zeros as well, values are what is held.
+// How an Inference holds weights that share a codebook (nn/codebook.h): as values, or as packed indices, which a kernel
+// looks up a block at a time, with the bits that it makes of values. Where a mask makes zeros as well, as values.
 enum class InferenceWeights {
-    fastest,   // as indices only where that is faster (kernels::indexed_is_faster)
-    smallest,  // as indices wherever they take fewer bytes: at 4 bits a tenth of those of `fastest` for vgg-cifar and
-               // resnet20, a thirtieth at batch 32. Winograd's convolution and joined inverted residuals need values,
-               // so these two run at 0.6 to 0.7 times the speed at batch 1, at 0.3 to 0.5 times at batch 32
+    fastest,   // indices only where they are faster (kernels::indexed_is_faster)
+    // Indices wherever they take fewer bytes: at 4 bits a tenth of those of `fastest` at batch 1, at batch 32 a 25th
+    // (resnet20) or 32nd (vgg-cifar). Winograd's convolution and joined inverted residuals need values, so it runs at
+    // about 0.6 times the speed at batch 1 and at 0.3 to 0.5 times at batch 32.
+    smallest,
 };
 
 // For each node. Layers with constant weights are arranged for the kernels (sparse ones where enough of their weights
