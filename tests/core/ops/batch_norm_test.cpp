@@ -29,8 +29,8 @@ GradcheckFn with(bool training, Activation activation) {
 GradcheckFn folded(bool training, Activation activation) {
     return [=](const auto& in) {
         const int64_t c = in[0].shape().back();
-        const Tensor mean = Tensor::full({c}, 0.3, DType::f64), var = Tensor::full({c}, 0.7, DType::f64),
-                     weight = Tensor::full({c}, -1.2, DType::f64);
+        const Tensor mean = Tensor::full({c}, 0.3, DType::f64), var = Tensor::full({c}, 0.7, DType::f64);
+        const Variable weight = training ? Variable() : Tensor::full({c}, -1.2, DType::f64);  // a constant is frozen
         return ops::batch_norm(in[0], weight, in[1], mean, var,
                                {.training = training, .activation = activation, .folded = true});
     };
@@ -44,7 +44,7 @@ const bool registered = register_cases({
     {"batch_norm", "training, hard_swish", {{2, 3, 3, 3}, {3}, {3}}, with(true, Activation::hard_swish)},
     {"batch_norm", "evaluation", {{2, 3, 3, 7}, {7}, {7}}, with(false, Activation::none)},
     {"batch_norm", "evaluation, one value a channel, no bias", {{1, 5}, {5}}, with(false, Activation::hard_swish)},
-    {"batch_norm", "folded", {{2, 3, 3, 7}, {7}}, folded(true, Activation::relu)},
+    {"batch_norm", "training, folded", {{2, 3, 3, 7}, {7}}, folded(true, Activation::relu)},
     {"batch_norm", "folded, evaluation", {{2, 3, 3, 7}, {7}}, folded(false, Activation::hard_swish)},
     {"batch_norm", "evaluation, relu", {{1, 3, 5, 5}, {5}, {5}}, with(false, Activation::relu)},
 });
