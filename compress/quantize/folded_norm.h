@@ -6,7 +6,7 @@ namespace lathe::compress {
 // A layer's weight as it will be when the norm behind the layer is folded into it, while that norm still trains:
 //   effective = weight * f, f = norm weight / sqrt(running_var + eps) for each output channel (ops::folded_factor).
 // The norm divides by f again (batch_norm with `folded`, where the gradient through f is accounted for: here f is a
-// constant). Between masks and quantizers, so that those see what integers will be made of (Jacob et al. 2018, arXiv
+// constant). Between masks and quantizers, so that those see what integers will be made of (Jacob et al. 2017, arXiv
 // 1712.05877, section 3.2). Norm weight and running_var belong to the network and are found by name.
 class FoldedNorm : public nn::WeightTransform {
 public:

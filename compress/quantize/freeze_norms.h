@@ -10,7 +10,7 @@ namespace lathe::compress {
 
 // Freezes simulated norms (simulate_norms.h) from a step of the run on: FitOptions{.hooks = {&hook}}. Their statistics
 // and weights stand still, their biases train on, and training sees to the bit what evaluation computes (Jacob et al.
-// 2018, arXiv 1712.05877; Krishnamoorthi 2018, arXiv 1806.08342, section 3.2.2; there the norms' weights train on, for
+// 2017, arXiv 1712.05877; Krishnamoorthi 2018, arXiv 1806.08342, section 3.2.2; there the norms' weights train on, for
 // which the layer's weights, which are multiplied by them, stand here).
 class FreezeNorms : public optim::StepHook {
 public:

@@ -12,7 +12,7 @@ namespace lathe::compress {
 using ChannelFactors = std::map<std::string, std::vector<double>>;
 
 // The network of `folded` with the norms of `original` that fold_norms gave to its layers, under their names, as
-// simulated ones (Jacob et al. 2018, arXiv 1712.05877, section 3.2; Krishnamoorthi 2018, arXiv 1806.08342, section
+// simulated ones (Jacob et al. 2017, arXiv 1712.05877, section 3.2; Krishnamoorthi 2018, arXiv 1806.08342, section
 // 3.2.2): a layer's weight is that of the layer before folding, with a FoldedNorm (folded_norm.h) between mask and
 // quantizer; behind the layer stands its batch_norm, `folded`. In evaluation the two are what `folded` computes, whose
 // weights and biases may have changed since they were folded. While it trains the norm takes the batch's statistics,

@@ -19,7 +19,7 @@ struct BatchNormOptions {
 // part of the op so that forward and backward each read and write every element as few times as possible; backward
 // keeps x only. Error: lengths differ from C, one value a channel when training, no running statistics when not.
 //
-// With `folded` the norm behind a layer is simulated as it will be once it is folded into it (Jacob et al. 2018, arXiv
+// With `folded` the norm behind a layer is simulated as it will be once it is folded into it (Jacob et al. 2017, arXiv
 // 1712.05877, section 3.2; compress/quantize/folded_norm.h): the layer's weight was multiplied by a factor f for each
 // channel, and x / f is normalised. With running statistics that is y = activation(x + bias - running_mean f).
 // Backward takes f for a constant, as that of the weight does; together their gradients are those of the layer and the
