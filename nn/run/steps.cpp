@@ -44,25 +44,25 @@ bool is_indexed(const GraphNode& weight) {
     return true;
 }
 
-// The layer from indices; null where there are none, its values take no more bytes, or the fastest is wanted and it is
-// not.
+// The layer from indices; null where there are none, or the fastest is wanted and it is not.
 std::unique_ptr<kernels::PreparedConv2d> prepare_indexed(const GraphNode& weight, const kernels::Conv2dShape& shape,
                                                          InferenceWeights weights) {
     if (!is_indexed(weight)) return nullptr;
     const Lowered& known = *weight.lowered;
     const int bits = std::bit_width(static_cast<uint64_t>(known.codebook.numel())) - 1;
     if (weights == InferenceWeights::fastest && !kernels::indexed_is_faster(shape, bits)) return nullptr;
-    auto layer = kernels::conv2d_prepare(
-        shape, {bits, known.indices.data<uint8_t>(), known.codebook.data<float>(),
-                known.scale ? known.scale.data<float>() : nullptr});
-    return layer->bytes() < static_cast<int64_t>(weight.value.bytes()) ? std::move(layer) : nullptr;
+    return kernels::conv2d_prepare(shape, {bits, known.indices.data<uint8_t>(), known.codebook.data<float>(),
+                                           known.scale ? known.scale.data<float>() : nullptr});
 }
 
-// By sparse kernels where enough of its weights are zero, or from the indices of a codebook.
+// From indices where they take fewer bytes than values, else by sparse kernels where enough of those are zero.
 std::unique_ptr<kernels::PreparedConv2d> prepare_layer(const GraphNode& weight, const kernels::Conv2dShape& shape,
                                                        kernels::SparsePattern pattern, InferenceWeights weights) {
-    auto layer = prepare_indexed(weight, shape, weights);
-    return layer ? std::move(layer) : kernels::sparse::prepare_fastest(shape, weight.value.data<float>(), pattern);
+    auto indexed = prepare_indexed(weight, shape, weights);
+    // Values take no less when arranged; often that need not be tried.
+    if (indexed && indexed->bytes() < static_cast<int64_t>(weight.value.bytes())) return indexed;
+    auto values = kernels::sparse::prepare_fastest(shape, weight.value.data<float>(), pattern);
+    return indexed && indexed->bytes() < values->bytes() ? std::move(indexed) : std::move(values);
 }
 
 // A convolution or linear layer.
