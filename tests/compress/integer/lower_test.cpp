@@ -113,6 +113,7 @@ TEST_CASE("networks of the zoo run in integers, alike for every instruction set,
          {"resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8", "ds-cnn", "lenet5", "autoencoder"}) {
         INFO(std::string(name));
         const bool wide = std::string(name) == "mobilenetv2";
+        seed(3);  // whatever ran before: ties that go the other way differ from network to network
         const auto model = nn::make_model(name, {.width = wide ? 0.25 : 1, .input = wide ? Shape{16, 16, 3} : Shape{}});
         model->eval();
         const Tensor x = model->example(5);
