@@ -188,6 +188,7 @@
 #include "lathe/nas/predict/efficiency.h"
 #include "lathe/nas/predict/features.h"
 #include "lathe/nas/predict/latency.h"
+#include "lathe/nas/predict/proxies.h"
 #include "lathe/nas/predict/rank_correlation.h"
 #include "lathe/nas/search/candidates.h"
 #include "lathe/nas/search/evolution.h"

@@ -15,6 +15,7 @@
 #include "lathe/tools/nas_costs.h"
 #include "lathe/tools/nas_figures.h"
 #include "lathe/tools/nas_measure.h"
+#include "lathe/tools/nas_proxies.h"
 #include "lathe/tools/nas_search.h"
 #include "lathe/tools/nas_supernet.h"
 #include "lathe/tools/plot.h"
@@ -87,6 +88,7 @@ struct Predictor {
     std::string space = nas::mcunetv2().name, schedule = "constant", out;
     std::vector<std::string> tables;
     nas::PredictorTraining training;
+    ProxyOptions proxies;
     bool json = false;
 };
 
@@ -96,6 +98,8 @@ void train_predictor(Predictor& o) {
     nas::AccuracyTable table;
     for (const std::string& path : o.tables)
         for (nas::Measured& row : nas::read_accuracy_table(space, path)) table.push_back(std::move(row));
+    const nas::AccuracyTable held_out = nas::held_out(table, o.training);
+    const std::optional<data::Dataset> images = o.proxies.open(space, held_out.size(), o.training.seed);
 
     make_folder(o.out);
     Progress progress("predictor", o.training.epochs * 1000, !o.json);
@@ -104,21 +108,28 @@ void train_predictor(Predictor& o) {
     };
     const auto [predictor, report] = nas::train_predictor(space, table, o.training);
     progress.clear();
+    std::vector<Ordering> orderings;
+    if (images) orderings = o.proxies.compare(space, held_out, report, *images, o.training.seed, o.json);
     if (o.json) {
-        std::printf("%s", json_line({{"trained_on", report.trained_on},
-                                     {"measured_on", report.measured.size()},
-                                     {"mae", report.mae.back()},
-                                     {"mae_of_mean", report.mean_mae},
-                                     {"mae_by_epoch", report.mae},
-                                     {"rmse", report.rmse},
-                                     {"kendall", report.kendall},
-                                     {"spearman", report.spearman},
-                                     {"seconds", report.seconds}})
-                              .c_str());
+        Json out{{"trained_on", report.trained_on},
+                 {"measured_on", report.measured.size()},
+                 {"mae", report.mae.back()},
+                 {"mae_of_mean", report.mean_mae},
+                 {"mae_by_epoch", report.mae},
+                 {"rmse", report.rmse},
+                 {"kendall", report.kendall},
+                 {"spearman", report.spearman},
+                 {"seconds", report.seconds}};
+        for (const Ordering& by : orderings)
+            out["orderings"].push_back({{"by", by.by}, {"kendall", by.kendall}, {"spearman", by.spearman}});
+        std::printf("%s", json_line(out).c_str());
     } else {
         for (size_t i = 0; i < report.mae.size(); ++i)
             std::printf("epoch %zu: mean absolute error %.5f\n", i + 1, report.mae[i]);
         print(report);
+        if (images)
+            std::printf("the first %s of them, on %s images of %s:\n%s", with_commas(o.proxies.networks).c_str(),
+                        with_commas(images->size()).c_str(), images->info().name.c_str(), table_of(orderings).c_str());
     }
     predictor.save(o.out + "/predictor.safetensors");
     TextStream csv;
@@ -153,6 +164,7 @@ void add_predictor(CLI::App& app) {
         ->check(CLI::Range(0, 1000))
         ->capture_default_str();
     c.add_option("--seed", o->training.seed, "Of the split, the first weights and the order")->capture_default_str();
+    o->proxies.add_to(c);
     add_threads(c);
     c.add_option("--out", o->out, "Folder for predictor.safetensors, predictor.csv and predictor.svg")->required();
     c.add_flag("--json", o->json, "Print one JSON object");

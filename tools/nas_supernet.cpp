@@ -1,5 +1,7 @@
 #include "lathe/tools/nas_supernet.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -10,11 +12,13 @@
 #include "lathe/nas/elastic/compressed_subnet.h"
 #include "lathe/nas/predict/accuracy_table.h"
 #include "lathe/nas/predict/efficiency.h"
+#include "lathe/nas/predict/proxies.h"
 #include "lathe/nas/space/network.h"
 #include "lathe/nas/train/strategy.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/tools/checks.h"
 #include "lathe/tools/common_options.h"
+#include "lathe/tools/nas_proxies.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/run_folder.h"
 #include "lathe/tools/supernet_options.h"
@@ -118,37 +122,65 @@ void extract(const Extract& o) {
 struct Sample {
     SupernetOptions from;
     int64_t subnets = 100;
+    std::string prefilter;  // a proxy; none: all that are drawn are measured
+    double keep = 0.5;
+    int64_t images = 64;
     uint64_t seed = 0;
     std::string out;
 };
 
-// Tells tables of other supernets or images apart.
-std::string origin_of(nas::SpaceSupernet& net, const SupernetOptions& from, const data::Dataset& images) {
-    uint64_t hash = mix(images.fingerprint(), static_cast<uint64_t>(from.calibration));
+// Tells tables of other supernets, images or prefilters apart.
+std::string origin_of(nas::SpaceSupernet& net, const Sample& o, const data::Dataset& images) {
+    uint64_t hash = mix(images.fingerprint(), static_cast<uint64_t>(o.from.calibration));
     for (const auto& [name, tensor] : net.state())
         hash = mix(hash, fnv1a(std::string_view(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes())));
+    if (!o.prefilter.empty())
+        hash = mix(hash, fnv1a(format("%s %.17g", o.prefilter.c_str(), o.keep)), static_cast<uint64_t>(o.images));
     return format("%08x", static_cast<unsigned>(hash));
 }
 
+// The subnets of which row i is one: each row has its own, 1 / keep of them on average, so that a table can go on.
+std::vector<nas::Arch> drawn(const Sample& o, const nas::Space& space, int64_t i) {
+    const double draws = o.prefilter.empty() ? 1 : 1 / o.keep;
+    const auto until = [&](int64_t row) { return static_cast<uint64_t>(std::floor(static_cast<double>(row) * draws)); };
+    std::vector<nas::Arch> archs;
+    for (uint64_t k = until(i); k < until(i + 1); ++k) {
+        Random random(o.seed, k);
+        archs.push_back(space.sample(random));
+    }
+    return archs;
+}
+
+// The first of the best by the proxy.
+nas::Arch best_of(const Sample& o, const nas::Space& space, std::vector<nas::Arch> archs, const data::Dataset& images) {
+    if (o.prefilter.empty()) return archs[0];
+    std::vector<double> values;
+    for (const nas::Arch& arch : archs)
+        values.push_back(nas::proxy_of(nas::proxy_named(o.prefilter), space, arch, images, o.seed));
+    return archs[static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin())];
+}
+
 void sample(const Sample& o) {
+    check(o.keep > 0, "--keep: expected a share above 0, got 0");
     const SupernetOptions::Opened opened = o.from.open();
     const nas::Space& space = opened.space;
     const data::Dataset& validation = opened.data.validation;
-    const std::string origin = origin_of(*opened.net, o.from, validation);
-    const auto drawn = [&](int64_t i) {
-        Random random(o.seed, static_cast<uint64_t>(i));
-        return space.sample(random);
-    };
+    const data::Dataset seen_by_proxy = opened.data.plain.sample(o.images, o.seed);
+    const std::string origin = origin_of(*opened.net, o, validation);
     nas::AccuracyTable table;
     if (std::filesystem::exists(o.out)) {
         table = nas::read_accuracy_table(space, o.out);
         bool same = read_text_file(o.out).find("," + origin + "\n") != std::string::npos;
-        for (size_t i = 0; i < table.size(); ++i) same &= table[i].arch == drawn(static_cast<int64_t>(i));
-        check(same, o.out, ": expected a table of this supernet, these images and seed, to go on with; got another");
+        for (size_t i = 0; i < table.size(); ++i) {
+            const std::vector<nas::Arch> archs = drawn(o, space, static_cast<int64_t>(i));
+            same &= std::find(archs.begin(), archs.end(), table[i].arch) != archs.end();
+        }
+        check(same, o.out,
+              ": expected a table of this supernet, these images, prefilter and seed, to go on with; got another");
     }
     Progress progress("sample", o.subnets);
     for (auto i = static_cast<int64_t>(table.size()); i < o.subnets; ++i) {
-        const nas::Arch arch = drawn(i);
+        const nas::Arch arch = best_of(o, space, drawn(o, space, i), seen_by_proxy);
         const double accuracy = evaluate_subnet(*opened.subnet(arch), validation, o.from.data.workers)["accuracy"];
         table.push_back({arch, accuracy / 100});
         write_file_atomically(o.out, nas::csv_of(table, origin));
@@ -203,6 +235,12 @@ void add_nas_sample(CLI::App& nas) {
         ->capture_default_str();
     o->from.add_to(c, true);
     add_space(c, o->from);
+    c.add_option("--prefilter", o->prefilter,
+                 "Draw more subnets, SUBNETS / --keep, and of each few measure only the best by this zero-cost proxy: " +
+                     joined(nas::proxy_names(), ", "))
+        ->check(CLI::IsMember(nas::proxy_names()));
+    add_share(c, "--keep", o->keep, "Of --prefilter: share of the subnets drawn that are measured");
+    add_proxy_images(c, o->images);
     c.add_option("--seed", o->seed, "Of the subnets")->capture_default_str();
     c.add_option("--out", o->out, "CSV file for the table")->required();
     c.callback([o] { sample(*o); });

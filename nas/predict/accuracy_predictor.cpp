@@ -153,15 +153,22 @@ AccuracyPredictor AccuracyPredictor::load(const std::string& path) {
     return {space_named(space->second), std::move(network), path};
 }
 
-TrainedPredictor train_predictor(const Space& space, const AccuracyTable& table, const PredictorTraining& t) {
+AccuracyTable held_out(const AccuracyTable& table, const PredictorTraining& t) {
     check(t.hold_out > 0 && t.hold_out < 1, "predictor: expected to hold out a share between 0 and 1, got ",
           t.hold_out);
-    const auto held_out = std::llround(t.hold_out * static_cast<double>(table.size()));
-    const int64_t rest = static_cast<int64_t>(table.size()) - held_out;
-    check(held_out >= 2 && rest >= 2, "predictor: expected at least 2 rows to train with and 2 to measure with, got ",
-          rest, " and ", held_out);
-    const data::Dataset all = dataset_of(space, table);
-    const data::Dataset train = all.without_sample(held_out, t.seed), validation = all.sample(held_out, t.seed);
+    const auto rows = static_cast<int64_t>(table.size());
+    const int64_t count = std::llround(t.hold_out * static_cast<double>(rows)), rest = rows - count;
+    check(count >= 2 && rest >= 2, "predictor: expected at least 2 rows to train with and 2 to measure with, got ",
+          rest, " and ", count);
+    const std::vector<int64_t> order = data::permutation(rows, Random(t.seed));  // as Dataset::without_sample has it
+    AccuracyTable chosen;
+    for (int64_t i = 0; i < count; ++i) chosen.push_back(table[static_cast<size_t>(order[static_cast<size_t>(i)])]);
+    return chosen;
+}
+
+TrainedPredictor train_predictor(const Space& space, const AccuracyTable& table, const PredictorTraining& t) {
+    const data::Dataset validation = dataset_of(space, held_out(table, t));
+    const data::Dataset train = dataset_of(space, table).without_sample(validation.size(), t.seed);
     const double base = mean_of(values_of(all_of(train).target()));
 
     const KeepGlobalRandom keep_random;
@@ -183,7 +190,7 @@ TrainedPredictor train_predictor(const Space& space, const AccuracyTable& table,
     made.predictor.ready();
 
     const data::Batch rows = all_of(validation);
-    report.trained_on = static_cast<size_t>(rest);
+    report.trained_on = static_cast<size_t>(train.size());
     report.measured = values_of(rows.target());
     report.predicted = values_of(made.predictor(rows.input()));
     double squares = 0, from_mean = 0;
@@ -191,8 +198,8 @@ TrainedPredictor train_predictor(const Space& space, const AccuracyTable& table,
         squares += (report.predicted[i] - report.measured[i]) * (report.predicted[i] - report.measured[i]);
         from_mean += std::abs(report.measured[i] - base);
     }
-    report.rmse = std::sqrt(squares / static_cast<double>(held_out));
-    report.mean_mae = from_mean / static_cast<double>(held_out);
+    report.rmse = std::sqrt(squares / static_cast<double>(validation.size()));
+    report.mean_mae = from_mean / static_cast<double>(validation.size());
     report.kendall = kendall_tau(report.predicted, report.measured);
     report.spearman = spearman(report.predicted, report.measured);
     return made;

@@ -58,6 +58,10 @@ struct PredictorTraining {
     std::function<void(const optim::BatchReport&)> on_batch{};
 };
 
+// The rows that a predictor is not trained on, in the order of its report. Error: a share outside (0, 1), or fewer than
+// 2 rows to train with or to measure with.
+AccuracyTable held_out(const AccuracyTable& table, const PredictorTraining& training);
+
 // How good a predictor is on all of the rows that it was not trained on.
 struct PredictorReport {
     size_t trained_on = 0;

@@ -1,11 +1,15 @@
 #include <doctest/doctest.h>
 
+#include "lathe/data/open.h"
+#include "lathe/nas/predict/proxies.h"
 #include "lathe/tests/data/test_files.h"
 #include "lathe/tests/nas/made_up_table.h"
 #include "lathe/tests/tools/command.h"
 
 using namespace testing;
 using ::lathe::testing::json_of, ::lathe::testing::made_up_table;
+namespace nas = ::lathe::nas;
+namespace data = ::lathe::data;
 
 namespace {
 
@@ -88,6 +92,19 @@ TEST_CASE("lathe nas: from a table to a predictor to a network within limits") {
     const Json front = json("--method pareto --population 20 --generations 3 --out " + found);
     CHECK(front["found"].size() > 2);
     CHECK(fs::exists(found + "/front.gnuplot"));
+    const std::string compare = "nas predictor --table " + table + " --epochs 1 --out " + out +
+                                "2 --proxies 3 --images 2 --data shapes ";
+    const Result compared = run(compare);
+    INFO(compared.err);
+    REQUIRE(compared.code == 0);
+    CHECK(compared.out.find("the first 3 of them, on 2 images of shapes train:") != std::string::npos);
+    const Json orderings = Json::parse(run(compare + "--json --threads 1").out)["orderings"];
+    REQUIRE(orderings.size() == 6);
+    const char* by[] = {"predictor", "macs", "parameters", "synflow", "naswot", "gradient-norm"};
+    for (size_t i = 0; i < 6; ++i) {
+        CHECK(orderings[i]["by"] == by[i]);
+        CHECK(std::abs(orderings[i]["kendall"].get<double>()) <= 1);
+    }
     const Result shown = run("nas show --arch \"$(cat " + found + "/found.json)\" --predictor " + out +
                                           "/predictor.safetensors");
     CHECK(shown.out.find("predicted accuracy ") != std::string::npos);
@@ -99,6 +116,12 @@ TEST_CASE("lathe nas: what only a table or a predictor can tell to be wrong is o
     lathe::testing::write_file(table, json_of(made_up_table(40)));
     check_fails(run("nas predictor --table " + table + " --epochs 0" + out), 2, "--epochs");
     check_fails(run("nas predictor --table " + table + " --hold-out 1" + out), 1, "between 0 and 1, got 1");
+    check_fails(run("nas predictor --table " + table + " --proxies 3" + out), 1, "expected --proxies and --data together");
+    check_fails(run("nas predictor --table " + table + " --data shapes" + out), 1,
+                "expected --proxies and --data together");
+    check_fails(run("nas predictor --table " + table + " --data shapes --proxies 9" + out), 1,
+                "--proxies: expected at most 8, the rows that are held out, got 9");
+    check_fails(run("nas predictor --table " + table + " --data nowhere --proxies 3" + out), 1, "nowhere");
     CHECK_FALSE(fs::exists(folder / "out/predictor.safetensors"));
     REQUIRE(run("nas predictor --table " + table + " --epochs 1" + out).code == 0);
     const std::string search = "nas search --predictor " + (folder / "out/predictor.safetensors") + " ";
@@ -146,7 +169,9 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
     REQUIRE(run(sample + " --subnets 3").code == 0);
     CHECK(text_of(folder / "table.csv").starts_with(two));
     CHECK(std::count(two.begin(), two.end(), '\n') == 3);
-    check_fails(run(sample + " --subnets 3 --seed 7"), 1, "expected a table of this supernet, these images and seed");
+    const std::string other = "expected a table of this supernet, these images, prefilter and seed";
+    check_fails(run(sample + " --subnets 3 --seed 7"), 1, other);
+    check_fails(run(sample + " --subnets 3 --prefilter synflow"), 1, other);
 
     const std::string subnet = folder / "subnet.safetensors";
     const Result extracted = run("nas extract" + from + "--arch smallest --out " + subnet);
@@ -198,6 +223,44 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
     check_fails(run("nas train --space ofa-resnet-cifer" + data + "--out " + (folder / "x")), 1,
                 "did you mean 'ofa-resnet-cifar'?");
     check_fails(run(train + (folder / "x") + " --ema 0.9"), 1, "not for a supernet");
+}
+
+TEST_CASE("lathe nas sample --prefilter: of each few subnets drawn, only the best by a proxy is measured") {
+    const Folder folder;
+    const std::string pictured = pictures(folder), net = folder / "net";
+    REQUIRE(run("nas train --space ofa-resnet-cifar" + pictured + "--batch 4 --epochs 1 --out " + net).code == 0);
+    const std::string sample = "nas sample --supernet " + net + "/supernet.safetensors --images 4" + pictured;
+    const auto sampled = [&](const std::string& proxy, int subnets, int threads) {
+        const std::string to = folder / (proxy + std::to_string(threads) + ".csv");
+        const Result result = run(sample + "--keep 0.4 --prefilter " + proxy + " --subnets " + std::to_string(subnets) +
+                                  " --threads " + std::to_string(threads) + " --out " + to);
+        CHECK_MESSAGE(result.code == 0, result.err);
+        return text_of(to);
+    };
+    for (const std::string proxy : {"synflow", "naswot", "gradient-norm"}) {
+        const std::string one = sampled(proxy, 1, 1), three = sampled(proxy, 3, 1);
+        CHECK(three.starts_with(one));
+        CHECK(sampled(proxy, 3, 2) == three);
+    }
+
+    const auto images = data::open("folder:" + (folder / "set"), "", data::Split::train);
+    const nas::Space& space = nas::ofa_resnet_cifar();
+    std::vector<std::pair<double, std::string>> draws;
+    for (uint64_t k = 0; k < 7; ++k) {
+        ::lathe::Random random(0, k);
+        const nas::Arch arch = space.sample(random);
+        draws.emplace_back(nas::proxy_of(nas::Proxy::synflow, space, arch, images), arch.str());
+    }
+    const nas::AccuracyTable table = nas::read_accuracy_table(space, folder / "synflow1.csv");
+    REQUIRE(table.size() == 3);  // of draws 0 and 1, of 2 to 4, of 5 and 6
+    CHECK(table[0].arch.str() == std::max(draws[0], draws[1]).second);
+    CHECK(table[1].arch.str() == std::max({draws[2], draws[3], draws[4]}).second);
+    CHECK(table[2].arch.str() == std::max(draws[5], draws[6]).second);
+
+    const std::string out = "--prefilter synflow --out " + (folder / "synflow1.csv");
+    check_fails(run(sample + out), 1, "expected a table of this supernet, these images, prefilter and seed");  // of 0.5
+    check_fails(run(sample + "--keep 0 " + out), 1, "--keep: expected a share above 0, got 0");
+    check_fails(run(sample + "--prefilter synflo --out x"), 2, "synflo");
 }
 
 TEST_CASE("lathe nas measure: a table of times by any meter, which search and show take") {

@@ -78,7 +78,10 @@ TEST_CASE("a predictor learns a table, is saved and loaded, and knows what it ha
     const PredictorTraining training{
         .network = {.hidden = 32, .layers = 1}, .epochs = 30, .batch = 32, .lr = 3e-3, .seed = 3};
     const TrainedPredictor made = train_predictor(mcunetv2(), table, training);
-    CHECK(made.report.measured.size() == 200);
+    REQUIRE(made.report.measured.size() == 200);
+    const AccuracyTable rows = held_out(table, training);
+    REQUIRE(rows.size() == 200);
+    for (size_t i = 0; i < 200; ++i) CHECK(made.report.measured[i] == static_cast<float>(rows[i].accuracy));
     CHECK(made.report.mae.size() == 30);
     CHECK(made.report.mae.back() < 0.5 * made.report.mean_mae);
     CHECK(made.report.kendall > 0.7);
