@@ -23,8 +23,8 @@ struct ProxyOptions {
 
     void add_to(CLI::App& command);
 
-    // The images to work on, for networks of the space; none unless it is asked for. Error: more networks than rows held
-    // out, images or networks without the other, or as DataOptions::open.
+    // The images to work on, for networks of the space; none unless --proxies asks for it. Error: more networks than
+    // rows held out, --proxies or --data without the other, or as DataOptions::open.
     std::optional<data::Dataset> open(const nas::Space& space, size_t held_out, uint64_t seed) const;
     // Of the first networks of the rows held out, which the report has in the same order.
     std::vector<Ordering> compare(const nas::Space& space, const nas::AccuracyTable& held_out,

@@ -236,8 +236,8 @@ void add_nas_sample(CLI::App& nas) {
     o->from.add_to(c, true);
     add_space(c, o->from);
     c.add_option("--prefilter", o->prefilter,
-                 "Draw more subnets, SUBNETS / --keep, and of each few measure only the best by this zero-cost proxy: " +
-                     joined(nas::proxy_names(), ", "))
+                 "Draw more subnets, SUBNETS / --keep, and measure the best of each few by this zero-cost proxy: " +
+                     joined(nas::proxy_names()))
         ->check(CLI::IsMember(nas::proxy_names()));
     add_share(c, "--keep", o->keep, "Of --prefilter: share of the subnets drawn that are measured");
     add_proxy_images(c, o->images);

@@ -92,7 +92,8 @@ void for_each_weight(const Graph& graph, const std::vector<Variable>& values, F&
         with_float(weight.value(), [&](auto zero) {
             using T = decltype(zero);
             const T *w = weight.value().template data<T>(), *dw = weight.grad().template data<T>();
-            for (int64_t k = 0; k < weight.value().numel(); ++k) f(static_cast<double>(w[k]), static_cast<double>(dw[k]));
+            for (int64_t k = 0; k < weight.value().numel(); ++k)
+                f(static_cast<double>(w[k]), static_cast<double>(dw[k]));
         });
     }
 }
@@ -214,7 +215,8 @@ double proxy_of(Proxy proxy, const Space& space, const Arch& arch, const data::D
     std::vector<int64_t> all(static_cast<size_t>(images.size()));
     std::iota(all.begin(), all.end(), int64_t{0});
     const data::Batch batch = scaled(images, arch.image_size).batch(all);
-    return proxy == Proxy::naswot ? naswot(*model, batch.input()) : gradient_norm(*model, batch.input(), batch.target());
+    if (proxy == Proxy::naswot) return naswot(*model, batch.input());
+    return gradient_norm(*model, batch.input(), batch.target());
 }
 
 }  // namespace lathe::nas

@@ -14,9 +14,9 @@ namespace lathe::nas {
 
 // log of the sum over all weights of w dR/dw, where R is the sum of the outputs for an image of ones, all parameters
 // replaced by their magnitudes (SynFlow; Tanaka et al. 2020, arXiv 2006.05467): how much flows through the network if
-// no signs cancel. Norms are left out, as Abdelfattah et al. do; activations too, for nothing is negative and what would
-// bound it shall not, but for sigmoid and hard_sigmoid: they gate, and a gate without bound would square what flows, a
-// block after the other. In float64, for R grows by a factor with every layer. -infinity: nothing flows.
+// no signs cancel. Norms are left out, as Abdelfattah et al. do. So are activations, for nothing is negative and no
+// bound is wanted, all but sigmoid and hard_sigmoid: they gate, and gates without bounds would square what flows, block
+// after block. In float64, for R grows by a factor with every layer. -infinity: nothing flows.
 // Error: more flows than float64 holds.
 double synflow(nn::Model& model);
 

@@ -116,9 +116,9 @@ TEST_CASE("lathe nas: what only a table or a predictor can tell to be wrong is o
     lathe::testing::write_file(table, json_of(made_up_table(40)));
     check_fails(run("nas predictor --table " + table + " --epochs 0" + out), 2, "--epochs");
     check_fails(run("nas predictor --table " + table + " --hold-out 1" + out), 1, "between 0 and 1, got 1");
-    check_fails(run("nas predictor --table " + table + " --proxies 3" + out), 1, "expected --proxies and --data together");
-    check_fails(run("nas predictor --table " + table + " --data shapes" + out), 1,
-                "expected --proxies and --data together");
+    const std::string both = "expected --proxies and --data together";
+    check_fails(run("nas predictor --table " + table + " --proxies 3" + out), 1, both);
+    check_fails(run("nas predictor --table " + table + " --data shapes" + out), 1, both);
     check_fails(run("nas predictor --table " + table + " --data shapes --proxies 9" + out), 1,
                 "--proxies: expected at most 8, the rows that are held out, got 9");
     check_fails(run("nas predictor --table " + table + " --data nowhere --proxies 3" + out), 1, "nowhere");
