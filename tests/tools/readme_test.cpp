@@ -88,6 +88,8 @@ std::string small(const std::string& script) {
         {R"(--epochs \d+)", "--epochs 2"},
         {R"(--finetune \d+)", "--finetune 1"},
         {R"(--subnets \d+)", "--subnets 20"},
+        {R"(--proxies \d+)", "--proxies 3 --images 2"},
+        {R"(--prefilter)", "--images 4 --prefilter"},
         {R"((--target-(size|bops) [0-9.]+))", "$1 --scan-images 20"},
         {R"(--latency \w+)", "--latency 60s"},  // sanitizers make anything slow
         {R"(LATHE_DATA=DIR)", "LATHE_DATA=."},
