@@ -66,11 +66,15 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
     for (int64_t k = 0; k < channels; ++k) {
         int64_t size = 0;
         for (int64_t i = 0; i < row; ++i) size += std::abs(w[k * row + i]);
-        const double real = bias ? bias.at(k) : 0;
+        double real = bias ? bias.at(k) : 0;
         double step = static_cast<double>(x.scale) * scales.at(scales.numel() == 1 ? 0 : k);
         check(step > 0 && std::isfinite(step) && std::isfinite(real), "channel ", k,
               ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ",
               real);
+        // Of a result so far below 0 or above its range that nothing brings it back, any bias there is as good.
+        const double beyond = 510.0 * static_cast<double>(size) * step + (addend ? 255.0 * addend->scale : 0) +
+                              512.0 * y.scale;
+        real = std::clamp(real, -beyond, beyond);
         const auto reach = [&] {  // of its sums
             return 510.0 * static_cast<double>(size) + std::abs(real) / step +
                    (addend ? 255.0 * addend->scale / step + 1 : 0);
@@ -79,7 +83,8 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
         if (reach() >= most && 255.0 * static_cast<double>(size) * step < y.scale / 2) {
             std::fill_n(w + k * row, row, int8_t{0});
             size = 0;
-            step = y.scale / 65536.0;
+            // Room for an addend whose least step is beyond all of y's range, as where all results are 0.
+            step = std::max(y.scale / 65536.0, addend ? 1024.0 * addend->scale / most : 0);
         }
         check(reach() < most, "channel ", k, ": sums reach ", reach(), ", beyond 32 bits");
         numbers[0].push_back(static_cast<int32_t>(std::nearbyint(real / step)));
