@@ -97,6 +97,16 @@ TEST_CASE("SynFlow leaves batch norms out and counts a weight once for each plac
     CHECK(synflow(model) == doctest::Approx(std::log(2 * 24)).epsilon(1e-14));
 }
 
+TEST_CASE("SynFlow keeps gates: a sigmoid has its value and its slope") {
+    auto net = std::make_unique<nn::Sequential>();
+    nn::Linear& fc = net->add<nn::Linear>("fc", {.in = 1, .out = 1, .bias = false});
+    fc.weight.set_value(Tensor::of({1, 1}, Numbers{-2}));
+    net->add<nn::Sigmoid>("gate");
+    nn::Model model = model_of(std::move(net), {1});
+    const double y = 1 / (1 + std::exp(-2.0));
+    CHECK(synflow(model) == doctest::Approx(std::log(2 * y * (1 - y))).epsilon(1e-14));
+}
+
 TEST_CASE("SynFlow of the largest network of mcunetv2 is beyond float32, not beyond float64") {
     seed(0);
     const auto model = network(mcunetv2(), mcunetv2().largest());
