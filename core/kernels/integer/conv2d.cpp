@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weights in the near cache serve so many
 constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
-constexpr int64_t kBandRows = 16;        // of depthwise results: the first interleaves two rows of x for nothing
+constexpr int64_t kBandBytes = 32 << 10;  // of x under a band of depthwise results: in the near cache beside the rest
 
 // The rows and columns that windows reach over.
 int64_t reach(int64_t out, int64_t stride, int64_t kernel, int64_t dilation) {
@@ -313,8 +313,9 @@ void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* 
     const auto by_bands = bits_ == 8 ? table.depthwise_band8 : bits_ == 4 ? table.depthwise_band4
                                                                           : table.depthwise_band2;
     const bool bands = by_bands && s.kernel_h == 3 && s.kernel_w == 3 && s.dilation_h == 1 && s.stride_h <= 2;
-    const int64_t height = bands ? kBandRows : 1, down = ceil_div(s.out_h, height);
     const int64_t whole = s.out_w / together_, lanes = together_ * s.in_c, row = padded_w_ * s.in_c;
+    const int64_t height = bands ? std::clamp<int64_t>((kBandBytes / row - 2) / s.stride_h, 2, s.out_h) : 1;
+    const int64_t down = ceil_div(s.out_h, height);
     const int64_t work = height * s.out_w * s.in_c * static_cast<int64_t>(run_.size());
     // `pixels` results beside each other, or those of a band, of so many lanes, from the one at `first` on.
     const auto results = [&](int64_t i, int64_t first, int64_t pixels, int64_t channels) {
