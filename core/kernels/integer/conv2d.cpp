@@ -7,6 +7,7 @@
 #include <set>
 
 #include "lathe/core/ceil_div.h"
+#include "lathe/core/divmod.h"
 #include "lathe/core/error.h"
 #include "lathe/core/parallel.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weights in the near cache serve so many
 constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
+constexpr int64_t kParts = 8;            // of a layer's pixels
 constexpr int64_t kBandBytes = 32 << 10;  // of x under a band of depthwise results: in the near cache beside the rest
 
 // The rows and columns that windows reach over.
@@ -274,11 +276,17 @@ void PreparedLayer::multiply(const Table& table, int64_t batch, const uint8_t* x
     const int64_t depth = static_cast<int64_t>(run_.size()) * steps_ * 4, width = panels_[0].vectors * kLanes;
     const int64_t block = std::min(pixels, kTaskPixels), blocks = ceil_div(pixels, kTaskPixels);
     const int64_t grain = std::max<int64_t>(1, kTaskMacs / std::max<int64_t>(1, block * depth * width));
+    // Neighbouring tasks, which a thread takes, are of neighbouring pixels: those that it wrote a layer before. Within
+    // a part of them a panel meets all pixels, then the next one does.
+    const int64_t parts = std::min(blocks, kParts);
     parallel_for(blocks * panels, grain, [&](int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) {
-            const int64_t first = task % blocks * kTaskPixels;
-            multiply_panel(table, panels_[static_cast<size_t>(task / blocks)], first,
-                           std::min(pixels, first + kTaskPixels), x, addend, y);
+            const int64_t part = task / panels * parts / blocks;
+            const int64_t from = ceil_div(part * blocks, parts), count = ceil_div((part + 1) * blocks, parts) - from;
+            const auto [panel, place] = divmod(task - from * panels, count);
+            const int64_t first = (from + place) * kTaskPixels;
+            multiply_panel(table, panels_[static_cast<size_t>(panel)], first, std::min(pixels, first + kTaskPixels), x,
+                           addend, y);
         }
     });
 }
