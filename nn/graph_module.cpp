@@ -112,11 +112,18 @@ void GraphModule::prepare() {
 std::vector<Module*> GraphModule::pieces() {
     if (graph_.inputs.size() != 1 || graph_.output != graph_.size() - 1) return {this};
     if (stretches_.empty()) {
-        // A stretch ends behind node i when no later node reads an activation before it.
+        // A stretch ends behind node i when no later node reads an activation before it; not between a layer and its
+        // folded norm, whose backward moves the statistics that the layer is computed with.
+        const auto is_folded = [&](int reader) {
+            const Attributes& how = graph_[reader].attributes;
+            return graph_[reader].op == "batch_norm" && how.has("folded") && how.integer("folded") != 0;
+        };
         int needed = -1, begin = graph_.input() + 1;
         for (int i = 0; i < graph_.size(); ++i) {
             if (!graph_[i].is_op()) continue;
-            if (graph_[i].activation && needed <= i && i >= begin) {
+            const std::vector<int> readers = graph_.consumers(i);
+            const bool belongs = std::any_of(readers.begin(), readers.end(), is_folded);
+            if (graph_[i].activation && needed <= i && i >= begin && !belongs) {
                 stretches_.push_back(std::make_unique<Stretch>(*this, begin, i + 1));
                 begin = i + 1;
             }

@@ -51,14 +51,20 @@ void show(const Show& o) {
     }
     std::printf("%s\none of the %s networks of %s, for images of %dx%d\n", arch.str().c_str(), space.count().c_str(),
                 space.name.c_str(), arch.image_size, arch.image_size);
-    TextTable table({"block", "stage", "kernel", "expansion", "channels", "stride", "shortcut", "squeeze"});
-    for (const nas::Block& block : nas::layers_of(space, arch).blocks)
-        table.add({std::to_string(block.index), std::to_string(block.stage + 1), std::to_string(block.kernel),
-                   std::to_string(block.expansion),
-                   format("%d-%d-%d", static_cast<int>(block.in), static_cast<int>(block.expanded),
-                          static_cast<int>(block.out)),
-                   std::to_string(block.stride), block.residual() ? "yes" : "",
-                   block.squeezed ? std::to_string(block.squeezed) : ""});
+    std::vector<std::string> header{"block", "stage", "kernel", "expansion", "channels", "stride", "shortcut",
+                                    "squeeze"};
+    if (space.joint()) header.insert(header.end(), {"bits", "kept"});
+    TextTable table(header);
+    for (const nas::Block& block : nas::layers_of(space, arch).blocks) {
+        std::vector<std::string> row{std::to_string(block.index), std::to_string(block.stage + 1),
+                                     std::to_string(block.kernel), std::to_string(block.expansion),
+                                     format("%d-%d-%d", static_cast<int>(block.in), static_cast<int>(block.expanded),
+                                            static_cast<int>(block.out)),
+                                     std::to_string(block.stride), block.residual() ? "yes" : "",
+                                     block.squeezed ? std::to_string(block.squeezed) : ""};
+        if (space.joint()) row.insert(row.end(), {std::to_string(block.bits), std::to_string(block.kept) + "%"});
+        table.add(row);
+    }
     std::printf("%s", table.str().c_str());
     TextTable costs(cost_names(cost));
     costs.add(cost_texts(cost));
@@ -146,8 +152,8 @@ void add_predictor(CLI::App& app) {
     CLI::App& c = *app.add_subcommand("predictor", "Learn to tell a subnet's accuracy from a table of measured ones");
     c.add_option("--space", o->space, "The design space")->capture_default_str();
     c.add_option("--table", o->tables,
-                 "One or more tables: CSV with the columns resolution, wid, ks, e, d, acc, or the course's JSON files; "
-                 "gzip or plain")
+                 "One or more tables: CSV with the columns resolution, wid, ks, e, d, acc (of a joint space bits and "
+                 "kept, too), or the course's JSON files; gzip or plain")
         ->required()
         ->expected(1, 1000);
     add_share(c, "--hold-out", o->training.hold_out, "Share of the rows that it is measured on, drawn at random");

@@ -58,6 +58,8 @@ nas::Measurement ask(const std::string& command, const std::string& file, nn::Mo
 
 void measure(const Measure& o) {
     nas::Space space = nas::space_named(o.space);
+    check(!space.joint(), "--space: expected ", space.supernet, ", whose times a search in ", space.name,
+          " takes, got ", space.name);
     const std::vector<int> all = space.choices.image_size;
     for (int size : o.image_sizes)
         check(std::find(all.begin(), all.end(), size) != all.end(), "--image-size: ", size,

@@ -102,19 +102,16 @@ nas::Space space_of(const Search& o, const nas::AccuracyPredictor& predictor) {
 // A network that was found, and its accuracy on the images held out if it was measured; then these are in that order.
 struct Found {
     nas::Candidate candidate;
-    double measured = 0;
+    std::optional<double> measured{};
 };
 
 // Measures them within the supernet and puts the best first.
-void measure(std::vector<Found>& found, const SupernetOptions& options, const nas::Space& space, bool silent) {
-    SupernetOptions from = options;
-    from.space = space.name;
-    const SupernetOptions::Opened opened = from.open();
+void measure(std::vector<Found>& found, const SupernetOptions::Opened& opened, int workers, bool silent) {
     Progress progress("measure", static_cast<int64_t>(found.size()), !silent);
     for (size_t i = 0; i < found.size(); ++i) {
         const auto model = opened.subnet(found[i].candidate.arch);
-        found[i].measured = evaluate_subnet(*model, opened.data.validation, from.data.workers)["accuracy"] / 100;
-        progress.update(static_cast<int64_t>(i) + 1, percent(found[i].measured));
+        found[i].measured = evaluate_subnet(*model, opened.data.validation, workers)["accuracy"] / 100;
+        progress.update(static_cast<int64_t>(i) + 1, percent(*found[i].measured));
     }
     progress.clear();
     std::stable_sort(found.begin(), found.end(),
@@ -122,14 +119,14 @@ void measure(std::vector<Found>& found, const SupernetOptions& options, const na
 }
 
 void print_found(const std::vector<Found>& found) {
-    const bool measured = found.front().measured > 0;
+    const bool measured = found.front().measured.has_value();
     std::vector<std::string> header{"predicted accuracy"};
     if (measured) header.push_back("measured");
     for (const std::string& name : cost_names(found.front().candidate.cost)) header.push_back(name);
     TextTable table(header);
     for (const auto& [candidate, accuracy] : found) {
         std::vector<std::string> row{percent(candidate.score)};
-        if (measured) row.push_back(percent(accuracy));
+        if (measured) row.push_back(percent(*accuracy));
         for (const std::string& text : cost_texts(candidate.cost)) row.push_back(text);
         table.add(row);
     }
@@ -139,7 +136,7 @@ void print_found(const std::vector<Found>& found) {
 Json json_of(const Found& found) {
     Json out = tools::json_of(found.candidate.arch, found.candidate.cost);
     out["predicted_accuracy"] = found.candidate.score;
-    if (found.measured > 0) out["measured_accuracy"] = found.measured;
+    if (found.measured) out["measured_accuracy"] = *found.measured;
     return out;
 }
 
@@ -160,6 +157,8 @@ void print_tried(const std::vector<nas::TriedEvolution>& tried, int seeds, doubl
 
 void search(const Search& given) {
     Search o = given;
+    check(o.evaluate == 0 || (!o.supernet.file.empty() && !o.supernet.data.data.empty()),
+          "--evaluate: expected --supernet and --data, too");
     nas::Limits limits = limits_of(o);
     std::vector<Quantity> least;
     for (const std::string& name : o.least) least.push_back(nas::quantity_of(name));
@@ -175,11 +174,13 @@ void search(const Search& given) {
         limits.push_back({Quantity::latency, o.latency.empty() ? INT64_MAX : nanoseconds(o.latency), &*times});
     }
     nas::check_reachable(space, limits);
-    if (!o.out.empty()) make_folder(o.out);
-
-    check(o.evaluate == 0 || (!o.supernet.file.empty() && !o.supernet.data.data.empty()),
-          "--evaluate: expected --supernet and --data, too");
+    std::optional<SupernetOptions::Opened> opened;
+    if (o.evaluate > 0) {
+        o.supernet.space = space.name;
+        opened = o.supernet.open();
+    }
     check(o.tune == 0 || o.method == "evolution", "--tune: of evolution, not of ", o.method);
+    if (!o.out.empty()) make_folder(o.out);
     std::vector<nas::TriedEvolution> tried;
     if (o.tune > 0) {
         const nas::TuneOptions tuning{.seconds = o.tune, .seed = o.evolution.seed};
@@ -210,11 +211,11 @@ void search(const Search& given) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const bool pareto = o.method == "pareto";
     if (pareto) result.scored = o.evolution.population * (o.generations + 1);
-    else
-        front = nas::best_of(space, result.finalists, static_cast<size_t>(std::max<int64_t>(1, o.evaluate)));
+    else front.assign(result.finalists.begin(), result.finalists.begin() + std::clamp<int64_t>(o.evaluate, 1,
+                      static_cast<int64_t>(result.finalists.size())));
     std::vector<Found> found;
     for (const nas::Candidate& candidate : front) found.push_back({candidate});
-    if (o.evaluate > 0) measure(found, o.supernet, predictor.space(), o.json);
+    if (opened) measure(found, *opened, o.supernet.data.workers, o.json);
     const std::string best = found.front().candidate.arch.str();
 
     if (o.json) {
@@ -243,7 +244,7 @@ void search(const Search& given) {
         << joined(cost_names(front.front().cost), ",") << ",arch\n";
     for (const auto& [candidate, measured] : found) {
         csv << candidate.score;
-        if (o.evaluate > 0) csv << "," << measured;
+        if (measured) csv << "," << *measured;
         for (Quantity quantity : known(candidate.cost)) csv << "," << nas::value_of(candidate.cost, quantity);
         csv << "," << csv_quoted(candidate.arch.str()) << "\n";
     }
@@ -301,7 +302,7 @@ void add_nas_search(CLI::App& app) {
         ->capture_default_str();
     c.add_option("--least", o->least, "Of pareto: what is to be small beside a great accuracy: lab-macs,peak-memory")
         ->delimiter(',')
-        ->expected(1, 5)
+        ->expected(1, static_cast<int>(nas::quantities().size()) + 1)
         ->capture_default_str();
     c.add_option("--generations", o->generations, "Of pareto")->check(CLI::Range(0, 10000000))->capture_default_str();
     add_share(c, "--crossover", o->crossover, "Of pareto: probability that a child has two parents");
@@ -309,7 +310,7 @@ void add_nas_search(CLI::App& app) {
     c.add_option("--evaluate", o->evaluate,
                  "Measure the N best that were found, of pareto all, within --supernet on the images that its training "
                  "held out of --data, and rank them by that")
-        ->check(NonNegativeNumber)
+        ->check(CLI::Range(0, 100))
         ->capture_default_str();
     o->supernet.add_to(c, false);
     c.add_option("--out", o->out, "Folder for found.csv and figures");

@@ -130,10 +130,11 @@ struct Sample {
 };
 
 // Tells tables of other supernets, images or prefilters apart.
-std::string origin_of(nas::SpaceSupernet& net, const Sample& o, const data::Dataset& images) {
+std::string origin_of(nas::SpaceSupernet& net, const nas::Space& space, const Sample& o, const data::Dataset& images) {
     uint64_t hash = mix(images.fingerprint(), static_cast<uint64_t>(o.from.calibration));
     for (const auto& [name, tensor] : net.state())
         hash = mix(hash, fnv1a(std::string_view(reinterpret_cast<const char*>(tensor.raw()), tensor.bytes())));
+    if (space.joint()) hash = mix(hash, fnv1a(space.name));
     if (!o.prefilter.empty())
         hash = mix(hash, fnv1a(format("%s %.17g", o.prefilter.c_str(), o.keep)), static_cast<uint64_t>(o.images));
     return format("%08x", static_cast<unsigned>(hash));
@@ -152,7 +153,7 @@ std::vector<nas::Arch> drawn(const Sample& o, const nas::Space& space, int64_t i
 }
 
 // The first of the best by the proxy.
-nas::Arch best_of(const Sample& o, const nas::Space& space, std::vector<nas::Arch> archs, const data::Dataset& images) {
+nas::Arch chosen(const Sample& o, const nas::Space& space, std::vector<nas::Arch> archs, const data::Dataset& images) {
     if (o.prefilter.empty()) return archs[0];
     std::vector<double> values;
     for (const nas::Arch& arch : archs)
@@ -161,12 +162,12 @@ nas::Arch best_of(const Sample& o, const nas::Space& space, std::vector<nas::Arc
 }
 
 void sample(const Sample& o) {
-    check(o.keep > 0, "--keep: expected a share above 0, got 0");
+    check(o.keep >= 0.001, "--keep: expected a share of 0.001 or more, got ", o.keep);
     const SupernetOptions::Opened opened = o.from.open();
     const nas::Space& space = opened.space;
     const data::Dataset& validation = opened.data.validation;
     const data::Dataset seen_by_proxy = opened.data.plain.sample(o.images, o.seed);
-    const std::string origin = origin_of(*opened.net, o, validation);
+    const std::string origin = origin_of(*opened.net, space, o, validation);
     nas::AccuracyTable table;
     if (std::filesystem::exists(o.out)) {
         table = nas::read_accuracy_table(space, o.out);
@@ -180,7 +181,7 @@ void sample(const Sample& o) {
     }
     Progress progress("sample", o.subnets);
     for (auto i = static_cast<int64_t>(table.size()); i < o.subnets; ++i) {
-        const nas::Arch arch = best_of(o, space, drawn(o, space, i), seen_by_proxy);
+        const nas::Arch arch = chosen(o, space, drawn(o, space, i), seen_by_proxy);
         const double accuracy = evaluate_subnet(*opened.subnet(arch), validation, o.from.data.workers)["accuracy"];
         table.push_back({arch, accuracy / 100});
         write_file_atomically(o.out, nas::csv_of(table, origin));

@@ -34,7 +34,8 @@ SupernetOptions::Opened SupernetOptions::open() const {
     nas::Space asked = space.empty() ? net->space() : nas::space_named(space);
     check(asked.name == net->space().name || asked.supernet == net->space().name, file, ": expected the space ",
           net->space().name, " or its joint one, got ", asked.name);
-    data::Dataset sample = images.plain.sample(std::min(calibration, images.plain.size()), seed);
+    asked.classes = net->space().classes;
+    data::Dataset sample = images.plain.sample(calibration, seed);
     return {std::move(net), std::move(images), std::move(asked), std::move(sample)};
 }
 

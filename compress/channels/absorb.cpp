@@ -133,16 +133,14 @@ private:
     }
 
     Constants normalised(const GraphNode& node) const {
-        const std::vector<double> scale = values(node, 1), shift = values(node, 2);
-        const std::vector<double> mean = values(node, 3), variance = values(node, 4);
+        std::vector<Tensor> tensors;
+        for (const int from : node.inputs)
+            tensors.push_back(from >= 0 ? graph_.nodes[static_cast<size_t>(from)].value : Tensor{});
+        if (values(node, 1).empty() || values(node, 3).empty()) return Constants(input(node).size(), kVaries);
+        const OpInfo::Affine by = node.op->affine(node.attributes, tensors);
         Constants y = input(node);
-        for (size_t c = 0; c < y.size() && !scale.empty() && !mean.empty(); ++c) {
-            const double offset = shift.empty() ? 0 : shift[c];
-            const double factor = scale[c] / std::sqrt(variance[c] + node.attributes.real("eps"));
-            y[c] = scale[c] == 0 ? offset : (y[c] - mean[c]) * factor + offset;
-        }
-        if (scale.empty() || mean.empty()) return Constants(y.size(), kVaries);
-        return activated(y, activation_named(node.attributes.text("activation")));
+        for (size_t c = 0; c < y.size(); ++c) y[c] = (by.scale[c] == 0 ? 0 : y[c] * by.scale[c]) + by.shift[c];
+        return activated(y, by.activation);
     }
 
     // What the op makes of two constants; zero times anything is zero.

@@ -83,8 +83,10 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
         if (reach() >= most && 255.0 * static_cast<double>(size) * step < y.scale / 2) {
             std::fill_n(w + k * row, row, int8_t{0});
             size = 0;
-            // Room for an addend whose least step is beyond all of y's range, as where all results are 0.
-            step = std::max(y.scale / 65536.0, addend ? 1024.0 * addend->scale / most : 0);
+            // Room for an addend whose least step is beyond all of y's range, as where all results are 0; the farther
+            // it is, the less must its sums be, for `limited` to take them to the end.
+            const double far = addend ? static_cast<double>(addend->scale) / y.scale : 0;
+            step = y.scale * std::max(1 / 4096.0, far > 1 << 21 ? far / 2048 : far / 32768);
         }
         check(reach() < most, "channel ", k, ": sums reach ", reach(), ", beyond 32 bits");
         numbers[0].push_back(static_cast<int32_t>(std::nearbyint(real / step)));

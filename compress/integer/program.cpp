@@ -78,7 +78,7 @@ IntegerProgram::IntegerProgram(IntegerGraph net, nn::Description about)
     result_ = graph[graph.output].shape;
     check(image_.rank() >= 1 && image_[0] == 1, "integer program: expected one image, got ", image_);
     for (int i = 0; i < graph.size(); ++i) steps_.push_back(make_integer_step(graph, i));
-    plan_ = plan_memory(graph, {.alignment = 16});
+    plan_ = plan_memory(graph, {.alignment = kIntegerAlignment});
     plan_.check(graph);
 }
 

@@ -26,6 +26,8 @@ struct IntegerGraph {
     std::string ending{};  // "", or the op in floating point by which the outputs go: softmax or log_softmax
 };
 
+constexpr int64_t kIntegerAlignment = 16;  // bytes, of the values of a run
+
 // Such a network made ready to run: its weights are arranged for the kernels once, its activations lie in one block
 // where a memory plan puts them.
 //

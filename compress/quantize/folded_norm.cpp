@@ -1,6 +1,7 @@
 #include "lathe/compress/quantize/folded_norm.h"
 
 #include "lathe/core/ops/batch_norm.h"
+#include "lathe/core/random.h"
 
 namespace lathe::compress {
 
@@ -38,7 +39,7 @@ void FoldedNorm::bind(nn::Module& network) {
 
 uint64_t FoldedNorm::version() const {
     check(norm_weight_ && running_var_, "folded_norm: expected to be bound to a network before it is used");
-    return norm_weight_->version() + running_var_->version();
+    return mix(norm_weight_->version(), running_var_->version());
 }
 
 std::vector<double> FoldedNorm::factors() const {

@@ -6,9 +6,13 @@ namespace lathe::compress {
 
 FreezeNorms::FreezeNorms(nn::Module& module, std::optional<double> epochs) : epochs_(epochs) {
     check(!epochs || *epochs >= 0, "freeze_norms: expected 0 epochs or more, got ", epochs.value_or(0));
+    bool simulated = false;
     for (const auto& [name, parameter] : module.named_parameters())
-        if (const auto* norm = parameter->find_transform<FoldedNorm>()) weights_.push_back(&norm->norm_weight());
-    check(!weights_.empty(), "freeze_norms: expected simulated norms, got none");
+        if (const auto* norm = parameter->find_transform<FoldedNorm>()) {
+            simulated = true;
+            if (norm->norm_weight().trainable()) weights_.push_back(&norm->norm_weight());
+        }
+    check(simulated, "freeze_norms: expected simulated norms, got none");
 }
 
 void FreezeNorms::before_step(const optim::Position& at) {

@@ -75,7 +75,7 @@ std::unique_ptr<nn::Model> pruned_subnet(SpaceSupernet& net, const Space& joint,
 std::unique_ptr<nn::Model> compressed_subnet(SpaceSupernet& net, const Space& joint, const Arch& arch,
                                              const data::Dataset& images) {
     const auto pruned = pruned_subnet(net, joint, arch, images);
-    const data::Dataset calibration = scaled(images, arch.image_size).sample(std::min<int64_t>(images.size(), 256), 0);
+    const data::Dataset calibration = scaled(images, arch.image_size).sample(256, 0);
     return compress::prepare_quantization(*pruned, calibration, {.layers = bits_of(joint, arch)}).model;
 }
 

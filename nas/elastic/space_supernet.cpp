@@ -15,6 +15,8 @@ constexpr const char* kSupernet = "supernet";  // of Model::metadata: the name o
 
 SpaceSupernet::SpaceSupernet(const Space& space, int64_t classes)
     : Supernet(nas::network(space, space.largest(), classes)), space_(space) {
+    lathe::check(!space.joint(), "expected a space with a supernet of its own, as ", space.supernet, ", got ",
+                 space.name);
     space_.classes = model().classes();
     const Choices& c = space.choices;
     const auto choice = [&](const std::string& name, Elastic kind, const std::vector<int>& values) {

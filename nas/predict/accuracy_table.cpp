@@ -58,6 +58,8 @@ AccuracyTable from_csv(const Space& space, std::string_view text, const std::str
     if (space.joint()) columns.insert(columns.end(), {"bits", "kept"});
     std::vector<std::string_view> header;
     for (std::string_view line = next(text, '\n'); !line.empty();) header.push_back(next(line, ','));
+    check(space.joint() || std::count(header.begin(), header.end(), "bits") == 0, path, ": expected accuracies of ",
+          space.name, ", got some of compressed networks: a column 'bits' is of a joint space");
     std::vector<size_t> places;
     for (const std::string& column : columns) {
         places.push_back(static_cast<size_t>(std::find(header.begin(), header.end(), column) - header.begin()));

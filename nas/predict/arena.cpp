@@ -1,5 +1,6 @@
 #include "lathe/nas/predict/arena.h"
 
+#include "lathe/compress/integer/program.h"
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/graph/memory_plan.h"
 
@@ -7,14 +8,13 @@ namespace lathe::nas {
 
 namespace {
 
-constexpr int64_t kAlignment = 16;  // of an integer program's values
-
 // The values of a network that runs op after op, by number, and how long each is needed.
 struct Values {
     std::vector<MemoryPlan::Buffer> buffers{};
     int now = 0;
 
     size_t made(int64_t bytes) {
+        constexpr int64_t kAlignment = compress::kIntegerAlignment;
         buffers.push_back({.first = now, .last = now, .bytes = ceil_div(bytes, kAlignment) * kAlignment});
         return buffers.size() - 1;
     }

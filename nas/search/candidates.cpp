@@ -20,7 +20,8 @@ void shrink_to_fit(const Space& space, const Limits& limits, Candidate& candidat
     const auto add = [&](std::vector<int>& values, const std::vector<int>& least_values) {
         for (size_t i = 0; i < values.size(); ++i) parts.emplace_back(&values[i], least_values[i]);
     };
-    add(arch.ks, least.ks), add(arch.e, least.e), add(arch.d, least.d);
+    for (const BlockChoice& choice : kBlockChoices) add(arch.*choice.values, least.*choice.values);
+    add(arch.d, least.d);
     for (int64_t part : data::permutation(static_cast<int64_t>(parts.size()), random)) {
         const auto [value, least_value] = parts[static_cast<size_t>(part)];
         *value = least_value;
@@ -31,17 +32,12 @@ void shrink_to_fit(const Space& space, const Limits& limits, Candidate& candidat
 
 }  // namespace
 
-std::vector<Candidate> best_of(const Space& space, std::vector<Candidate> candidates, size_t count) {
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-    std::vector<Candidate> best;
-    for (Candidate& candidate : candidates) {
-        if (best.size() == count) break;
-        const Arch arch = space.canonical(candidate.arch);
-        if (std::none_of(best.begin(), best.end(), [&](const Candidate& b) { return space.canonical(b.arch) == arch; }))
-            best.push_back(std::move(candidate));
-    }
-    return best;
+void Finalists::offer(const Candidate& candidate) {
+    if (best_.size() == count_ && candidate.score <= best_.back().score) return;
+    if (!known_.insert(space_.canonical(candidate.arch).str()).second) return;
+    const auto better = [](const Candidate& a, const Candidate& b) { return a.score > b.score; };
+    best_.insert(std::upper_bound(best_.begin(), best_.end(), candidate, better), candidate);
+    if (best_.size() > count_) best_.pop_back();
 }
 
 std::vector<Candidate> draw_candidates(const Space& space, const Score& score, const Limits& limits, int64_t count,

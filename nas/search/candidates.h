@@ -1,6 +1,8 @@
 #pragma once
 #include <functional>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "lathe/nas/predict/efficiency.h"
@@ -23,16 +25,27 @@ struct SearchStep {
     double best;
 };
 
+// The best different networks (Space::canonical) of those offered, the best first, the earlier one of equals.
+class Finalists {
+public:
+    explicit Finalists(const Space& space, size_t count = 100) : space_(space), count_(count) {}
+    void offer(const Candidate& candidate);
+    const std::vector<Candidate>& best() const { return best_; }
+
+private:
+    const Space& space_;
+    size_t count_;
+    std::vector<Candidate> best_;
+    std::set<std::string> known_;  // of all that were among the best once
+};
+
 struct SearchResult {
-    std::vector<Candidate> finalists;  // the best different networks that it ended with, the best first
+    std::vector<Candidate> finalists;  // the best 100 different networks that it looked at, the best first
     int64_t scored = 0;
     std::vector<SearchStep> steps;
 
     const Candidate& best() const { return finalists.front(); }
 };
-
-// The best `count` different networks of these (Space::canonical), the best first, the earlier one of equals.
-std::vector<Candidate> best_of(const Space& space, std::vector<Candidate> candidates, size_t count);
 
 // `count` candidates that fit the limits, scored. make(i, random) draws number i, again until it fits; each has random
 // numbers of its own, of (seed, round, i), so that the result does not depend on the number of threads. What does not

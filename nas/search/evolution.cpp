@@ -32,6 +32,7 @@ SearchResult evolve(const Space& space, const Score& score, const Limits& limits
         return population[static_cast<size_t>(random.below(static_cast<int64_t>(population.size())))].arch;
     };
     SearchResult result;
+    Finalists finalists(space);
     for (int64_t iteration = 0; iteration <= o.iterations; ++iteration) {
         std::vector<Candidate> children = draw_candidates(
             space, score, limits, o.population, o.seed, static_cast<uint64_t>(iteration),
@@ -41,6 +42,7 @@ SearchResult evolve(const Space& space, const Score& score, const Limits& limits
                 const Arch& first = parent(random);
                 return space.crossed(first, parent(random), random);
             });
+        for (const Candidate& child : children) finalists.offer(child);
         population.insert(population.end(), std::make_move_iterator(children.begin()),
                           std::make_move_iterator(children.end()));
         std::stable_sort(population.begin(), population.end(),
@@ -49,7 +51,7 @@ SearchResult evolve(const Space& space, const Score& score, const Limits& limits
         result.scored += o.population;
         result.steps.push_back({result.scored, population.front().score});
     }
-    result.finalists = best_of(space, std::move(population), parents);
+    result.finalists = finalists.best();
     return result;
 }
 

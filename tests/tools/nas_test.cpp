@@ -183,6 +183,12 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
     const std::string joint = from + "--space ofa-resnet-cifar-joint ", rows = folder / "joint.csv";
     REQUIRE(run("nas sample" + joint + "--subnets 8 --out " + rows).code == 0);
     CHECK(text_of(rows).starts_with("resolution,wid,ks,e,d,bits,kept,acc,origin\n"));
+    check_fails(run("nas sample" + from + "--subnets 9 --out " + rows), 1, "a column 'bits' is of a joint space");
+    check_fails(run("nas sample" + joint + "--subnets 9 --out " + (folder / "table.csv")), 1,
+                "expected a column 'bits' in the first line");
+    check_fails(run("nas measure --space ofa-resnet-cifar-joint --out x"), 1, "expected ofa-resnet-cifar, whose times");
+    check_fails(run("nas train --space ofa-resnet-cifar-joint" + data + "--out " + (folder / "x")), 1,
+                "expected a space with a supernet of its own, as ofa-resnet-cifar");
     const std::string predictor = folder / "predictor";
     REQUIRE(run("nas predictor --space ofa-resnet-cifar-joint --table " + rows + " --epochs 1 --hold-out 0.5 --batch 2 "
                 "--out " + predictor).code == 0);
@@ -198,6 +204,8 @@ TEST_CASE("lathe nas: from images to a supernet, a table of its subnets, and one
         CHECK(best[i]["arch"]["bits"].size() == 12);
         if (i) CHECK(best[i - 1]["measured_accuracy"] >= best[i]["measured_accuracy"]);
     }
+    check_fails(run(search + "--evaluate 3 --supernet nowhere --out " + (folder / "y") + data), 1, "nowhere");
+    CHECK_FALSE(fs::exists(folder / "y"));
     check_fails(run(search + "--evaluate 3"), 1, "--evaluate: expected --supernet and --data, too");
     const std::string pruned = folder / "pruned.safetensors";
     const Result compressed =
@@ -259,7 +267,7 @@ TEST_CASE("lathe nas sample --prefilter: of each few subnets drawn, only the bes
 
     const std::string out = "--prefilter synflow --out " + (folder / "synflow1.csv");
     check_fails(run(sample + out), 1, "expected a table of this supernet, these images, prefilter and seed");  // of 0.5
-    check_fails(run(sample + "--keep 0 " + out), 1, "--keep: expected a share above 0, got 0");
+    check_fails(run(sample + "--keep 0 " + out), 1, "--keep: expected a share of 0.001 or more, got 0");
     check_fails(run(sample + "--prefilter synflo --out x"), 2, "synflo");
 }
 

@@ -120,8 +120,9 @@ size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64
         for (int64_t i = 0; k >= 0 && i < per_channel; ++i) sum += layer.weight[k * per_channel + i];
         const int64_t bias = k < 0 ? 0 : layer.bias[k] - x_zero_ * sum;
         bias_.push_back(static_cast<int32_t>(bias * (1 << left)));
-        multiplier_.push_back(k < 0 ? 0 : layer.multiplier[k]);
-        shift_.push_back(k < 0 ? 1 : std::min(62, layer.shift[k] + left));
+        const bool is_zero = k < 0 || layer.shift[k] + left > 62;  // beyond, no sum of 32 bits reaches half a step
+        multiplier_.push_back(is_zero ? 0 : layer.multiplier[k]);
+        shift_.push_back(is_zero ? 1 : layer.shift[k] + left);
         weight_sum_.push_back(static_cast<int32_t>(sum * (1 << left)));
         if (!adds_) continue;
         addend_multiplier_.push_back(k < 0 ? 0 : layer.addend_multiplier[k]);
@@ -322,7 +323,7 @@ void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* 
                                                                           : table.depthwise_band2;
     const bool bands = by_bands && s.kernel_h == 3 && s.kernel_w == 3 && s.dilation_h == 1 && s.stride_h <= 2;
     const int64_t whole = s.out_w / together_, lanes = together_ * s.in_c, row = padded_w_ * s.in_c;
-    const int64_t height = bands ? std::clamp<int64_t>((kBandBytes / row - 2) / s.stride_h, 2, s.out_h) : 1;
+    const int64_t height = bands ? std::min(s.out_h, std::max<int64_t>(2, (kBandBytes / row - 2) / s.stride_h)) : 1;
     const int64_t down = ceil_div(s.out_h, height);
     const int64_t work = height * s.out_w * s.in_c * static_cast<int64_t>(run_.size());
     // `pixels` results beside each other, or those of a band, of so many lanes, from the one at `first` on.

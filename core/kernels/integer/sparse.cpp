@@ -1,6 +1,7 @@
 #include "lathe/core/kernels/integer/sparse.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "lathe/core/ceil_div.h"
 #include "lathe/core/divmod.h"
@@ -50,6 +51,11 @@ Finish from(const Finish& all, int64_t channel) {
 bool SparseLayer::suits(const Layer& layer) {
     const Conv2dShape& g = layer.shape;
     const bool counted = g.kernel_h * g.kernel_w * kLanes <= UINT16_MAX;  // a row's quads in the smallest chunk
+    // Beyond these a tile's planes are mostly pixels that no tap reads.
+    constexpr int64_t kMostStride = 16, kMostDilation = 64;
+    if (std::max(g.stride_h, g.stride_w) > kMostStride || std::max(g.dilation_h, g.dilation_w) > kMostDilation ||
+        std::max(g.kernel_h, g.kernel_w) > kMostDilation)
+        return false;
     return g.in_c / g.groups % 4 == 0 && counted &&
            4 * static_cast<double>(quads_of(layer)) <=
                (1 - sparse::kLeastSparsity) * static_cast<double>(g.weight_count());
@@ -126,7 +132,8 @@ struct SparseLayer::Call {
 // A task takes a batch of tiles and some of the output channels. Tasks of the same tiles each make their planes.
 void SparseLayer::forward(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend,
                           const Finish& finish, uint8_t* y) const {
-    const sparse::Tiling& tiling = batch == shape_.batch ? tiling_ : tiling_for(batch);
+    std::optional<sparse::Tiling> other;
+    const sparse::Tiling& tiling = batch == shape_.batch ? tiling_ : other.emplace(tiling_for(batch));
     const Call call{table, tiling, x, addend, finish, y};
     const int64_t parts = std::min(segments_, ceil_div(kTasks, tiling.batches));
     parallel_tasks(tiling.batches * parts, [&](int64_t task) {

@@ -127,6 +127,27 @@ TEST_CASE("no subnet is smaller in anything than the smallest; what it does not 
     CHECK(text_of(Quantity::lab_macs, 59123456) == "59.1235 M");
 }
 
+TEST_CASE("no subnet of any space is smaller in anything than the smallest") {
+    Random random(5);
+    for (const std::string& name : space_names()) {
+        CAPTURE(name);
+        const Space& space = space_named(name);
+        const Efficiency least = efficiency(space, space.smallest());
+        for (int i = 0; i < 200; ++i) {
+            const Efficiency any = efficiency(space, space.sample(random));
+            for (Quantity quantity : quantities()) CHECK(value_of(any, quantity) >= value_of(least, quantity));
+        }
+    }
+}
+
+TEST_CASE("bits and zeros of an inverted residual are those of its 1x1 convolutions") {
+    const Space& joint = ofa_mobilenet_cifar_joint();
+    const Arch whole = joint.largest();
+    Arch arch = whole;  // the second block: 16-64-16
+    arch.bits[1] = 4;
+    CHECK(efficiency(joint, whole).flash - efficiency(joint, arch).flash == 2 * 16 * 64 / 2);
+}
+
 TEST_CASE("fewer bits and more zeros of a block take less flash, and nothing else") {
     const Space& joint = ofa_resnet_cifar_joint();
     const Arch whole = joint.largest();

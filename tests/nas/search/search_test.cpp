@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include <cmath>
 #include <limits>
 
@@ -64,6 +66,20 @@ TEST_CASE("a search ends with its best networks, each another one, the best firs
                 CHECK(mcunetv2().canonical(found.finalists[k].arch) != mcunetv2().canonical(found.finalists[i].arch));
         }
     }
+}
+
+TEST_CASE("limits that hardly any network of a joint space meets are kept, too") {
+    const Space& joint = ofa_resnet_cifar_joint();
+    const int64_t least = efficiency(joint, joint.smallest()).flash;
+    const Limits tight{{Quantity::flash, least + least / 20}};
+    const Score by_bits = [](std::span<const Arch> archs) {
+        std::vector<double> scores;
+        for (const Arch& arch : archs) scores.push_back(std::accumulate(arch.bits.begin(), arch.bits.end(), 0.0));
+        return scores;
+    };
+    for (const SearchResult& found : {search_at_random(joint, by_bits, tight, {.subnets = 30}),
+                                      evolve(joint, by_bits, tight, {.population = 20, .iterations = 3})})
+        for (const Candidate& candidate : found.finalists) CHECK(fits(candidate.cost, tight));
 }
 
 TEST_CASE("limits that hardly any subnet meets end a search, too, and those that none meets are an error") {
