@@ -13,6 +13,9 @@
 #include "lathe/compress/quantize/freeze_norms.h"
 #include "lathe/compress/quantize/prepare.h"
 #include "lathe/compress/weights/prune.h"
+#include "lathe/core/ops/mul.h"
+#include "lathe/core/ops/sum.h"
+#include "lathe/core/tape/recompute.h"
 #include "lathe/nn/files/model_file.h"
 #include "lathe/nn/mask.h"
 #include "lathe/optim/distill.h"
@@ -173,6 +176,33 @@ TEST_CASE("simulated norms: frozen they are what evaluation, the folded network 
         }
     }
     CHECK(lowered >= 10);
+}
+
+TEST_CASE("a piece of a network with simulated norms can be recomputed by itself, wherever that begins") {
+    const TemporaryFolder folder;
+    const auto owner = toy_model();
+    const data::Dataset train = stripes(48);
+    nn::save(*prepared(*owner, train), folder / "net.safetensors");
+    const Tensor x = train.batch({0, 1, 2, 3, 4, 5, 6, 7}).input();
+    const auto trained = [&](bool by_pieces) {
+        auto model = nn::load(folder / "net.safetensors");
+        seed(1);  // of its dropout
+        Variable y = x;
+        if (!by_pieces) y = (*model)(y);
+        const std::vector<nn::Module*> pieces = model->net().pieces();
+        CHECK(pieces.size() >= 3);
+        for (size_t i = 0; by_pieces && i < pieces.size(); ++i)
+            y = recompute([piece = pieces[i]](const Variable& from) { return (*piece)(from); }, y);
+        backward(ops::sum(ops::mul(y, y)));
+        return model;
+    };
+    const auto whole = trained(false), parts = trained(true);
+    const auto expected = whole->named_parameters(), found = parts->named_parameters();
+    for (size_t i = 0; i < expected.size(); ++i) {
+        INFO(expected[i].first);
+        if (expected[i].second->trainable()) CHECK(same_bits(expected[i].second->grad(), found[i].second->grad()));
+    }
+    CHECK(same_bits(*whole, *parts));
 }
 
 TEST_CASE("simulated norms train to the same bits: stopped and resumed, recomputed; frozen from a step on") {
