@@ -49,8 +49,8 @@ void LinearOptions::add_to(CLI::App& c) {
         ->check(CLI::IsMember({"folded", "simulated"}))
         ->capture_default_str();
     c.add_option("--freeze-norms", freeze_norms,
-                 "Epochs after which simulated norms stand still, so that training sees what integers will; two thirds "
-                 "of --qat unless given")
+                 "Epochs after which simulated norms stand still, so that training sees what integers will; nine "
+                 "tenths of --qat unless given, for they bear small learning rates only")
         ->check(NonNegativeNumber);
     c.add_flag("--fixed-scales", fixed_scales, "Train with --finetune in the scales that were calibrated");
     c.add_flag("--explain", explain,

@@ -16,13 +16,13 @@ FreezeNorms::FreezeNorms(nn::Module& module, std::optional<double> epochs) : epo
 }
 
 void FreezeNorms::before_step(const optim::Position& at) {
-    const bool trains = at.epoch() < epochs_.value_or(static_cast<double>(at.epochs) * 2 / 3);
+    const bool trains = at.epoch() < epochs_.value_or(0.9 * static_cast<double>(at.epochs));
     for (nn::Parameter* weight : weights_)
         if (weight->trainable() != trains) weight->set_trainable(trains);
 }
 
 std::string FreezeNorms::when() const {
-    return epochs_ ? concatenated("after ", *epochs_, *epochs_ == 1 ? " epoch" : " epochs") : "after two thirds";
+    return epochs_ ? concatenated("after ", *epochs_, *epochs_ == 1 ? " epoch" : " epochs") : "after nine tenths";
 }
 
 optim::RunSettings FreezeNorms::settings() const { return {{"norms frozen", when()}}; }

@@ -14,9 +14,10 @@ namespace lathe::compress {
 // which the layer's weights, which are multiplied by them, stand here).
 class FreezeNorms : public optim::StepHook {
 public:
-    // After so many epochs, fractions of one included; unless given, after two thirds of the run: statistics have
-    // settled by then, and the small learning rates at the end are for what will run. Error: below 0, a module without
-    // simulated norms.
+    // After so many epochs, fractions of one included; unless given, after nine tenths of the run: a network without
+    // norms bears only the small learning rates that are left by then (resnet20 with weights of 2 bits, cosine from
+    // 0.02: 88 % until it was frozen after two thirds, at 0.005, and 10 % behind that). Error: below 0, a module
+    // without simulated norms.
     explicit FreezeNorms(nn::Module& module, std::optional<double> epochs = {});
 
     std::string when() const;  // "after 2 epochs"

@@ -216,7 +216,7 @@ TEST_CASE("simulated norms train to the same bits: stopped and resumed, recomput
     nn::save(*prepared(*owner, train, {.weight_bits = 4}), folder / "net.safetensors");
 
     const auto fit = [&](nn::Module& net, optim::FitOptions o, optim::Trainer* trainer = nullptr) {
-        FreezeNorms freeze(net);
+        FreezeNorms freeze(net, 2);
         o.epochs = 3, o.batch = 16, o.ema = 0.9, o.hooks = {&freeze};
         return (trainer ? trainer : trainer_of(net).get())->fit(train, validation, o);
     };
