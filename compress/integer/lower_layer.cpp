@@ -57,7 +57,8 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
     int8_t* w = integers.mutable_data<int8_t>();
     const int64_t channels = integers.dim(0), row = integers.numel() / channels;
     const int bits = bits_for(integers);
-    const double most = kernels::integer::kMostSum / (1 << (8 - bits));  // kernels have fewer bits at the top of bytes
+    const double most = kernels::integer::kMostSum;
+    const int64_t unit = int64_t{1} << (8 - bits);  // of a weight in sums (kernels::integer::Layer)
     const Tensor bias = node.inputs[2] < 0 ? Tensor{} : graph[node.inputs[2]].value;
     check(node.inputs[2] < 0 || bias, "expected a constant bias");
     const Tensor& scales = weight.lowered->scale;
@@ -65,9 +66,9 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
     std::vector<int32_t> numbers[5];  // bias, multiplier, shift, addend's multiplier and shift
     for (int64_t k = 0; k < channels; ++k) {
         int64_t size = 0;
-        for (int64_t i = 0; i < row; ++i) size += std::abs(w[k * row + i]);
+        for (int64_t i = 0; i < row; ++i) size += std::abs(w[k * row + i]) * unit;
         double real = bias ? bias.at(k) : 0;
-        double step = static_cast<double>(x.scale) * scales.at(scales.numel() == 1 ? 0 : k);
+        double step = static_cast<double>(x.scale) * scales.at(scales.numel() == 1 ? 0 : k) / static_cast<double>(unit);
         check(step > 0 && std::isfinite(step) && std::isfinite(real), "channel ", k,
               ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ",
               real);
@@ -79,8 +80,9 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
             return 510.0 * static_cast<double>(size) + std::abs(real) / step +
                    (addend ? 255.0 * addend->scale / step + 1 : 0);
         };
-        // Weights that cannot move the result by half a step, beside a bias or an addend that they have no room for.
-        if (reach() >= most && 255.0 * static_cast<double>(size) * step < y.scale / 2) {
+        // Weights of zero, whose scale may be anything and too coarse for the bias, or that cannot move the result by
+        // half a step, beside a bias or an addend that they have no room for.
+        if (size == 0 || (reach() >= most && 255.0 * static_cast<double>(size) * step < y.scale / 2)) {
             std::fill_n(w + k * row, row, int8_t{0});
             size = 0;
             // Room for an addend whose least step is beyond all of y's range, as where all results are 0; the farther

@@ -33,7 +33,7 @@ void check_layer(const Layer& layer) {
     const int64_t per_channel = layer.shape.weight_count() / std::max<int64_t>(layer.shape.out_c, 1);
     for (int64_t k = 0; k < layer.shape.out_c; ++k) {
         int64_t size = 0;
-        for (int64_t i = 0; i < per_channel; ++i) size += std::abs(layer.weight[k * per_channel + i]);
+        for (int64_t i = 0; i < per_channel; ++i) size += std::abs(layer.weight[k * per_channel + i]) * layer.unit();
         double sum = 255.0 * static_cast<double>(2 * size) + std::abs(static_cast<double>(layer.bias[k]));
         bool right = is_multiplier(layer.multiplier[k], layer.shift[k]);
         if (layer.addend_multiplier) {
@@ -41,7 +41,7 @@ void check_layer(const Layer& layer) {
             if (right) sum += std::ldexp(255.0 * layer.addend_multiplier[k], -layer.addend_shift[k]) + 1;
         }
         check(right, "channel ", k, ": expected multipliers of 31 bits and shifts from 1 to 62");
-        check(sum * (1 << (8 - layer.bits)) < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
+        check(sum < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
         check(std::ldexp(sum * layer.multiplier[k], -layer.shift[k]) < kMostSum, "channel ", k,
               ": results reach beyond 32 bits");
     }
@@ -113,17 +113,15 @@ const SparseLayer* PreparedLayer::sparse_for(int64_t batch) const {
 // The numbers of channels, in the order of sums; -1: none stands there.
 size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64_t>& channels) {
     const size_t begin = bias_.size();
-    const int left = 8 - bits_;  // sums are so many bits greater
     const int64_t per_channel = shape_.weight_count() / shape_.out_c;
     for (const int64_t k : channels) {
         int64_t sum = 0;
-        for (int64_t i = 0; k >= 0 && i < per_channel; ++i) sum += layer.weight[k * per_channel + i];
+        for (int64_t i = 0; k >= 0 && i < per_channel; ++i) sum += layer.weight[k * per_channel + i] * layer.unit();
         const int64_t bias = k < 0 ? 0 : layer.bias[k] - x_zero_ * sum;
-        bias_.push_back(static_cast<int32_t>(bias * (1 << left)));
-        const bool is_zero = k < 0 || layer.shift[k] + left > 62;  // beyond, no sum of 32 bits reaches half a step
-        multiplier_.push_back(is_zero ? 0 : layer.multiplier[k]);
-        shift_.push_back(is_zero ? 1 : layer.shift[k] + left);
-        weight_sum_.push_back(static_cast<int32_t>(sum * (1 << left)));
+        bias_.push_back(static_cast<int32_t>(bias));
+        multiplier_.push_back(k < 0 ? 0 : layer.multiplier[k]);
+        shift_.push_back(k < 0 ? 1 : layer.shift[k]);
+        weight_sum_.push_back(static_cast<int32_t>(sum));
         if (!adds_) continue;
         addend_multiplier_.push_back(k < 0 ? 0 : layer.addend_multiplier[k]);
         addend_shift_.push_back(k < 0 ? 1 : layer.addend_shift[k]);
@@ -139,7 +137,6 @@ Finish PreparedLayer::finish_at(size_t numbers) const {
             .addend_multiplier = adds_ ? addend_multiplier_.data() + numbers : nullptr,
             .addend_shift = adds_ ? addend_shift_.data() + numbers : nullptr,
             .addend_zero = addend_zero_,
-            .addend_left = 8 - bits_,
             .zero = zero_,
             .low = low_,
             .high = high_};

@@ -9,9 +9,11 @@
 namespace lathe::kernels::integer {
 
 // What a layer computes, channel by channel, beside its geometry:
-//   sum = sum of (x - x_zero) weight + bias + requantize(addend - addend_zero)
+//   sum = sum of (x - x_zero) weight unit + bias + requantize(addend - addend_zero)
 //   y   = saturate(requantize(sum) + zero, low, high)
-// Every result of `requantize`, and every sum whatever x, fits into 32 bits.
+// Weights of few bits have a coarse step, in which bias and addend would be rounded too coarsely: sums are in units of
+// it, 2^(8 - bits), as kernels have those weights at the top of bytes. Every result of `requantize`, and every sum
+// whatever x, fits into 32 bits.
 struct Layer {
     Conv2dShape shape;
     const int8_t* weight;       // [K, R, S, C/G]; with fewer bits in their range
@@ -21,6 +23,8 @@ struct Layer {
     const int32_t *addend_multiplier = nullptr, *addend_shift = nullptr;  // [K]; null: no addend
     int32_t addend_zero = 0;
     int32_t x_zero = 0, zero = 0, low = 0, high = 255;
+
+    int32_t unit() const { return 1 << (8 - bits); }
 };
 
 // What sums and results must stay below, so that a zero may be added.

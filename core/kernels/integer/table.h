@@ -13,14 +13,13 @@ constexpr int kMaxVectors = 4;   // the widest panel
 constexpr int kMaxRows = 8;      // the tallest tile
 
 // What becomes of sums of `channels`: y = saturate(requantize(sum + bias + addend) + zero, low, high) for each, where
-// the addend, of another scale, is brought to that of the sums: requantize(addend - addend_zero) 2^addend_left.
+// the addend, of another scale, is brought to that of the sums: requantize(addend - addend_zero).
 // Arrays reach to the end of the last vector.
 struct Finish {
     const int32_t *bias, *multiplier, *shift;
     const int32_t* weight_sum;  // of the channel's weights, for kernels whose activations are not in 0..255
     const int32_t *addend_multiplier, *addend_shift;  // null: no addend
-    int32_t addend_zero, addend_left;
-    int32_t zero, low, high;
+    int32_t addend_zero, zero, low, high;
 };
 
 // A tile of a matrix product: `rows` pixels by `vectors` x 16 channels. The products of pixel i come in `runs`
@@ -28,7 +27,7 @@ struct Finish {
 // beyond the pixel's own.
 //   8 bits: weights [runs, steps, vectors x 16, 4]
 //   4, 2 bits: weights [runs, steps / n, vectors x 16, 4], a byte those of n = 8 / bits steps, the first in the lowest
-//           bits. Kernels shift each to the top of a byte, so sums are 2^(8 - bits) times as great; see Finish
+//           bits. Kernels shift each to the top of a byte, so sums are 2^(8 - bits) times as great, in finer steps
 struct Tile {
     int rows, vectors;
     int64_t channels;  // of results that there are

@@ -5,6 +5,8 @@
 #include "lathe/compress/integer/program_file.h"
 #include "lathe/core/kernels/sparse/speed.h"
 #include "lathe/core/parallel.h"
+#include "lathe/nn/layers/conv2d.h"
+#include "lathe/nn/layers/sequential.h"
 #include "lathe/nn/mask.h"
 #include "lathe/nn/models/registry.h"
 #include "lathe/tests/compress/integer/prepared.h"
@@ -105,6 +107,30 @@ TEST_CASE("random pruned networks: sparse or dense, from a file or not, the bits
     kernels::sparse::use_speed(before);
     CHECK(sparse >= 100);
     MESSAGE(sparse, " layers run sparse");
+}
+
+TEST_CASE("a channel of zeros gives its bias, however coarse the scale of its weights is") {
+    Tensor w = random_tensor({4, 1, 1, 3}, 1), bias = Tensor::of<float>({4}, {0.25f, 0.5f, 0.75f, 1.0f});
+    const auto net = std::make_unique<nn::Sequential>();
+    auto& conv = net->add<nn::Conv2d>("conv", {.in = 3, .out = 4, .kernel = 1});
+    conv.weight.set_value(w), conv.bias.set_value(bias);
+    const Tensor x = random_tensor({2, 5, 5, 3}, 2);
+    Graph prepared = Preparation(*net, x).run();
+    for (GraphNode& node : prepared.nodes) {
+        if (!node.lowered) continue;
+        auto lowered = std::make_shared<Lowered>(*node.lowered);
+        lowered->scale = lowered->scale.clone(), lowered->integers = lowered->integers.clone();
+        node.value = node.value.clone();
+        lowered->scale.mutable_data<float>()[2] = 3618;
+        for (int64_t i = 6; i < 9; ++i)
+            lowered->integers.mutable_data<int8_t>()[i] = 0, node.value.mutable_data<float>()[i] = 0;
+        node.lowered = lowered;
+    }
+    const IntegerProgram program(lower_to_integer(prepared), about({5, 5, 3}, 0));
+    const Tensor y = program(x);
+    for (int64_t i = 2; i < y.numel(); i += 4)
+        CHECK(std::fabs(y.at(i) - 0.75) <= 0.51 * program.net().output.scale);
+    CHECK(largest_difference(prepared, program, x) <= 1.01);
 }
 
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {

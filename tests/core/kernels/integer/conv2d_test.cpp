@@ -35,7 +35,7 @@ std::vector<uint8_t> expected(const Layer& l, const std::vector<uint8_t>& x, con
                                 const int64_t w = q * s.stride_w - s.pad_left + t * s.dilation_w;
                                 if (h < 0 || h >= s.in_h || w < 0 || w >= s.in_w) continue;
                                 sum += (x[((n * s.in_h + h) * s.in_w + w) * s.in_c + k / out * in + c] - l.x_zero) *
-                                       l.weight[((k * s.kernel_h + r) * s.kernel_w + t) * in + c];
+                                       l.weight[((k * s.kernel_h + r) * s.kernel_w + t) * in + c] * l.unit();
                             }
                     if (l.addend_multiplier)
                         sum += lathe::integer::requantize(addend[y.size()] - l.addend_zero, l.addend_multiplier[k],

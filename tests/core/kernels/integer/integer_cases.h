@@ -14,14 +14,14 @@ struct IntegerLayer {
 
     IntegerLayer(const kernels::Conv2dShape& shape, int bits, bool adds, uint64_t seed = 1) {
         Random random(seed);
-        const int64_t end = 1 << (bits - 1), low = bits == 8 ? -127 : -end, high = end - 1;
+        const int64_t end = 1 << (bits - 1), unit = 1 << (8 - bits), low = bits == 8 ? -127 : -end, high = end - 1;
         for (int64_t i = 0; i < shape.weight_count(); ++i)
             weight.push_back(static_cast<int8_t>(low + static_cast<int64_t>(random.below(high - low + 1))));
         for (int64_t k = 0; k < shape.out_c; ++k) {
-            bias.push_back(static_cast<int32_t>(random.below(4001)) - 2000);
-            const auto m = integer::multiplier_of(0.3 / static_cast<double>(end) * (0.5 + random.uniform()));
+            bias.push_back(static_cast<int32_t>((random.below(4001) - 2000) * unit));
+            const auto m = integer::multiplier_of(0.3 / static_cast<double>(end * unit) * (0.5 + random.uniform()));
             multiplier.push_back(m.m), shift.push_back(31 - m.s);
-            const auto a = integer::multiplier_of(37 * (0.5 + random.uniform()));
+            const auto a = integer::multiplier_of(37 * static_cast<double>(unit) * (0.5 + random.uniform()));
             addend_multiplier.push_back(a.m), addend_shift.push_back(31 - a.s);
         }
         layer = {.shape = shape, .weight = weight.data(), .bits = bits, .bias = bias.data(),
