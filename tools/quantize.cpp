@@ -99,10 +99,11 @@ void quantize(CLI::App& command, QuantizeOptions& o) {
     auto [model, data] = open(o, "quantize");
     if (linear && !o.bits && !o.linear.weight_bits && o.layers.empty() && !o.budget.given())
         grids.layers = nas::bits_of(*model);
+    const bool as_arch_says = !grids.layers.empty() && o.layers.empty();
     if (o.linear.explain) return explain_linear(o.linear, grids, *model, data.plain);
     o.out.claim(command);
     std::printf("%s%s", data.describe().c_str(),
-                nas::bits_of(*model).empty() || grids.layers.empty() ? "" : "bits of each block as its arch says\n");
+                as_arch_says ? "bits of each block as its arch says\n" : "");
     std::fflush(stdout);
     Before before = measure("quantize", "given", "quantized", *model, data.validation, o);
     std::optional<data::Dataset> held_out;
