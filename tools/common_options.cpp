@@ -24,7 +24,8 @@ CLI::Option* add_share(CLI::App& command, const std::string& name, double& share
 }
 
 CLI::Option* add_input(CLI::App& command, std::string& input) {
-    return command.add_option("--input", input, "Image size HxWxC; auto: the data's, or the network's for folders")
+    return command
+        .add_option("--input", input, "Images are scaled to HxWxC; auto: a saved network's size, else the data's")
         ->capture_default_str();
 }
 

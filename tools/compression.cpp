@@ -84,7 +84,7 @@ void CompressionOptions::enter(CLI::App& c) {
 
 Opened open(const CompressionOptions& o, const std::string& command) {
     auto model = open_network(o.model);
-    TrainingData data = o.data.open(o.data.form(*model, true), o.training.fit.seed);
+    TrainingData data = o.data.open(o.data.form(*model, Origin::saved), o.training.fit.seed);
     data.label_for(*model);
     const auto classes = static_cast<int64_t>(data.train.classes().size());
     check(model->classes() == classes, command, ": the model tells ", model->classes(), " classes apart, ", o.data.data,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "lathe/data/damaged.h"
+#include "lathe/data/transforms.h"
 #include "lathe/tools/progress.h"
 #include "lathe/tools/task.h"
 
@@ -55,9 +56,12 @@ data::Dataset DataOptions::open(data::Collection& images, data::Split split, con
         options.size = size[0];
         options.channels = size[2];
     }
-    const data::Dataset dataset = images.open(split, options);
-    check(!size.rank() || dataset.image_shape() == size, "--input: expected images of ", size, ", ", data, " has ",
-          dataset.image_shape());
+    data::Dataset dataset = images.open(split, options);
+    const Shape& has = dataset.image_shape();
+    if (size.rank() && has != size) {
+        check(has[2] == size[2], data, ": expected images that can be scaled to ", size, ", got ", has);
+        dataset = dataset.augmented(data::resize(size[0], size[1]));
+    }
     data::Normalization normalization = dataset.normalization();
     if (form.scaling) normalization = {form.scaling->mean, form.scaling->std};
     const data::Normalization named =
@@ -69,7 +73,7 @@ data::Dataset DataOptions::open(data::Collection& images, data::Split split, con
 }
 
 data::Dataset DataOptions::open(data::Split split, const nn::Model& model, const std::string& augment) const {
-    const data::Dataset images = open(split, form(model, true), augment);
+    const data::Dataset images = open(split, form(model, Origin::saved), augment);
     return labelled_for(model, skip_damaged ? images.without(damaged(images)) : images);
 }
 
@@ -92,18 +96,21 @@ std::vector<int64_t> DataOptions::damaged(const data::Dataset& images) const {
     return indices;
 }
 
-ImageForm DataOptions::form(const nn::Model& network, bool saved, const std::string& input) const {
+ImageForm DataOptions::form(const nn::Model& network, Origin from, const std::string& input) const {
     static const nn::InputScaling as_they_are;
     const Shape& wanted = network.input_shape();
     ImageForm form{.flat = wanted.rank() == 1, .reconstructs = network.classes() == 0};
-    if (saved) form.scaling = &network.scaling;
+    if (from == Origin::saved) form.scaling = &network.scaling;
     else if (form.reconstructs) form.scaling = &as_they_are;
     if (input != "auto") {
         form.size = parse_input(input);
         check(form.size.rank() == 3, "--input: expected HEIGHTxWIDTHxCHANNELS for images, got '", input, "'");
+    } else if (from != Origin::named && wanted.rank() == 3) {
+        form.size = wanted;
     } else if (is_folder()) {
         form.size = form.flat ? square_image(wanted[0]) : wanted;
-        if (form.flat && !form.size.rank() && !saved) form.size = {32, 32, 3};  // it takes any number of features
+        // A new network takes any number of features.
+        if (form.flat && !form.size.rank() && from != Origin::saved) form.size = {32, 32, 3};
         check(form.size.rank() == 3, network.architecture(),
               ": expected inputs that are images, or the pixels of square ones, got ", wanted);
     }

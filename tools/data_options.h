@@ -7,6 +7,11 @@
 
 namespace lathe::tools {
 
+// Where a network comes from: a file, which has a scaling and a size of its own, an arch, which has a size, or the name
+// of a network that takes many sizes.
+enum class Origin { saved, arch, named };
+inline Origin unsaved(const std::string& arch) { return arch.empty() ? Origin::named : Origin::arch; }
+
 // How a network wants its images.
 struct ImageForm {
     Shape size{};                               // {height, width, channels}; none: as the data has them
@@ -38,9 +43,9 @@ struct DataOptions {
     // them on standard error. Error: there are some, and no --skip-damaged.
     std::vector<int64_t> damaged(const data::Dataset& images) const;
 
-    // The form for a network, as it is or as it usually is: its `input` may be another size, "auto" stands for the
-    // data's, or the network's for folders. A saved network has a scaling of its own.
-    ImageForm form(const nn::Model& network, bool saved, const std::string& input = "auto") const;
+    // The form for a network. `input` is the size that images are scaled to; "auto" is the network's own, but for a
+    // named one the data's, unless that is a folder.
+    ImageForm form(const nn::Model& network, Origin from, const std::string& input = "auto") const;
 };
 
 // "32x32x3" -> {32, 32, 3}, "640" -> {640}. Error: neither form.

@@ -24,8 +24,8 @@ std::string model_help() {
 
 void add_arch(CLI::App& command, std::string& arch) {
     command.add_option("--arch", arch,
-                       "Which network of the design space mcunetv2: JSON as `lathe nas show` and `lathe nas search` "
-                       "print it; none: the largest");
+                       "Which network of a design space such as mcunetv2: JSON as `lathe nas show` and `lathe nas "
+                       "search` print it; none: the largest");
 }
 
 const char* description_help() {

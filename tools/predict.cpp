@@ -29,7 +29,7 @@ struct PredictOptions {
 Tensor input_of(const nn::Model& model, const std::string& path) {
     DataOptions folder;
     folder.data = "folder:";
-    const ImageForm form = folder.form(model, true);
+    const ImageForm form = folder.form(model, Origin::saved);
     data::Image image = data::read_image(path, form.size[2]);
     Random none(0);
     if (form.size[0] == form.size[1]) image = data::fit(form.size[0])(std::move(image), none);

@@ -26,7 +26,7 @@ void SupernetOptions::add_to(CLI::App& c, bool required) {
 
 SupernetOptions::Opened SupernetOptions::open() const {
     auto net = nas::SpaceSupernet::load(file);
-    ImageForm form = data.form(net->model(), true);
+    ImageForm form = data.form(net->model(), Origin::saved);
     form.size = net->model().input_shape();
     TrainingData images = data.open(form, seed);
     images.label_for(net->model());

@@ -52,6 +52,21 @@ TEST_CASE("a subnet is trained like any network, and its file knows its arch") {
                 "--arch are for a new network");
 }
 
+TEST_CASE("images of a data set are scaled to the size that a network is for") {
+    const Folder folder;
+    const std::string run_folder = folder / "run", saved = " --model " + (folder / "run/best.safetensors");
+    const std::string on = " --data shapes --limit 60 --epochs 1 --batch 20";
+    const Result trained = run("train --model ofa-resnet-cifar --arch smallest --out " + run_folder + on);
+    REQUIRE_MESSAGE(trained.code == 0, trained.err);
+    CHECK(trained.out.find("input [24, 24, 3]") != std::string::npos);
+    const Result unasked = run("eval --json --data shapes" + saved);
+    CHECK(unasked.code == 0);
+    CHECK(unasked.out == run("eval --json --data shapes --input 24x24x3" + saved).out);
+    CHECK(unasked.out != run("eval --json --data shapes --input 32x32x3" + saved).out);
+    check_fails(run("train --model ofa-resnet-cifar --arch smallest --input 32x32x3 --out " + (folder / "b") + on), 1,
+                "expected images of [24, 24, 3], the arch's, got [32, 32, 3]");
+}
+
 TEST_CASE("lathe nas: from a table to a predictor to a network within limits") {
     const Folder folder;
     const std::string table = folder / "table.json", out = folder / "predictor", found = folder / "found";
