@@ -214,7 +214,8 @@ const std::vector<Row> kRows = {
     {"prune --resume --out OUT", 1, "config.json"},
     {"prune --model NONE --data shapes --sparsity 0.5 --out OUT", 1, "NONE"},
     {"prune --model lenet5 --data shapes --sparsity 0.5 --out OUT", 1, "lenet5"},
-    {"prune --model MODEL --data shapes --sparsity 0.5 --out OUT", 1, "expected images that can be scaled to [28, 28, 1]"},
+    {"prune --model MODEL --data shapes --sparsity 0.5 --out OUT", 1,
+     "expected images that can be scaled to [28, 28, 1]"},
     // quantize
     {"quantize --out OUT", 1, "quantize: expected --model and --data"},
     {"quantize --model MODEL --data shapes", 2, "--out is required"},
