@@ -16,7 +16,7 @@ void info() {
     using kernels::Isa;
     const std::string& source = kernels::sparse::speed().source;
     std::printf("kernels   %s (LATHE_CPU chooses;", name_of(kernels::active_isa()));
-    for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+    for (Isa isa : kernels::kEveryIsa)
         if (kernels::supported(isa)) std::printf(" %s", name_of(isa));
     std::printf(
         " run here)\nthreads   %d (OpenMP)\nproducts  %s\nspeed     sparse or dense by %s (LATHE_TUNE names another, "

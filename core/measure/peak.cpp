@@ -66,8 +66,9 @@ double peak_gflops() {
     float (*run)(float) = burn_baseline;
     int lanes = 4;
 #ifdef __x86_64__
-    if (kernels::active_isa() == kernels::Isa::avx2) run = burn_avx2, lanes = 8;
-    if (kernels::active_isa() == kernels::Isa::avx512) run = burn_avx512, lanes = 16;
+    const kernels::Isa isa = kernels::active_isa();
+    if (isa == kernels::Isa::avx2 || isa == kernels::Isa::avx_vnni) run = burn_avx2, lanes = 8;
+    if (isa == kernels::Isa::avx512) run = burn_avx512, lanes = 16;
 #endif
     return peak_of(2.0 * lanes * kChains * kRounds, [&] { sink = run(1e-3f); });
 }

@@ -18,8 +18,6 @@ namespace neon { extern const Table kTable; }
 
 namespace {
 
-constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon};
-
 Isa choose() {
     try {
         if (const auto requested = requested_isa()) return *requested;
@@ -27,7 +25,7 @@ Isa choose() {
         std::fprintf(stderr, "lathe: %s; taking the best that this machine runs\n", wrong.what());
     }
     Isa best = Isa::baseline;
-    for (Isa isa : kAll)
+    for (Isa isa : kEveryIsa)
         if (supported(isa)) best = isa;
     return best;
 }
@@ -51,6 +49,7 @@ const char* name_of(Isa isa) {
     switch (isa) {
         case Isa::baseline: return "baseline";
         case Isa::avx2: return "avx2";
+        case Isa::avx_vnni: return "avx-vnni";
         case Isa::avx512: return "avx512";
         case Isa::neon: return "neon";
     }
@@ -60,12 +59,12 @@ const char* name_of(Isa isa) {
 std::optional<Isa> requested_isa() {
     const char* wanted = std::getenv("LATHE_CPU");
     if (!wanted || !*wanted) return {};
-    for (Isa isa : kAll)
+    for (Isa isa : kEveryIsa)
         if (wanted == std::string(name_of(isa))) {
             check(supported(isa), "LATHE_CPU: this machine cannot run '", wanted, "'");
             return isa;
         }
-    fail("LATHE_CPU: expected baseline, avx2, avx512 or neon, got '", wanted, "'");
+    fail("LATHE_CPU: expected baseline, avx2, avx-vnni, avx512 or neon, got '", wanted, "'");
 }
 
 bool supported(Isa isa) {
@@ -74,6 +73,7 @@ bool supported(Isa isa) {
 #if defined(__x86_64__)  // the compiler's builtins ask the operating system (xgetbv), too
         case Isa::avx2:
             return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+        case Isa::avx_vnni: return supported(Isa::avx2) && __builtin_cpu_supports("avxvnni");
         case Isa::avx512:
             return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
@@ -88,7 +88,8 @@ const Table& table(Isa isa) {
     check(supported(isa), "kernels: this machine cannot run '", name_of(isa), "'");
     switch (isa) {
 #if defined(__x86_64__)
-        case Isa::avx2: return avx2::kTable;
+        case Isa::avx2:
+        case Isa::avx_vnni: return avx2::kTable;
         case Isa::avx512: return avx512::kTable;
 #elif defined(__aarch64__)
         case Isa::neon: return neon::kTable;

@@ -12,8 +12,9 @@
 
 namespace lathe::kernels {
 
-// The instruction sets that kernels are compiled for, slowest first.
-enum class Isa { baseline, avx2, avx512, neon };
+// The instruction sets that kernels are compiled for, slowest first; those of avx-vnni are avx2's but for integers.
+enum class Isa { baseline, avx2, avx_vnni, avx512, neon };
+constexpr Isa kEveryIsa[] = {Isa::baseline, Isa::avx2, Isa::avx_vnni, Isa::avx512, Isa::neon};
 
 const char* name_of(Isa isa);
 bool supported(Isa isa);  // compiled in, and this CPU and its operating system can run it
@@ -33,7 +34,7 @@ struct Table {
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.
 const Table& table(Isa isa);
 
-// The set that the environment variable LATHE_CPU names (baseline, avx2, avx512, neon). Error: unknown or not
+// The set that the environment variable LATHE_CPU names (baseline, avx2, avx-vnni, avx512, neon). Error: unknown or not
 // supported.
 std::optional<Isa> requested_isa();
 

@@ -11,6 +11,7 @@ namespace lathe::kernels::integer {
 namespace baseline { extern const Table kTable; }
 #if defined(__x86_64__)
 namespace avx2 { extern const Table kTable; }
+namespace avxvnni { extern const Table kTable; }
 namespace vnni { extern const Table kTable; }
 #elif defined(__aarch64__)
 namespace dotprod { extern const Table kTable; }
@@ -20,6 +21,7 @@ const Table& table(Isa isa) {
     check(supported(isa), "kernels: this machine cannot run '", name_of(isa), "'");
 #if defined(__x86_64__)
     if (isa == Isa::avx2) return avx2::kTable;
+    if (isa == Isa::avx_vnni) return avxvnni::kTable;
     if (isa == Isa::avx512) return __builtin_cpu_supports("avx512vnni") ? vnni::kTable : avx2::kTable;
 #elif defined(__aarch64__)
     if (isa == Isa::neon && getauxval(AT_HWCAP) & HWCAP_ASIMDDP) return dotprod::kTable;

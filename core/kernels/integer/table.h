@@ -120,7 +120,7 @@ struct Elementwise {
     void (*quantize)(int64_t n, const float* x, float scale, int32_t zero, int32_t high, uint8_t* y);
 };
 
-constexpr int kBurnChains = 12, kBurnRounds = 4000;
+constexpr int kBurnRounds = 4000;
 
 struct Table {
     const char* name;
@@ -140,8 +140,8 @@ struct Table {
     int64_t burnt;                   // so many operations, two for each product
 };
 
-// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else those of avx2; neon with
-// those of Arm v8.2, else the baseline's.
+// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else avx2's; neon with those of
+// Arm v8.2, else the baseline's.
 // Error: not supported here.
 const Table& table(Isa isa);
 const Table& table();  // what runs (dispatch.h)

@@ -27,7 +27,7 @@ template <class Body>
 void for_each_isa(const Body& body) {
     using namespace lathe::kernels;
     const Isa before = active_isa();
-    for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon})
+    for (Isa isa : kEveryIsa)
         if (supported(isa)) {
             INFO(name_of(isa));
             use_isa(isa);
