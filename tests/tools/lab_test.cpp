@@ -113,15 +113,18 @@ TEST_CASE("the architecture search lab goes through all questions on a made-up t
     write_file(folder / "table.json", json_of(made_up_table(300)));
     const Result result =
         lab("lab3_nas", "--table " + (folder / "table.json") +
-                            " --epochs 2 --iterations 5 --generations 5 --seeds 2 --out " + (folder / "lab"));
+                            " --epochs 2 --iterations 5 --generations 5 --seeds 2 --limit 150 --train-epochs 1"
+                            " --subnets 8 --qat 1 --out " + (folder / "lab"));
     INFO(result.out, result.err);
     REQUIRE(result.code == 0);
     for (const char* words : {"8,302,128   8,302,128", "79,416,432  79,416,432", "misspells the key", "Kendall tau",
                               "60 M & 250 KB", "15 M & 256 KB: can be met", "cannot be met, the least is 72 KB",
-                              "networks, from"})
+                              "networks, from", "39876894864 networks in one",
+                              "limit: 6.87149 M MACs", "a predictor from 6 of them", "integers alone"})
         CHECK(result.out.find(words) != std::string::npos);
     for (const char* name : {"predictor.safetensors", "predictor.gnuplot", "search.gnuplot", "front.gnuplot",
-                             "smallest.svg", "found.svg"})
+                             "smallest.svg", "found.svg",
+                             "supernet.safetensors", "own_predictor.gnuplot", "own_found.svg", "own-int8.safetensors"})
         CHECK(fs::exists(folder / "lab" + "/" + name));
     check_fails(lab("lab3_nas", "--table " + (folder / "none.csv")), 1, "none.csv");
 }

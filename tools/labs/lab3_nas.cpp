@@ -1,9 +1,10 @@
 // The course's third lab, neural architecture search, as a walk through the library: build/lab3_nas --table FILE
 //
-// It needs the course's table of 50,000 subnets and their accuracies, and nothing else: the supernet that they were cut
-// from is not published. Each step is one function below that prints its table and writes its figure; main() at the end
-// reads as the table of contents. Where the reference notebook (MIT 6.5940, lab 3) does something that a reader should
-// know before comparing, the step says so, and its published figures stand beside those found here.
+// It needs the course's table of 50,000 subnets and their accuracies. The supernet that they were cut from is not
+// published, so the last part (small_space.h) trains a small one of its own. Each step is one function below that
+// prints its table and writes its figure; main() at the end reads as the table of contents. Where the reference
+// notebook (MIT 6.5940, lab 3) does something that a reader should know before comparing, the step says so, and its
+// published figures stand beside those found here.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 
 #include "lathe/core/files/file.h"
 #include "lathe/tools/checks.h"
+#include "lathe/tools/labs/small_space.h"
 #include "lathe/tools/labs/walk.h"
 #include "lathe/tools/lathe.h"
 #include "lathe/tools/nas_figures.h"
@@ -26,6 +28,7 @@ namespace {
 struct Options {
     std::string table, out = "build/lab3";
     int64_t epochs = 10, iterations = 500, seeds = 3, generations = 100;
+    tools::SmallSpaceOptions own{};
 };
 
 struct Row {
@@ -256,6 +259,7 @@ void walk(const Options& o) {
     question_7_to_9(o, rows, predictor);
     question_10(predictor);
     whole_front(o, predictor);
+    tools::walk_small_space(o.own, o.out);
 }
 
 }  // namespace
@@ -275,6 +279,7 @@ int main(int argc, char** argv) {
     app.add_option("--seeds", o.seeds, "Searches of each kind for each limit")
         ->check(tools::PositiveNumber)
         ->capture_default_str();
-    app.add_option("--out", o.out, "Folder for figures and the predictor")->capture_default_str();
+    app.add_option("--out", o.out, "Folder for figures and what is trained")->capture_default_str();
+    o.own.add_to(app);
     return tools::run(app, argc, argv, [&] { walk(o); });
 }

@@ -96,21 +96,22 @@ OpenedLab open_lab(const NetworkOptions& o) {
 }
 
 optim::History train(nn::Module& model, std::unique_ptr<optim::Optimizer> optimizer, optim::Schedule schedule,
-                     int64_t epochs, int64_t batch, const data::Dataset& train, const data::Dataset& test) {
+                     int64_t epochs, int64_t batch, const data::Dataset& train, const data::Dataset& test,
+                     nas::Strategy* strategy) {
     optim::Trainer trainer(model, std::move(optimizer));
     std::optional<Progress> progress;
-    return trainer.fit(
-        train, test,
-        {.epochs = epochs, .batch = batch, .schedule = schedule,
-         .on_batch = [&](const optim::BatchReport& r) {
-             if (!progress) progress.emplace(format("epoch %d/%d", int(r.epoch), int(r.epochs)), train.size());
-             progress->update(std::min(train.size(), r.batch * batch), r.train.str());
-         },
-         .on_epoch = [&](const optim::EpochReport& e) {
-             progress.reset();
-             std::printf("epoch %d: accuracy %.2f%%\n", int(e.epoch), e.validation["accuracy"]);
-             std::fflush(stdout);
-         }});
+    const optim::FitOptions options{
+        .epochs = epochs, .batch = batch, .schedule = schedule,
+        .on_batch = [&](const optim::BatchReport& r) {
+            if (!progress) progress.emplace(format("epoch %d/%d", int(r.epoch), int(r.epochs)), train.size());
+            progress->update(std::min(train.size(), r.batch * batch), r.train.str());
+        },
+        .on_epoch = [&](const optim::EpochReport& e) {
+            progress.reset();
+            std::printf("epoch %d: accuracy %.2f%%\n", int(e.epoch), e.validation["accuracy"]);
+            std::fflush(stdout);
+        }};
+    return trainer.fit(train, test, strategy ? strategy->fitted(options) : options);
 }
 
 void draw_histograms(const std::string& folder, const char* name, const std::vector<Histogram>& histograms) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lathe/data/dataset.h"
+#include "lathe/nas/train/strategy.h"
 #include "lathe/nn/model.h"
 #include "lathe/optim/trainer.h"
 #include "lathe/tools/data_options.h"
@@ -38,9 +39,10 @@ struct OpenedLab {
 };
 OpenedLab open_lab(const NetworkOptions& o);
 
-// Trains with a bar for the epoch under way and a line for each that is over.
+// Trains with a bar for the epoch under way and a line for each that is over; a supernet by a strategy.
 optim::History train(nn::Module& model, std::unique_ptr<optim::Optimizer> optimizer, optim::Schedule schedule,
-                     int64_t epochs, int64_t batch, const data::Dataset& train, const data::Dataset& test);
+                     int64_t epochs, int64_t batch, const data::Dataset& train, const data::Dataset& test,
+                     nas::Strategy* strategy = nullptr);
 
 // How numbers are distributed: so many bins between -limit and limit (0: the greatest magnitude). Levels are drawn as
 // lines.
