@@ -316,8 +316,8 @@ void PreparedLayer::multiply_panel(const Table& table, const Panel& panel, int64
 void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const {
     const Conv2dShape& s = shape_;
     const auto by_rows = bits_ == 8 ? table.depthwise8 : bits_ == 4 ? table.depthwise4 : table.depthwise2;
-    const auto by_bands = bits_ == 8 ? table.depthwise_band8 : bits_ == 4 ? table.depthwise_band4
-                                                                          : table.depthwise_band2;
+    const DepthwiseBands& offered = table.depthwise_bands;
+    const auto by_bands = bits_ == 8 ? offered.of8 : bits_ == 4 ? offered.of4 : offered.of2;
     const bool bands = by_bands && s.kernel_h == 3 && s.kernel_w == 3 && s.dilation_h == 1 && s.stride_h <= 2;
     const int64_t whole = s.out_w / together_, lanes = together_ * s.in_c, row = padded_w_ * s.in_c;
     const int64_t height = bands ? std::min(s.out_h, std::max<int64_t>(2, (kBandBytes / row - 2) / s.stride_h)) : 1;

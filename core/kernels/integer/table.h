@@ -66,6 +66,13 @@ struct DepthwiseBand {
     Finish finish;
 };
 
+// By bits of weights; null: an instruction set that goes row by row.
+struct DepthwiseBands {
+    void (*of8)(const DepthwiseBand& band) = nullptr;
+    void (*of4)(const DepthwiseBand& band) = nullptr;
+    void (*of2)(const DepthwiseBand& band) = nullptr;
+};
+
 // Where channel c of 64 stands in blocks of sums: the order in which interleaving bytes of vectors leaves them.
 constexpr int depthwise_place(int c) { return c / 4 % 4 * 16 + c / 16 * 4 + c % 4; }
 
@@ -131,9 +138,7 @@ struct Table {
     void (*depthwise8)(const DepthwiseRow& row);
     void (*depthwise4)(const DepthwiseRow& row);
     void (*depthwise2)(const DepthwiseRow& row);
-    void (*depthwise_band8)(const DepthwiseBand& band);  // null: row by row
-    void (*depthwise_band4)(const DepthwiseBand& band);
-    void (*depthwise_band2)(const DepthwiseBand& band);
+    DepthwiseBands depthwise_bands;
     Sparse sparse;
     Elementwise elementwise;
     int32_t (*burn)(int32_t start);  // products on registers alone, the fastest that there are, to measure the peak:
