@@ -26,8 +26,9 @@ FLAGS_asan    := -O1 -g1 -fsanitize=address,undefined -fno-sanitize=vptr,null,al
                  -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAGS_tsan    := -O1 -g1 -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_fuzz    := $(FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
-ifeq ($(filter $(BUILD),release asan tsan fuzz),)
-$(error unknown BUILD '$(BUILD)': expected release, asan, tsan or fuzz)
+FLAGS_arm64   :=
+ifeq ($(filter $(BUILD),release asan tsan fuzz arm64),)
+$(error unknown BUILD '$(BUILD)': expected release, asan, tsan, fuzz or arm64)
 endif
 
 # All cores, unless -j says otherwise.
