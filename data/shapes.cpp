@@ -23,6 +23,11 @@ Point operator*(Point a, double s) { return {a.x * s, a.y * s}; }
 double dot(Point a, Point b) { return a.x * b.x + a.y * b.y; }
 double length(Point a) { return std::sqrt(dot(a, a)); }
 Point direction(double angle) { return {std::cos(angle), std::sin(angle)}; }
+// Numbers are drawn one a statement or inside braces: compilers differ in which factor of a product they draw first.
+Point random_step(double shortest, double longest, Random& random) {
+    const double size = random.uniform(shortest, longest);
+    return direction(random.uniform(0, 2 * kPi)) * size;
+}
 double clamp01(double value) { return std::clamp(value, 0.0, 1.0); }
 
 // Each shape is its signed distance (negative inside) around the origin, reaching out to about 1. Formulas for the
@@ -111,7 +116,7 @@ public:
 
     void stroke(Random& random) {
         const Point from{random.uniform(0, kSide), random.uniform(0, kSide)};
-        const Point to = from + direction(random.uniform(0, 2 * kPi)) * random.uniform(6, 18);
+        const Point to = from + random_step(6, 18, random);
         const double half_width = random.uniform(0.4, 1.0);
         const Rgb ink = random_color(random);
         const Point margin{2, 2}, low{std::min(from.x, to.x), std::min(from.y, to.y)};
@@ -142,7 +147,7 @@ private:
 // A gradient between two colors with waves across it.
 void paint_ground(Canvas& canvas, const Rgb& from, const Rgb& to, Random& random) {
     const Point slope = direction(random.uniform(0, 2 * kPi)) * (0.7 / kSide);
-    const Point wave = direction(random.uniform(0, 2 * kPi)) * random.uniform(0.4, 1.6);
+    const Point wave = random_step(0.4, 1.6, random);
     const double height = random.uniform(0, 0.08), phase = random.uniform(0, 2 * kPi);
     canvas.paint({0, 0}, {kSide, kSide}, [&](Point p, Rgb& color) {
         const double t = clamp01(0.5 + dot(p - Point{kSide / 2.0, kSide / 2.0}, slope));

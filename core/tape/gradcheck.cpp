@@ -13,7 +13,10 @@ Tensor random_direction(const Shape& shape, uint64_t seed) {
     Tensor direction(shape, DType::f64);
     Random random(seed);
     double* d = direction.mutable_data<double>();
-    for (int64_t i = 0; i < direction.numel(); ++i) d[i] = random.uniform(0.5, 1.5) * (random.bits() % 2 ? 1 : -1);
+    for (int64_t i = 0; i < direction.numel(); ++i) {
+        const double size = random.uniform(0.5, 1.5);
+        d[i] = random.bits() % 2 ? size : -size;
+    }
     return direction;
 }
 
