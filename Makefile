@@ -72,6 +72,9 @@ ALL_CXX += --param ggc-min-expand=100 --param ggc-min-heapsize=500000
 NO_HEADERS := -Wno-subobject-linkage
 endif
 
+# Pictures are to be the same on processors that fuse multiplications with additions.
+$(OUT)/data/folder.o: private ALL_CXX += -ffp-contract=off
+
 # On damaged images stb_image counts on arithmetic that wraps around and shifts by too much, and copies zero bytes from
 # a null pointer.
 $(OUT)/data/image.o: private ALL_CXX += -fwrapv -fno-sanitize=shift,nonnull-attribute

@@ -25,7 +25,8 @@ CLI::Option* add_share(CLI::App& command, const std::string& name, double& share
 
 CLI::Option* add_input(CLI::App& command, std::string& input) {
     return command
-        .add_option("--input", input, "Images are scaled to HxWxC; auto: a saved network's size, else the data's")
+        .add_option("--input", input, "Images are scaled to HxWxC; auto: what a file, .json, --arch or, for folders, "
+                                    "any network states, else the data's")
         ->capture_default_str();
 }
 

@@ -52,7 +52,8 @@ data::Dataset DataOptions::open(data::Collection& images, data::Split split, con
     data::OpenOptions options{.anomalies = form.reconstructs, .augment = augment == "auto" ? "usual" : augment};
     const Shape& size = form.size;
     if (size.rank()) {
-        check(!is_folder() || size[0] == size[1], "--input: expected a square size for a folder of images, got ", size);
+        check(!is_folder() || size[0] == size[1], data,
+              ": images of folders are scaled to squares, expected such a size, got ", size);
         options.size = size[0];
         options.channels = size[2];
     }
@@ -60,7 +61,8 @@ data::Dataset DataOptions::open(data::Collection& images, data::Split split, con
     const Shape& has = dataset.image_shape();
     if (size.rank() && has != size) {
         check(has[2] == size[2], data, ": expected images that can be scaled to ", size, ", got ", has);
-        dataset = dataset.augmented(data::resize(size[0], size[1]));
+        dataset = dataset.augmented(data::resize(size[0], size[1]))
+                      .with_note(concatenated("scaled from ", has[0], "x", has[1]));
     }
     data::Normalization normalization = dataset.normalization();
     if (form.scaling) normalization = {form.scaling->mean, form.scaling->std};
@@ -105,13 +107,11 @@ ImageForm DataOptions::form(const nn::Model& network, Origin from, const std::st
     if (input != "auto") {
         form.size = parse_input(input);
         check(form.size.rank() == 3, "--input: expected HEIGHTxWIDTHxCHANNELS for images, got '", input, "'");
-    } else if (from != Origin::named && wanted.rank() == 3) {
-        form.size = wanted;
-    } else if (is_folder()) {
-        form.size = form.flat ? square_image(wanted[0]) : wanted;
+    } else if (is_folder() || from != Origin::named) {
+        form.size = wanted.rank() == 3 ? wanted : form.flat ? square_image(wanted[0]) : Shape{};
         // A new network takes any number of features.
-        if (form.flat && !form.size.rank() && from != Origin::saved) form.size = {32, 32, 3};
-        check(form.size.rank() == 3, network.architecture(),
+        if (is_folder() && form.flat && !form.size.rank() && from != Origin::saved) form.size = {32, 32, 3};
+        check(!is_folder() || form.size.rank() == 3, network.architecture(),
               ": expected inputs that are images, or the pixels of square ones, got ", wanted);
     }
     return form;

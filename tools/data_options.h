@@ -7,10 +7,9 @@
 
 namespace lathe::tools {
 
-// Where a network comes from: a file, which has a scaling and a size of its own, an arch, which has a size, or the name
-// of a network that takes many sizes.
-enum class Origin { saved, arch, named };
-inline Origin unsaved(const std::string& arch) { return arch.empty() ? Origin::named : Origin::arch; }
+// Where a network comes from: a file, which has a scaling and a size of its own, an arch or a description, which state
+// a size, or the name of a network that takes many sizes.
+enum class Origin { saved, stated, named };
 
 // How a network wants its images.
 struct ImageForm {
@@ -43,8 +42,8 @@ struct DataOptions {
     // them on standard error. Error: there are some, and no --skip-damaged.
     std::vector<int64_t> damaged(const data::Dataset& images) const;
 
-    // The form for a network. `input` is the size that images are scaled to; "auto" is the network's own, but for a
-    // named one the data's, unless that is a folder.
+    // The form for a network. `input` is the size that images are scaled to, behind their augmentation, or in front of
+    // it in folders; "auto" is the network's own, but for a named one the data's, unless that is a folder.
     ImageForm form(const nn::Model& network, Origin from, const std::string& input = "auto") const;
 };
 

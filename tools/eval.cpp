@@ -71,9 +71,7 @@ void eval(EvalOptions& o) {
     Saved saved;
     if (o.model.is_file()) saved = o.model.open();
     std::unique_ptr<nn::Model>& model = saved.model;
-    const ImageForm form =
-        model ? o.data.form(*model, Origin::saved, o.input)
-              : o.data.form(*sample_of(o.model.model, o.model.arch), unsaved(o.model.arch), o.input);
+    const ImageForm form = form_of(o.data, model.get(), o.model.model, o.model.arch, o.input);
     data::Dataset dataset = o.data.open(data::split_of(o.split), form);
     if (o.data.skip_damaged) dataset = dataset.without(o.data.damaged(dataset));
     const auto classes = static_cast<int64_t>(dataset.classes().size());

@@ -16,6 +16,13 @@ std::unique_ptr<nn::Model> sample_of(const std::string& name, const std::string&
     return nn::make_model(name, {.classes = name.ends_with(".json") ? 2 : 0, .arch = arch});
 }
 
+ImageForm form_of(const DataOptions& data, const nn::Model* saved, const std::string& name, const std::string& arch,
+                  const std::string& input) {
+    if (saved) return data.form(*saved, Origin::saved, input);
+    const bool stated = !arch.empty() || name.ends_with(".json");
+    return data.form(*sample_of(name, arch), stated ? Origin::stated : Origin::named, input);
+}
+
 std::string model_help() {
     std::string names;
     for (const std::string& name : nn::model_names()) names += name + ", ";

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "lathe/nn/model.h"
+#include "lathe/tools/data_options.h"
 #include "lathe/tools/saved.h"
 
 namespace lathe::tools {
@@ -13,6 +14,9 @@ namespace lathe::tools {
 const char* description_help();
 // The network of a name, to learn what it takes and gives; a described one that leaves its classes open gets two.
 std::unique_ptr<nn::Model> sample_of(const std::string& name, const std::string& arch = {});
+// How a saved network wants its images, or, if there is none, the one of that name (DataOptions::form).
+ImageForm form_of(const DataOptions& data, const nn::Model* saved, const std::string& name, const std::string& arch,
+                  const std::string& input);
 std::string model_help();  // of an option that names a new network
 void add_arch(CLI::App& command, std::string& arch);  // --arch
 

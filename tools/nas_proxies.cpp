@@ -32,9 +32,7 @@ std::optional<data::Dataset> ProxyOptions::open(const nas::Space& space, size_t 
     check(networks <= static_cast<int64_t>(held_out), "--proxies: expected at most ", held_out,
           ", the rows that are held out, got ", networks);
     const int64_t side = space.choices.image_size.back();
-    const data::Dataset all =
-        data.open(data::Split::train, {.size = data.is_folder() ? Shape{side, side, 3} : Shape{}});
-    check(all.image_shape()[2] == 3, data.data, ": expected images of 3 channels, got ", all.image_shape());
+    const data::Dataset all = data.open(data::Split::train, {.size = {side, side, 3}});
     return all.without(data.damaged(all)).sample(images, seed);
 }
 

@@ -26,9 +26,7 @@ void SupernetOptions::add_to(CLI::App& c, bool required) {
 
 SupernetOptions::Opened SupernetOptions::open() const {
     auto net = nas::SpaceSupernet::load(file);
-    ImageForm form = data.form(net->model(), Origin::saved);
-    form.size = net->model().input_shape();
-    TrainingData images = data.open(form, seed);
+    TrainingData images = data.open(data.form(net->model(), Origin::saved), seed);
     images.label_for(net->model());
     net->calibrate_on(images.plain, {.count = calibration, .seed = seed});
     nas::Space asked = space.empty() ? net->space() : nas::space_named(space);

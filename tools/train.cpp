@@ -81,8 +81,7 @@ void train_network(CLI::App& command, TrainOptions& o) {
 
     check(!o.model.empty() || !o.init.empty(), "train: expected --model or --init");
     auto init = load_init(o);
-    const ImageForm form = init ? o.data.form(*init, Origin::saved, o.input)
-                                 : o.data.form(*sample_of(o.model, o.arch), unsaved(o.arch), o.input);
+    const ImageForm form = form_of(o.data, init.get(), o.model, o.arch, o.input);
     TrainingData data = o.data.open(form, o.training.fit.seed);
     const auto model = make_network(o, std::move(init), data.train, form.reconstructs);
     data.label_for(*model);

@@ -94,7 +94,7 @@ const std::vector<Row> kRows = {
     {"TRAIN --mean nan", 1, "mean: expected finite numbers"},
     {"TRAIN --mean 1,2", 1, "mean"},
     {"TRAIN --std 0", 1, "std: expected positive numbers"},
-    {"train --model lenet5 --data shapes --input 28x28x1 --out OUT", 1, 
+    {"train --model lenet5 --data shapes --input 28x28x1 --out OUT", 1,
      "expected images that can be scaled to [28, 28, 1], got [32, 32, 3]"},
     {"TRAIN --input 0x0x3", 1, "--input"},
     {"TRAIN --input 32x32", 1, "--input"},

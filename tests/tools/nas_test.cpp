@@ -63,8 +63,31 @@ TEST_CASE("images of a data set are scaled to the size that a network is for") {
     CHECK(unasked.code == 0);
     CHECK(unasked.out == run("eval --json --data shapes --input 24x24x3" + saved).out);
     CHECK(unasked.out != run("eval --json --data shapes --input 32x32x3" + saved).out);
+    const Result scanned = run("scan --data shapes --images 40" + saved);
+    CHECK_MESSAGE(scanned.code == 0, scanned.err);
+    const Result pruned =
+        run("prune --sparsity 0.5 --data shapes --limit 60 --out " + (folder / "pruned") + saved);
+    CHECK_MESSAGE(pruned.code == 0, pruned.err);
+    CHECK(pruned.out.find("24x24x3, 10 classes, scaled from 32x32") != std::string::npos);
+    const Result again = run("train --init " + (folder / "run/best.safetensors") + " --out " + (folder / "c") + on);
+    CHECK_MESSAGE(again.code == 0, again.err);
+    CHECK(again.out.find("input [24, 24, 3]") != std::string::npos);
     check_fails(run("train --model ofa-resnet-cifar --arch smallest --input 32x32x3 --out " + (folder / "b") + on), 1,
                 "expected images of [24, 24, 3], the arch's, got [32, 32, 3]");
+}
+
+TEST_CASE("a network of flat pixels takes images of the size that it was trained with") {
+    const Folder folder;
+    const std::string saved = " --model " + (folder / "run/best.safetensors");
+    const Result trained = run("train --model autoencoder --input 12x20x3 --data shapes --limit 40 --epochs 1 "
+                               "--batch 20 --out " + (folder / "run"));
+    REQUIRE_MESSAGE(trained.code == 0, trained.err);
+    check_fails(run("eval --data shapes" + saved), 1, "expected an input like [128, 720]");
+    const Result square = run("train --model autoencoder --input 16x16x3 --data shapes --limit 40 --epochs 1 "
+                              "--batch 20 --force --out " + (folder / "run"));
+    REQUIRE_MESSAGE(square.code == 0, square.err);
+    const Result evaluated = run("eval --json --data shapes" + saved);
+    CHECK_MESSAGE(evaluated.code == 0, evaluated.err);
 }
 
 TEST_CASE("lathe nas: from a table to a predictor to a network within limits") {

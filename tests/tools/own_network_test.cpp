@@ -144,8 +144,8 @@ TEST_CASE("a description that does not hold, and a file of an earlier version, a
     std::tie(code, log) = lathe_command(
         "train --model " + (folder / "net.json") + " --data shapes --out " + (folder / "run"), folder / "log");
     CHECK(code == 1);
-    CHECK(log == "lathe: net: expected an output for each class, or one like the input [1, 32, 32, 3], got "
-                 "[1, 30, 30, 4]\n");
+    CHECK(log == "lathe: net: expected an output for each class, or one like the input [1, 8, 8, 3], got "
+                 "[1, 6, 6, 4]\n");
     CHECK_FALSE(std::filesystem::exists(folder / "run"));
 
     nn::Model model("branches", {.classes = 10, .input = {32, 32, 3}}, std::make_unique<Branches>(10));

@@ -98,7 +98,7 @@ std::string small(const std::string& script) {
          "build/$1 --data folder:pictures --scan-images 20 --train-epochs 1 --epochs 1"},
         {R"(build/lab3_nas --table \S+)",
          "build/lab3_nas --table tables/a.json --epochs 2 --iterations 5 --generations 5 --seeds 1 --limit 150 "
-         "--train-epochs 1 --subnets 8 --qat 1"},
+         "--train-epochs 1 --subnets 10 --qat 1"},
         {R"(lathe nas search)", "lathe nas search --iterations 5 --generations 5"},
         {R"(lathe compare)", "lathe compare --runs 1"},
         {R"(-Wl,)", "-O0 -Wl,"},

@@ -9,7 +9,6 @@
 #include "lathe/compress/quantize/prepare.h"
 #include "lathe/core/files/file.h"
 #include "lathe/core/text_table.h"
-#include "lathe/nas/elastic/space_supernet.h"
 #include "lathe/nas/predict/accuracy_predictor.h"
 #include "lathe/nas/search/evolution.h"
 #include "lathe/nas/train/strategy.h"
@@ -19,6 +18,7 @@
 #include "lathe/tools/labs/walk.h"
 #include "lathe/tools/nas_figures.h"
 #include "lathe/tools/progress.h"
+#include "lathe/tools/supernet_options.h"
 
 namespace lathe::tools {
 
@@ -29,13 +29,45 @@ using nas::Arch, nas::Quantity;
 constexpr size_t kMeasured = 5;  // of those that a search found best
 constexpr uint64_t kSeed = 1;
 
+// Trains a supernet and writes its file.
+void train_supernet(const SmallSpaceOptions& o, const std::string& file) {
+    const nas::Space& space = nas::space_named(o.space);
+    const int64_t side = space.choices.image_size.back();
+    const TrainingData data = o.data.open({.size = {side, side, 3}}, kSeed);
+    std::printf("%s", data.describe().c_str());
+    seed(kSeed);
+    nas::SpaceSupernet net(space, static_cast<int64_t>(data.train.classes().size()));
+    net.describe_images(data.train.classes(),
+                        {.mean = data.train.normalization().mean, .std = data.train.normalization().std});
+    net.calibrate_on(data.plain, {.seed = kSeed});
+    const auto strategy = nas::sandwich(net, {.seed = kSeed});
+    train(net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4}), optim::cosine(), o.epochs, 64,
+          data.train, data.validation, strategy.get());
+    net.save(file);
+}
+
+// The supernet that is named, else the one that was trained here, now or before.
+SupernetOptions::Opened opened(const SmallSpaceOptions& o, const std::string& out) {
+    heading("11. A supernet that trains here");
+    trap("takes a supernet as given, which was trained for days on several GPUs, and its table of accuracies",
+         "the sandwich rule: each step trains the largest subnet on the labels, and the smallest and two random\n"
+         "ones to answer as the largest does. Every subnet is measured with batch norm statistics of its own.");
+    const bool own = o.supernet.empty();
+    const std::string file = own ? out + "/supernet.safetensors" : o.supernet;
+    if (own && std::filesystem::exists(file)) std::printf("trained before; another --out trains anew\n");
+    else if (own) train_supernet(o, file);
+    SupernetOptions::Opened opened =
+        SupernetOptions{.file = file, .space = {}, .seed = own ? kSeed : o.split_seed, .data = o.data}.open();
+    check(!own || opened.space.name == o.space, file, ": expected the space ", o.space, ", got ", opened.space.name,
+          "; another --out trains anew");
+    std::printf("%s%s: %s networks in one of %s parameters\n", opened.data.describe().c_str(), file.c_str(),
+                opened.space.count().c_str(), with_commas(opened.net->parameter_count()).c_str());
+    return opened;
+}
+
 class Walk {
 public:
-    Walk(const SmallSpaceOptions& o, const std::string& out)
-        : o_(o), out_(out), named_(nas::space_named(o.space)), data_(opened()), net_(supernet()),
-          space_(net_->space()) {
-        net_->calibrate_on(data_.plain, {.seed = kSeed});
-    }
+    Walk(const SmallSpaceOptions& o, const std::string& out) : o_(o), out_(out), opened_(opened(o, out)) {}
 
     void run() {
         heading("12. Its subnets, measured on images held out");
@@ -48,44 +80,10 @@ public:
     }
 
 private:
-    TrainingData opened() const {
-        const int64_t side = named_.choices.image_size.back();
-        return o_.data.open({.size = {side, side, 3}}, kSeed);
-    }
-
-    std::unique_ptr<nas::SpaceSupernet> supernet() {
-        heading("11. A supernet that trains here");
-        trap("takes a supernet as given, which was trained for days on several GPUs, and its table of accuracies",
-             "the sandwich rule: each step trains the largest subnet on the labels, and the smallest and two random\n"
-             "ones to answer as the largest does. Every subnet is measured with batch norm statistics of its own.");
-        std::printf("%s", data_.describe().c_str());
-        const std::string file = o_.supernet.empty() ? out_ + "/supernet.safetensors" : o_.supernet;
-        std::unique_ptr<nas::SpaceSupernet> net;
-        if (!o_.supernet.empty() || std::filesystem::exists(file)) net = nas::SpaceSupernet::load(file);
-        else net = trained(file);
-        data_.label_for(net->model());
-        std::printf("%s: %s networks in one of %s parameters\n", file.c_str(), net->space().count().c_str(),
-                    with_commas(net->parameter_count()).c_str());
-        return net;
-    }
-
-    std::unique_ptr<nas::SpaceSupernet> trained(const std::string& file) {
-        seed(kSeed);
-        auto net = std::make_unique<nas::SpaceSupernet>(named_, static_cast<int64_t>(data_.train.classes().size()));
-        net->describe_images(data_.train.classes(),
-                             {.mean = data_.train.normalization().mean, .std = data_.train.normalization().std});
-        net->calibrate_on(data_.plain, {.seed = kSeed});
-        const auto strategy = nas::sandwich(*net, {.seed = kSeed});
-        train(*net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4}), optim::cosine(), o_.epochs, 64,
-              data_.train, data_.validation, strategy.get());
-        net->save(file);
-        return net;
-    }
-
     // In percent.
     double accuracy(const Arch& arch, const data::Dataset& images) {
-        const nas::SubnetScope scope(*net_, net_->subnet(arch));
-        return net_->evaluate(images)["accuracy"];
+        const nas::SubnetScope scope(net_, net_.subnet(arch));
+        return net_.evaluate(images)["accuracy"];
     }
 
     nas::AccuracyTable measured() {
@@ -177,7 +175,7 @@ private:
     }
 
     void quantized(const Arch& arch) {
-        const auto model = net_->extract(net_->subnet(arch));
+        const auto model = net_.extract(net_.subnet(arch));
         const auto at_its_size = [&](const data::Dataset& images) { return nas::scaled(images, arch.image_size); };
         const data::Dataset test = at_its_size(data_.final());
         TextTable rows({"network", "test"});
@@ -201,10 +199,10 @@ private:
 
     const SmallSpaceOptions& o_;
     std::string out_;
-    const nas::Space& named_;
-    TrainingData data_;
-    std::unique_ptr<nas::SpaceSupernet> net_;
-    const nas::Space& space_;
+    SupernetOptions::Opened opened_;
+    const TrainingData& data_ = opened_.data;
+    const nas::Space& space_ = opened_.space;
+    nas::SpaceSupernet& net_ = *opened_.net;
 };
 
 }  // namespace
@@ -213,12 +211,14 @@ void SmallSpaceOptions::add_to(CLI::App& app) {
     app.add_option("--supernet", supernet,
                    "supernet.safetensors of `lathe nas train`; none: OUT/supernet.safetensors, which is trained the "
                    "first time");
-    app.add_option("--space", space, "Of that training")->capture_default_str();
+    app.add_option("--split-seed", split_seed, "The --seed of its training, which chose the images held out")
+        ->capture_default_str();
+    app.add_option("--space", space, "Of the training here")->capture_default_str();
     data.add_to(app);
     app.get_option("--data")->required(false)->capture_default_str();
-    app.add_option("--train-epochs", epochs, "Of that training")->check(PositiveNumber)->capture_default_str();
+    app.add_option("--train-epochs", epochs, "Of the training here")->check(PositiveNumber)->capture_default_str();
     app.add_option("--subnets", subnets, "That are measured for a predictor")
-        ->check(PositiveNumber)
+        ->check(CLI::Range(10, 1'000'000))
         ->capture_default_str();
     app.add_option("--qat", qat, "Epochs of quantization-aware training")->check(PositiveNumber)->capture_default_str();
 }

@@ -12,6 +12,7 @@ namespace lathe::tools {
 struct SmallSpaceOptions {
     std::string supernet, space = "ofa-mobilenet-cifar";
     TrainingDataOptions data;
+    uint64_t split_seed = 0;  // of `supernet`
     int64_t epochs = 12, subnets = 100, qat = 3;
 
     SmallSpaceOptions() { data.data = "shapes"; }

@@ -74,7 +74,8 @@ const Conv2dShape kShapes[] = {
     shape(1, 6, 40, 40, 3, 2, 1, 40),     shape(1, 9, 8, 8, 5, 1, 2, 8),   shape(1, 8, 4, 8, 3, 1, 1, 4),
     shape(1, 6, 16, 48, 2, 2),            shape(0, 6, 16, 48, 3, 1, 1),    shape(1, 6, 100, 100, 3, 1, 1, 100),
     shape(1, 9, 1, 8, 3, 1, 1),           shape(1, 2, 20, 20, 3, 2, 1, 20), shape(1, 30, 64, 64, 3, 1, 1, 64),
-    shape(2, 33, 70, 70, 3, 2, 1, 70),
+    shape(2, 33, 70, 70, 3, 2, 1, 70),    shape(1, 5, 16, 20, 1),           shape(5, 1, 16, 20, 1),
+    shape(7, 1, 16, 36, 1),               shape(3, 1, 20, 48, 1),           shape(13, 1, 16, 60, 1),
 };
 
 // Of every tile: maps of many sizes, lines of pixels, few of them, strides, dilation, groups, several chunks.
