@@ -84,6 +84,8 @@ std::string small(const std::string& script) {
         {R"(--data (cifar10|shapes))", "--data folder:pictures"},
         {R"( --limit \d+)", ""},
         {R"(--model resnet20)", "--model resnet20 --width 0.25"},
+        {R"(--model vgg-cifar)", "--model vgg-cifar --width 0.125"},
+        {R"( --validation [0-9.]+)", ""},  // of so few pictures
         {R"(lathe scan(?! --bits))", "lathe scan --sparsities 0.5,0.9"},
         {R"(--epochs \d+)", "--epochs 2"},
         {R"(--finetune \d+)", "--finetune 1"},
