@@ -53,12 +53,10 @@ void train(CLI::App& command, Train& o) {
     o.training.begin();
     const int64_t side = named.choices.image_size.back();
     const TrainingData data = o.data.open({.size = {side, side, 3}}, o.training.fit.seed);
-    nas::SpaceSupernet net(named, static_cast<int64_t>(data.train.classes().size()));
-    const nas::Space& space = net.space();
-    net.describe_images(data.train.classes(),
-                        {.mean = data.train.normalization().mean, .std = data.train.normalization().std});
-    net.calibrate_on(data.plain, {.count = o.calibration, .seed = o.training.fit.seed});
     const uint64_t seed = o.training.fit.seed;
+    const auto made = new_supernet(named, data, o.calibration, seed);
+    nas::SpaceSupernet& net = *made;
+    const nas::Space& space = net.space();
     const auto strategy = o.strategy == "sandwich"
                               ? nas::sandwich(net, {.random = o.random, .seed = seed})
                               : nas::progressive(net, {.teacher = o.out / "teacher.safetensors", .seed = seed});

@@ -37,6 +37,15 @@ SupernetOptions::Opened SupernetOptions::open() const {
     return {std::move(net), std::move(images), std::move(asked), std::move(sample)};
 }
 
+std::unique_ptr<nas::SpaceSupernet> new_supernet(const nas::Space& space, const TrainingData& data, int64_t calibration,
+                                                 uint64_t seed) {
+    const std::vector<std::string>& classes = data.train.classes();
+    auto net = std::make_unique<nas::SpaceSupernet>(space, static_cast<int64_t>(classes.size()));
+    net->describe_images(classes, {.mean = data.train.normalization().mean, .std = data.train.normalization().std});
+    net->calibrate_on(data.plain, {.count = calibration, .seed = seed});
+    return net;
+}
+
 std::unique_ptr<nn::Model> SupernetOptions::Opened::subnet(const nas::Arch& arch) const {
     return space.joint() ? nas::compressed_subnet(*net, space, arch, calibration) : net->extract(net->subnet(arch));
 }

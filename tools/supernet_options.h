@@ -30,6 +30,10 @@ struct SupernetOptions {
     Opened open() const;
 };
 
+// A new one for such images, to be trained.
+std::unique_ptr<nas::SpaceSupernet> new_supernet(const nas::Space& space, const TrainingData& data, int64_t calibration,
+                                                 uint64_t seed);
+
 void add_calibration(CLI::App& command, int64_t& images);
 
 // A subnet as a network of its own on images of any size.

@@ -2,12 +2,12 @@
 // THREADS
 //
 // Prints {"params": …, "macs": …} once warm. Then, for each line on stdin with a number of seconds, runs steps for
-// that long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …, "peak_gops": …}.
-// torch_worker.py and ort_worker.mjs speak the same. A training step is forward, cross entropy, backward and SGD
-// with momentum and weight decay on fixed random data; `recomputed` is the same that recomputes activations. `int8`
-// runs the network's integer program, loaded from a file: "load_seconds" is from opening it to the first result.
-// `layers` prints for each line what a training step costs layer by layer and, as "bandwidth", what memory gives. NET
-// is one of the zoo, `mlp`, or `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
+// that long (at least one) and prints {"seconds": [a step…], "faults": [a step…], "peak_bytes": …,
+// "peak_gops": …}. torch_worker.py and ort_worker.mjs speak the same. A training step is forward, cross entropy,
+// backward and SGD with momentum and weight decay on fixed random data; `recomputed` is the same that recomputes
+// activations. `int8` runs the network's integer program, loaded from a file: "load_seconds" is from opening it to the
+// first result. `layers` prints for each line what a training step costs layer by layer and, as "bandwidth", what
+// memory gives. NET is one of the zoo, `mlp`, or `tape`: ten ops on 1x8 tensors, to see what an op costs by itself.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>

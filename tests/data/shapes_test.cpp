@@ -76,7 +76,7 @@ TEST_CASE("shapes: each picture follows from seed, split and index, whoever asks
     CHECK(one.describe() == "shapes train: 600 images 32x32x3, 10 classes");
 }
 
-// So do GCC and Clang, on x86-64 and arm64.
+// GCC and Clang on x86-64 and GCC for arm64 make these.
 TEST_CASE("shapes: the same pictures on every machine, by any compiler") {
     const Dataset images = shapes(Split::test, {.count = 300, .seed = 1});
     Random random(0);

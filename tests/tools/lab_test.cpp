@@ -127,4 +127,8 @@ TEST_CASE("the architecture search lab goes through all questions on a made-up t
                              "supernet.safetensors", "own_predictor.gnuplot", "own_found.svg", "own-int8.safetensors"})
         CHECK(fs::exists(folder / "lab" + "/" + name));
     check_fails(lab("lab3_nas", "--table " + (folder / "none.csv")), 1, "none.csv");
+    check_fails(lab("lab3_nas", "--table " + (folder / "table.json") +
+                                    " --epochs 1 --iterations 1 --generations 1 --seeds 1 --space ofa-resnet-cifar "
+                                    "--out " + (folder / "lab")),
+                1, "expected the space ofa-resnet-cifar, got ofa-mobilenet-cifar; another --out trains anew");
 }

@@ -28,22 +28,19 @@ using nas::Arch, nas::Quantity;
 
 constexpr size_t kMeasured = 5;  // of those that a search found best
 constexpr uint64_t kSeed = 1;
+constexpr int64_t kCalibration = 2000;  // images that a subnet's statistics are measured on
 
 // Trains a supernet and writes its file.
 void train_supernet(const SmallSpaceOptions& o, const std::string& file) {
     const nas::Space& space = nas::space_named(o.space);
     const int64_t side = space.choices.image_size.back();
     const TrainingData data = o.data.open({.size = {side, side, 3}}, kSeed);
-    std::printf("%s", data.describe().c_str());
     seed(kSeed);
-    nas::SpaceSupernet net(space, static_cast<int64_t>(data.train.classes().size()));
-    net.describe_images(data.train.classes(),
-                        {.mean = data.train.normalization().mean, .std = data.train.normalization().std});
-    net.calibrate_on(data.plain, {.seed = kSeed});
-    const auto strategy = nas::sandwich(net, {.seed = kSeed});
-    train(net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4}), optim::cosine(), o.epochs, 64,
+    const auto net = new_supernet(space, data, kCalibration, kSeed);
+    const auto strategy = nas::sandwich(*net, {.seed = kSeed});
+    train(*net, optim::sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4}), optim::cosine(), o.epochs, 64,
           data.train, data.validation, strategy.get());
-    net.save(file);
+    net->save(file);
 }
 
 // The supernet that is named, else the one that was trained here, now or before.
@@ -57,7 +54,9 @@ SupernetOptions::Opened opened(const SmallSpaceOptions& o, const std::string& ou
     if (own && std::filesystem::exists(file)) std::printf("trained before; another --out trains anew\n");
     else if (own) train_supernet(o, file);
     SupernetOptions::Opened opened =
-        SupernetOptions{.file = file, .space = {}, .seed = own ? kSeed : o.split_seed, .data = o.data}.open();
+        SupernetOptions{.file = file, .space = {}, .calibration = kCalibration, .seed = own ? kSeed : o.split_seed,
+                        .data = o.data}
+            .open();
     check(!own || opened.space.name == o.space, file, ": expected the space ", o.space, ", got ", opened.space.name,
           "; another --out trains anew");
     std::printf("%s%s: %s networks in one of %s parameters\n", opened.data.describe().c_str(), file.c_str(),
@@ -82,8 +81,7 @@ public:
 private:
     // In percent.
     double accuracy(const Arch& arch, const data::Dataset& images) {
-        const nas::SubnetScope scope(net_, net_.subnet(arch));
-        return net_.evaluate(images)["accuracy"];
+        return evaluate_subnet(*opened_.subnet(arch), images, o_.data.workers)["accuracy"];
     }
 
     nas::AccuracyTable measured() {
@@ -175,19 +173,21 @@ private:
     }
 
     void quantized(const Arch& arch) {
-        const auto model = net_.extract(net_.subnet(arch));
+        const auto model = opened_.subnet(arch);
         const auto at_its_size = [&](const data::Dataset& images) { return nas::scaled(images, arch.image_size); };
-        const data::Dataset test = at_its_size(data_.final());
         TextTable rows({"network", "test"});
-        rows.add({"cut out", percent(optim::evaluate(*model, test)["accuracy"] / 100)});
+        const auto add = [&](const char* name, const optim::Evaluation& of) {
+            rows.add({name, percent(of["accuracy"] / 100)});
+        };
+        add("cut out", evaluate_subnet(*model, data_.final(), o_.data.workers));
         auto prepared = compress::prepare_quantization(*model, at_its_size(data_.plain).sample(512, kSeed)).model;
-        rows.add({"8 bits", percent(optim::evaluate(*prepared, test)["accuracy"] / 100)});
+        add("8 bits", evaluate_subnet(*prepared, data_.final(), o_.data.workers));
         train(*prepared, optim::sgd({.lr = 0.002, .momentum = 0.9}), optim::cosine(), o_.qat, 64,
               at_its_size(data_.train), at_its_size(data_.validation));
-        rows.add({"8 bits, trained", percent(optim::evaluate(*prepared, test)["accuracy"] / 100)});
+        add("8 bits, trained", evaluate_subnet(*prepared, data_.final(), o_.data.workers));
         const compress::IntegerProgram program = compress::lower_to_integer(*prepared);
-        const auto run = [&](const Tensor& x) { return program(x); };
-        rows.add({"integers alone", percent(optim::evaluate(run, test)["accuracy"] / 100)});
+        add("integers alone",
+            optim::evaluate([&](const Tensor& x) { return program(x); }, at_its_size(data_.final())));
         const nas::Efficiency cost = nas::efficiency(space_, arch);
         const auto told = [](Quantity quantity, int64_t value) { return nas::text_of(quantity, value); };
         std::printf("%sarena %s by its program, %s in closed form; flash %s; in %s/own-int8.safetensors\n",
@@ -202,7 +202,6 @@ private:
     SupernetOptions::Opened opened_;
     const TrainingData& data_ = opened_.data;
     const nas::Space& space_ = opened_.space;
-    nas::SpaceSupernet& net_ = *opened_.net;
 };
 
 }  // namespace

@@ -34,8 +34,7 @@ struct Table {
 // The table of one instruction set, for tests and benchmarks. Error: not supported here.
 const Table& table(Isa isa);
 
-// The set that the environment variable LATHE_CPU names (baseline, avx2, avx-vnni, avx512, neon). Error: unknown or not
-// supported.
+// The set that the environment variable LATHE_CPU names, by name_of. Error: unknown or not supported.
 std::optional<Isa> requested_isa();
 
 // What runs, chosen once: the requested set, else the best supported one; a wrong request is said on standard error.

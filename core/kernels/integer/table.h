@@ -127,7 +127,7 @@ struct Elementwise {
     void (*quantize)(int64_t n, const float* x, float scale, int32_t zero, int32_t high, uint8_t* y);
 };
 
-constexpr int kBurnRounds = 4000;
+constexpr int kBurnChains = 12, kBurnRounds = 4000;
 
 struct Table {
     const char* name;

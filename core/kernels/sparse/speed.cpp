@@ -80,7 +80,7 @@ std::optional<Speed>& overriding() {
 
 // Of a Zen 5 with AVX-512: break-evens at batches of 1 and 32, the later one; rates at batches of 32. Rates are those
 // of a lane, and stand for the other instruction sets until `lathe tune` has measured theirs; so do the costs of
-// integers, which AVX2 has five times as great, dense and sparse.
+// integers, which AVX2 has five times as great and AVX-VNNI twice, dense and sparse.
 const Speed& shipped_speed() {
     static const Speed table{
         .break_even = {{"winograd4", 16, {0.82, 1, 1, 0.82, 0.75}},
