@@ -18,8 +18,8 @@ struct Edge {
     int group = 0;       // edges of one group share their scale: see below
 };
 
-// In order of execution. Values that only move (concat, slice, pad, permute, reshape) or are pooled have the scale of
-// what they come from, so that integers can be moved and averaged as they are; all inputs of a concat then share one.
+// In order of execution. Values that only move (concat, slice, pad, permute, reshape, the greatest of a pool) have the
+// scale of what they come from, so that integers can be moved as they are; all inputs of a concat then share one.
 std::vector<Edge> stored_edges(const Graph& graph);
 int group_count(const std::vector<Edge>& edges);
 
