@@ -37,7 +37,7 @@ std::string megas(const nas::Space& space, const nas::Arch& arch) {
 
 struct Train {
     std::string space = nas::ofa_mobilenet_cifar().name, strategy = "sandwich";
-    int random = 2;
+    nas::SandwichOptions sandwich;
     int64_t calibration = 2000;
     TrainingDataOptions data;
     TrainingOptions training;
@@ -57,8 +57,9 @@ void train(CLI::App& command, Train& o) {
     const auto made = new_supernet(named, data, o.calibration, seed);
     nas::SpaceSupernet& net = *made;
     const nas::Space& space = net.space();
+    o.sandwich.seed = seed;
     const auto strategy = o.strategy == "sandwich"
-                              ? nas::sandwich(net, {.random = o.random, .seed = seed})
+                              ? nas::sandwich(net, o.sandwich)
                               : nas::progressive(net, {.teacher = o.out / "teacher.safetensors", .seed = seed});
     optim::Trainer trainer(net, o.training.make_optimizer());
     o.out.claim(command);
@@ -201,8 +202,12 @@ void add_nas_train(CLI::App& nas) {
                  "then it teaches ever smaller ones")
         ->check(CLI::IsMember({"sandwich", "progressive"}))
         ->capture_default_str();
-    c.add_option("--random", o->random, "Random subnets in a step of sandwich")
+    c.add_option("--random", o->sandwich.random, "Random subnets in a step of sandwich")
         ->check(NonNegativeNumber)
+        ->capture_default_str();
+    c.add_option("--distill", o->sandwich.distill,
+                 "Share of the largest's outputs in what the others of sandwich learn; the rest: the labels")
+        ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     add_calibration(c, o->calibration);
     o->data.add_to(c);

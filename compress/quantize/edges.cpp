@@ -88,8 +88,8 @@ private:
         }
     }
 
-    // A mean does not: it has finer steps and a narrower range than what it is of, and in the old steps every few of its
-    // values would be an exact tie.
+    // A mean does not: it has finer steps and a narrower range than what it is of, and in the old steps many of its
+    // values would be exact ties.
     static bool keeps_scale(const OpInfo& op) {
         static const Op max_pool = "max_pool2d";
         switch (op.channels) {

@@ -40,11 +40,13 @@ private:
     uint64_t seed_;
 };
 
-// Every step trains the largest subnet on the labels, and the smallest and some random ones to give what the largest
-// gave (Yu et al. 2020, "BigNAS", arXiv 2003.11142: the sandwich rule with in-place distillation). Their gradients add
-// up.
+// Every step trains the largest subnet on the labels, and the smallest and some random ones both on these and to give
+// what the largest gave (Yu et al. 2020, "BigNAS", arXiv 2003.11142: the sandwich rule with in-place distillation).
+// Their gradients add up. To imitate alone, as in the paper, is slow where training is short: at first the largest
+// knows nothing, and the more subnets agree with it, the less it learns.
 struct SandwichOptions {
-    int random = 2;  // subnets beside the two
+    int random = 2;        // subnets beside the two
+    double distill = 0.5;  // share of its outputs in what the others learn, the rest being the labels'; in [0, 1]
     uint64_t seed = 0;
 };
 std::unique_ptr<Strategy> sandwich(Supernet& net, const SandwichOptions& options = {});

@@ -99,7 +99,7 @@ TEST_CASE("the networks of the zoo: each value that an integer program stores ha
     }
 }
 
-TEST_CASE("edges: what a layer takes in is not stored, what moves keeps its scale, a mean has its own, concat ties inputs") {
+TEST_CASE("edges: what a layer takes in is not stored, what moves keeps its scale, means do not, concat ties inputs") {
     seed(3);
     nn::Sequential net;
     net.add<nn::Conv2d>("stem", {.in = 3, .out = 8, .kernel = 3, .padding = 1});

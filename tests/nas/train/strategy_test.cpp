@@ -4,7 +4,9 @@
 
 #include <filesystem>
 
+#include "lathe/core/ops/add.h"
 #include "lathe/core/ops/kl_div.h"
+#include "lathe/core/ops/scale.h"
 #include "lathe/data/resize.h"
 #include "lathe/data/shapes.h"
 #include "lathe/optim/trainer.h"
@@ -71,10 +73,10 @@ void check_resumes(const Make& make, const std::vector<int64_t>& stops) {
 
 }  // namespace
 
-TEST_CASE("the sandwich rule: the gradients of the largest on labels, and of others on what it gave, add up") {
+TEST_CASE("the sandwich rule: gradients of the largest on labels, and of others on these and what it gave, add up") {
     seed(1);
     const auto net = own_supernet();
-    const auto strategy = sandwich(*net, {.random = 0});
+    const auto strategy = sandwich(*net, {.random = 0, .distill = 0.75});
     const optim::FitOptions options = strategy->fitted({});
     const data::Batch batch = pictures(6).batch({0, 1, 2, 3, 4, 5});
     const optim::Forward forward = [&](const data::Batch& some) { return (*net)(some.input()); };
@@ -89,7 +91,9 @@ TEST_CASE("the sandwich rule: the gradients of the largest on labels, and of oth
     CHECK(same(result.output, whole.value()));
     backward(loss);
     net->use(net->smallest());
-    backward(ops::kl_div((*net)(data::resized(batch.input(), 24, 24)), whole.value()));
+    const Variable small = (*net)(data::resized(batch.input(), 24, 24));
+    backward(ops::add(ops::scale(optim::cross_entropy()(small, batch), 0.25),
+                      ops::scale(ops::kl_div(small, whole.value()), 0.75)));
     for (int64_t i = 0; i < both.numel(); ++i)
         CHECK(both.at(i) == doctest::Approx(fc.grad().at(i)).epsilon(1e-4));
     CHECK(options.hooks.size() == 1);
@@ -100,8 +104,8 @@ TEST_CASE("sandwich: the same seed trains the same subnets, stopped and resumed,
     const TemporaryFolder folder;
     fit(make_sandwich, folder.path, 1, false);
     CHECK(message_of([&] { fit(make_progressive, folder.path, 0, true); })
-              .find("the run was begun with strategy sandwich, 1 random, cannot resume it with progressive") !=
-          std::string::npos);
+              .find("the run was begun with strategy sandwich, 1 random, distill 0.5, cannot resume it with "
+                    "progressive") != std::string::npos);
 }
 
 TEST_CASE("progressive shrinking: the same when stopped within a stage and between two, taught by the same teacher") {
