@@ -40,13 +40,12 @@ private:
     uint64_t seed_;
 };
 
-// Every step trains the largest subnet on the labels, and the smallest and some random ones both on these and to give
-// what the largest gave (Yu et al. 2020, "BigNAS", arXiv 2003.11142: the sandwich rule with in-place distillation).
-// Their gradients add up. To imitate alone, as in the paper, is slow where training is short: at first the largest
-// knows nothing, and the more subnets agree with it, the less it learns.
+// Every step trains the largest subnet on the labels, and the smallest and some random ones to give what the largest
+// gave (Yu et al. 2020, "BigNAS", arXiv 2003.11142: the sandwich rule with in-place distillation). Their gradients add
+// up. At first the largest knows nothing, so in short trainings the others do better with labels, too.
 struct SandwichOptions {
-    int random = 2;        // subnets beside the two
-    double distill = 0.5;  // share of its outputs in what the others learn, the rest being the labels'; in [0, 1]
+    int random = 2;      // subnets beside the two
+    double distill = 1;  // share of its outputs in what the others learn, the rest being the labels'; in [0, 1]
     uint64_t seed = 0;
 };
 std::unique_ptr<Strategy> sandwich(Supernet& net, const SandwichOptions& options = {});

@@ -104,7 +104,7 @@ TEST_CASE("sandwich: the same seed trains the same subnets, stopped and resumed,
     const TemporaryFolder folder;
     fit(make_sandwich, folder.path, 1, false);
     CHECK(message_of([&] { fit(make_progressive, folder.path, 0, true); })
-              .find("the run was begun with strategy sandwich, 1 random, distill 0.5, cannot resume it with "
+              .find("the run was begun with strategy sandwich, 1 random, distill 1, cannot resume it with "
                     "progressive") != std::string::npos);
 }
 
