@@ -185,8 +185,9 @@ private:
         IntegerCosts costs = kernels::sparse::shipped_speed().integer;
         if (sparse) costs.dense = costs.finish = 1e6;
         use_costs(costs);
-        return kernels::integer::PreparedLayer({.shape = g, .weight = weight.data(), .bias = zeros.data(),
-                                                .multiplier = zeros.data(), .shift = ones.data()});
+        const int32_t* zero = zeros.data();
+        return kernels::integer::PreparedLayer({.shape = g, .weight = weight.data(), .bias = zero, .fraction = zero,
+                                                .multiplier = zero, .shift = ones.data()});
     }
 
     static constexpr int64_t kImages = 16;

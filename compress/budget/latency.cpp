@@ -77,10 +77,10 @@ double measure_layer(const Conv2dShape& shape, std::optional<SparsePattern> patt
 double measure_integer_layer(const Conv2dShape& shape, int bits) {
     const auto channels = static_cast<size_t>(shape.out_c);
     const std::vector<int8_t> weight(static_cast<size_t>(shape.weight_count()), 1);
-    const std::vector<int32_t> bias(channels, 0), multiplier(channels, 1 << 30), shift(channels, 40);
+    const std::vector<int32_t> zeros(channels, 0), multiplier(channels, 1 << 30), shift(channels, 40);
     const kernels::integer::PreparedLayer layer({.shape = shape, .weight = weight.data(), .bits = bits,
-                                                 .bias = bias.data(), .multiplier = multiplier.data(),
-                                                 .shift = shift.data()});
+                                                 .bias = zeros.data(), .fraction = zeros.data(),
+                                                 .multiplier = multiplier.data(), .shift = shift.data()});
     const std::vector<uint8_t> x(static_cast<size_t>(shape.batch * shape.in_h * shape.in_w * shape.in_c), 1);
     std::vector<uint8_t> y(static_cast<size_t>(shape.batch * shape.out_h * shape.out_w * shape.out_c));
     Workspace<uint8_t> scratch(layer.workspace(shape.batch));

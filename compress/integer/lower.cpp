@@ -192,6 +192,7 @@ private:
         add(numbers.weight, ".weight");
         add(numbers.bias, ".bias");
         inputs.push_back(addend < 0 ? -1 : other.node);
+        add(numbers.fraction, ".fraction");
         add(numbers.multiplier, ".multiplier");
         add(numbers.shift, ".shift");
         add(numbers.addend_multiplier, ".addend_multiplier");

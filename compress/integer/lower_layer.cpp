@@ -41,6 +41,31 @@ double limited(double ratio, double sum, int64_t k) {
     return most;
 }
 
+// Likewise of an addend: 255 of it are then half of what results may be.
+constexpr double kMostAddendRatio = 1 << 22;
+
+// The numbers of a channel (kernels::integer::Layer).
+struct Numbers {
+    int32_t bias, fraction, multiplier, shift, addend_multiplier = 0, addend_shift = 0;
+};
+
+// bias in steps of sums, which reach to `reach`; results are `ratio` of a step and `addend_ratio` of an addend.
+// The finest steps to round from are those of a multiplier of 31 bits, if the addend has room in them: 255 times it and
+// the sum stay below 2^60 each.
+Numbers numbers_of(double bias, double reach, double ratio, double addend_ratio) {
+    const integer::Multiplier found = integer::multiplier_of(ratio);
+    int shift = 31 - found.s;
+    while (shift > 1 && std::max(255 * addend_ratio, reach * ratio) >= std::ldexp(1, 60 - shift))
+        --shift;
+    Numbers to{.bias = static_cast<int32_t>(std::floor(bias)), .fraction = 0,
+               .multiplier = static_cast<int32_t>(std::llround(std::ldexp(ratio, shift))), .shift = shift};
+    to.fraction = static_cast<int32_t>(std::llround((bias - std::floor(bias)) * to.multiplier));
+    const double addend = std::ldexp(addend_ratio, shift);
+    while (std::ldexp(addend, -to.addend_shift) > INT32_MAX) ++to.addend_shift;
+    to.addend_multiplier = static_cast<int32_t>(std::llround(std::ldexp(addend, -to.addend_shift)));
+    return to;
+}
+
 }  // namespace
 
 std::pair<int64_t, int64_t> ends_of(const GraphNode& node, const Grid8& y) {
@@ -63,7 +88,10 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
     check(node.inputs[2] < 0 || bias, "expected a constant bias");
     const Tensor& scales = weight.lowered->scale;
     LayerNumbers to;
-    std::vector<int32_t> numbers[5];  // bias, multiplier, shift, addend's multiplier and shift
+    // Of an addend whose least step is beyond all of y's range less will do.
+    const double addend_ratio =
+        addend ? std::min(static_cast<double>(addend->scale) / y.scale, kMostAddendRatio) : 0;
+    std::vector<int32_t> numbers[6];
     for (int64_t k = 0; k < channels; ++k) {
         int64_t size = 0;
         for (int64_t i = 0; i < row; ++i) size += std::abs(w[k * row + i]) * unit;
@@ -73,36 +101,25 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
               ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ",
               real);
         // Of a result so far below 0 or above its range that nothing brings it back, any bias there is as good.
-        const double beyond = 510.0 * static_cast<double>(size) * step + (addend ? 255.0 * addend->scale : 0) +
-                              512.0 * y.scale;
+        const double beyond = 510.0 * static_cast<double>(size) * step + (255 * addend_ratio + 512) * y.scale;
         real = std::clamp(real, -beyond, beyond);
-        const auto reach = [&] {  // of its sums
-            return 510.0 * static_cast<double>(size) + std::abs(real) / step +
-                   (addend ? 255.0 * addend->scale / step + 1 : 0);
-        };
+        const auto reach = [&] { return 510.0 * static_cast<double>(size) + std::abs(real) / step; };  // of its sums
         // Weights of zero, whose scale may be anything and too coarse for the bias, or that cannot move the result by
-        // half a step, beside a bias or an addend that they have no room for.
+        // half a step, beside a bias that they have no room for.
         if (size == 0 || (reach() >= most && 255.0 * static_cast<double>(size) * step < y.scale / 2)) {
             std::fill_n(w + k * row, row, int8_t{0});
             size = 0;
-            // Room for an addend whose least step is beyond all of y's range, as where all results are 0; the farther
-            // it is, the less must its sums be, for `limited` to take them to the end.
-            const double far = addend ? static_cast<double>(addend->scale) / y.scale : 0;
-            step = y.scale * std::max(1 / 4096.0, far > 1 << 21 ? far / 2048 : far / 32768);
+            step = y.scale * std::max(1 / 4096.0, addend_ratio / 32768);
         }
-        check(reach() < most, "channel ", k, ": sums reach ", reach(), ", beyond 32 bits");
-        numbers[0].push_back(static_cast<int32_t>(std::nearbyint(real / step)));
-        const integer::Multiplier m = integer::multiplier_of(limited(step / y.scale, reach(), k));
-        numbers[1].push_back(m.m);
-        numbers[2].push_back(31 - m.s);
-        if (!addend) continue;
-        const integer::Multiplier a = integer::multiplier_of(addend->scale / step);
-        numbers[3].push_back(a.m);
-        numbers[4].push_back(31 - a.s);
+        check(reach() + 1 < most, "channel ", k, ": sums reach ", reach(), ", beyond 32 bits");
+        const Numbers n = numbers_of(real / step, reach(), limited(step / y.scale, reach(), k), addend_ratio);
+        const int32_t each[] = {n.bias, n.fraction, n.multiplier, n.shift, n.addend_multiplier, n.addend_shift};
+        for (size_t i = 0; i < std::size(each); ++i) numbers[i].push_back(each[i]);
     }
     to.weight = bits == 8 ? integers : pack(integers, bits);
-    Tensor* const tensors[] = {&to.bias, &to.multiplier, &to.shift, &to.addend_multiplier, &to.addend_shift};
-    for (size_t i = 0; i < (addend ? 5 : 3); ++i) *tensors[i] = Tensor::of<int32_t>({channels}, numbers[i]);
+    Tensor* const tensors[] = {&to.bias, &to.fraction, &to.multiplier, &to.shift, &to.addend_multiplier,
+                               &to.addend_shift};
+    for (size_t i = 0; i < (addend ? 6 : 4); ++i) *tensors[i] = Tensor::of<int32_t>({channels}, numbers[i]);
     const auto [low, high] = ends_of(node, y);
     to.attributes = {{"bits", int64_t{bits}}, {"x_zero", int64_t{x.zero}},
                      {"addend_zero", int64_t{addend ? addend->zero : 0}}, {"zero", int64_t{y.zero}}, {"low", low},

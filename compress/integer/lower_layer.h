@@ -7,13 +7,13 @@ namespace lathe::compress {
 
 // The constants of an integer layer (core/ops/integer/conv2d.cpp).
 struct LayerNumbers {
-    Tensor weight{}, bias{}, multiplier{}, shift{}, addend_multiplier{}, addend_shift{};
+    Tensor weight{}, bias{}, fraction{}, multiplier{}, shift{}, addend_multiplier{}, addend_shift{};
     Attributes attributes{};
 };
 
 // Of a folded layer with a weight that has integers, between the grids of its input, its addend (null: none) and its
-// result. The sums of output channel k are in steps of x.scale * weight.scale[k]; the bias is rounded to them, and the
-// addend brought to them. Error: no integers, asymmetric ones beyond i8, sums or a bias beyond 32 bits.
+// result. The sums of output channel k are in steps of x.scale * weight.scale[k], and so is the bias, as whole steps
+// and a fraction. Error: no integers, asymmetric ones beyond i8, sums or a bias beyond 32 bits.
 LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8& x, const Grid8* addend,
                          const Grid8& y);
 

@@ -41,7 +41,7 @@ SizeReport::Entry weight_size(const Graph& graph, const GraphNode& node) {
 SizeReport::Entry bias_size(const Graph& graph, const GraphNode& node) {
     const Tensor& bias = graph[node.inputs[2]].value;
     int64_t bytes = 0;
-    for (const size_t k : {2, 4, 5, 6, 7})
+    for (const size_t k : {2, 4, 5, 6, 7, 8})
         if (node.inputs[k] >= 0) bytes += static_cast<int64_t>(graph[node.inputs[k]].value.bytes());
     return {.name = node.path + ".bias", .elements = bias.numel(), .nonzeros = bias.nonzeros(),
             .dense_bytes = 4 * bias.numel(), .packed_bytes = bytes, .encoding = "32 bits"};

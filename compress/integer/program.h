@@ -87,7 +87,7 @@ private:
 };
 
 // What its layers' constants take, by layer: weights ("conv1.weight", those of 4 and 2 bits side by side in bytes) and
-// what else a channel has ("conv1.bias": bias, multiplier and shift).
+// what else a channel has ("conv1.bias": bias, its fraction, multiplier and shift).
 SizeReport measure_size(const IntegerProgram& program);
 
 // The program as a network that the commands take: it runs, and cannot train.

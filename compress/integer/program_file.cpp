@@ -10,7 +10,7 @@ namespace {
 using nn::json_reader::json;
 using nn::json_reader::member;
 
-constexpr const char* kVersion = "2";
+constexpr const char* kVersion = "3";
 
 json json_of(const Grid8& grid) { return {{"scale", grid.scale}, {"zero", grid.zero}, {"high", grid.high}}; }
 

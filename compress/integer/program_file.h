@@ -9,7 +9,7 @@ namespace lathe::compress {
 
 // A safetensors file ("NAME-int8.safetensors") that is a whole integer program: its tensors are the constants of its
 // graph, its metadata
-//   lathe.program  "1", the version
+//   lathe.program  "3", the version
 //   lathe.graph    the graph of integer ops (nn/files/graph_json.h)
 //   lathe.grids    {"input": {"scale": S, "zero": Z, "high": H}, "output": {…}, "ending": "" or the floating-point op
 //                  behind}

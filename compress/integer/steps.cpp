@@ -70,8 +70,9 @@ IntegerStep layer_step(const Reader& r) {
                         .weight = nullptr,
                         .bits = r.number("bits", 2, 8),
                         .bias = r.constant<int32_t>(2),
-                        .multiplier = r.constant<int32_t>(4),
-                        .shift = r.constant<int32_t>(5),
+                        .fraction = r.constant<int32_t>(4),
+                        .multiplier = r.constant<int32_t>(5),
+                        .shift = r.constant<int32_t>(6),
                         .x_zero = r.zero("x_zero"),
                         .zero = r.zero("zero"),
                         .low = r.zero("low"),
@@ -89,8 +90,8 @@ IntegerStep layer_step(const Reader& r) {
     const int x = r.input(0), addend = r.node.inputs[3];
     if (addend >= 0) {
         r.input(3);
-        layer.addend_multiplier = r.constant<int32_t>(6);
-        layer.addend_shift = r.constant<int32_t>(7);
+        layer.addend_multiplier = r.constant<int32_t>(7);
+        layer.addend_shift = r.constant<int32_t>(8);
         layer.addend_zero = r.zero("addend_zero");
     }
     kernel::check_layer(layer);

@@ -34,10 +34,13 @@ static inline Multiplier multiplier_of(double real) {
     return found;
 }
 
-// round(v m 2^-shift), shift = 31 - s in 1..62. The result must fit into 32 bits.
-static inline int32_t requantize(int32_t v, int32_t m, int32_t shift) {
-    return (int32_t)(((int64_t)v * m + ((int64_t)1 << (shift - 1))) >> shift);
+// round((v m + beside) 2^-shift), shift = 31 - s in 1..62: what else a result is made of, of finer steps than v's, is
+// rounded with it. |v m + beside| is at most 2^62, and the result must fit into 32 bits.
+static inline int32_t requantize_with(int32_t v, int32_t m, int64_t beside, int32_t shift) {
+    return (int32_t)(((int64_t)v * m + beside + ((int64_t)1 << (shift - 1))) >> shift);
 }
+// round(v m 2^-shift)
+static inline int32_t requantize(int32_t v, int32_t m, int32_t shift) { return requantize_with(v, m, 0, shift); }
 
 static inline int32_t saturate(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 

@@ -27,23 +27,26 @@ int64_t reach(int64_t out, int64_t stride, int64_t kernel, int64_t dilation) {
 
 }  // namespace
 
-bool is_multiplier(int32_t m, int32_t shift) { return (m == 0 || m >= 1 << 30) && shift >= 1 && shift <= 62; }
-
 void check_layer(const Layer& layer) {
     const int64_t per_channel = layer.shape.weight_count() / std::max<int64_t>(layer.shape.out_c, 1);
     for (int64_t k = 0; k < layer.shape.out_c; ++k) {
         int64_t size = 0;
         for (int64_t i = 0; i < per_channel; ++i) size += std::abs(layer.weight[k * per_channel + i]) * layer.unit();
-        double sum = 255.0 * static_cast<double>(2 * size) + std::abs(static_cast<double>(layer.bias[k]));
-        bool right = is_multiplier(layer.multiplier[k], layer.shift[k]);
-        if (layer.addend_multiplier) {
-            right = right && is_multiplier(layer.addend_multiplier[k], layer.addend_shift[k]);
-            if (right) sum += std::ldexp(255.0 * layer.addend_multiplier[k], -layer.addend_shift[k]) + 1;
-        }
-        check(right, "channel ", k, ": expected multipliers of 31 bits and shifts from 1 to 62");
+        const double sum = 255.0 * static_cast<double>(2 * size) + std::abs(static_cast<double>(layer.bias[k]));
         check(sum < kMostSum, "channel ", k, ": sums reach ", sum, ", beyond 32 bits");
-        check(std::ldexp(sum * layer.multiplier[k], -layer.shift[k]) < kMostSum, "channel ", k,
-              ": results reach beyond 32 bits");
+        check(is_multiplier(layer.multiplier[k], layer.shift[k]) && layer.fraction[k] >= 0, "channel ", k,
+              ": expected a multiplier and a fraction from 0 on and a shift from 1 to 62, got ", layer.multiplier[k],
+              ", ", layer.fraction[k], " and ", layer.shift[k]);
+        double result = sum * layer.multiplier[k] + layer.fraction[k];
+        if (layer.addend_multiplier) {
+            const int32_t m = layer.addend_multiplier[k], shift = layer.addend_shift[k];
+            check(m >= 0 && shift >= 0 && shift <= kMostAddendShift, "channel ", k,
+                  ": expected an addend's multiplier from 0 on and its shift from 0 to ", kMostAddendShift, ", got ", m,
+                  " and ", shift);
+            result += std::ldexp(255.0 * m, shift);
+        }
+        check(result < kMostResult, "channel ", k, ": results reach beyond 62 bits");
+        check(std::ldexp(result, -layer.shift[k]) < kMostSum, "channel ", k, ": results reach beyond 32 bits");
     }
 }
 
@@ -119,18 +122,20 @@ size_t PreparedLayer::append_numbers(const Layer& layer, const std::vector<int64
         for (int64_t i = 0; k >= 0 && i < per_channel; ++i) sum += layer.weight[k * per_channel + i] * layer.unit();
         const int64_t bias = k < 0 ? 0 : layer.bias[k] - x_zero_ * sum;
         bias_.push_back(static_cast<int32_t>(bias));
+        fraction_.push_back(k < 0 ? 0 : layer.fraction[k]);
         multiplier_.push_back(k < 0 ? 0 : layer.multiplier[k]);
         shift_.push_back(k < 0 ? 1 : layer.shift[k]);
         weight_sum_.push_back(static_cast<int32_t>(sum));
         if (!adds_) continue;
         addend_multiplier_.push_back(k < 0 ? 0 : layer.addend_multiplier[k]);
-        addend_shift_.push_back(k < 0 ? 1 : layer.addend_shift[k]);
+        addend_shift_.push_back(k < 0 ? 0 : layer.addend_shift[k]);
     }
     return begin;
 }
 
 Finish PreparedLayer::finish_at(size_t numbers) const {
     return {.bias = bias_.data() + numbers,
+            .fraction = fraction_.data() + numbers,
             .multiplier = multiplier_.data() + numbers,
             .shift = shift_.data() + numbers,
             .weight_sum = weight_sum_.data() + numbers,

@@ -9,18 +9,21 @@
 namespace lathe::kernels::integer {
 
 // What a layer computes, channel by channel, beside its geometry:
-//   sum = sum of (x - x_zero) weight unit + bias + requantize(addend - addend_zero)
-//   y   = saturate(requantize(sum) + zero, low, high)
-// Weights of few bits have a coarse step, in which bias and addend would be rounded too coarsely: sums are in units of
-// it, 2^(8 - bits), as kernels have those weights at the top of bytes. Every result of `requantize`, and every sum
-// whatever x, fits into 32 bits.
+//   sum = sum of (x - x_zero) weight unit + bias
+//   y   = saturate(round((sum multiplier + fraction + (addend - addend_zero) 2^addend_shift addend_multiplier)
+//                        2^-shift) + zero, low, high)
+// Everything that a result is made of is rounded once, in steps of 2^-shift: a bias that is no whole number of sums'
+// steps leaves its fraction, and an addend is of a scale of its own. The unit of weights of few bits is 2^(8 - bits),
+// as kernels have those weights at the top of bytes. Whatever x, sums and results fit into 32 bits and what is rounded
+// into 62.
 struct Layer {
     Conv2dShape shape;
     const int8_t* weight;       // [K, R, S, C/G]; with fewer bits in their range
     int bits = 8;               // that a weight takes, packed: 8, 4 or 2
     const int32_t* bias;        // [K]; without the zeros' part
-    const int32_t *multiplier, *shift;  // [K], shift as requantize takes it
-    const int32_t *addend_multiplier = nullptr, *addend_shift = nullptr;  // [K]; null: no addend
+    const int32_t* fraction;    // [K], at least 0
+    const int32_t *multiplier, *shift;  // [K], at least 0, and 1..62
+    const int32_t *addend_multiplier = nullptr, *addend_shift = nullptr;  // [K], at least 0, 0..22; null: no addend
     int32_t addend_zero = 0;
     int32_t x_zero = 0, zero = 0, low = 0, high = 255;
 
@@ -29,7 +32,9 @@ struct Layer {
 
 // What sums and results must stay below, so that a zero may be added.
 constexpr double kMostSum = 2147483647.0 - 1024;
-bool is_multiplier(int32_t m, int32_t shift);  // one that `requantize` takes
+constexpr double kMostResult = 4611686018427387904.0 - 1024;  // in 2^-shift, before it is rounded: 2^62
+constexpr int kMostAddendShift = 22;  // |addend - addend_zero| 2^22 fits into 32 bits
+constexpr bool is_multiplier(int32_t m, int32_t shift) { return m >= 0 && shift >= 1 && shift <= 62; }
 // Error: numbers of a channel that are not as above, for some x.
 void check_layer(const Layer& layer);
 
@@ -83,7 +88,7 @@ private:
     // By the number of images, from one on; null: dense. Beyond the last as it says. Empty: all dense.
     std::vector<std::shared_ptr<const SparseLayer>> sparse_;
     std::vector<int8_t> weights_;
-    std::vector<int32_t> bias_, multiplier_, shift_, weight_sum_, addend_multiplier_, addend_shift_;
+    std::vector<int32_t> bias_, fraction_, multiplier_, shift_, weight_sum_, addend_multiplier_, addend_shift_;
 };
 
 }  // namespace lathe::kernels::integer

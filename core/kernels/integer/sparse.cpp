@@ -40,8 +40,8 @@ sparse::SparseCosts costs() {
 // The numbers from a channel on.
 Finish from(const Finish& all, int64_t channel) {
     Finish finish = all;
-    for (const int32_t** numbers : {&finish.bias, &finish.multiplier, &finish.shift, &finish.weight_sum,
-                                    &finish.addend_multiplier, &finish.addend_shift})
+    for (const int32_t** numbers : {&finish.bias, &finish.fraction, &finish.multiplier, &finish.shift,
+                                    &finish.weight_sum, &finish.addend_multiplier, &finish.addend_shift})
         if (*numbers) *numbers += channel;
     return finish;
 }

@@ -12,11 +12,12 @@ constexpr int kLanes = 16;       // channels of a vector of sums
 constexpr int kMaxVectors = 4;   // the widest panel
 constexpr int kMaxRows = 8;      // the tallest tile
 
-// What becomes of sums of `channels`: y = saturate(requantize(sum + bias + addend) + zero, low, high) for each, where
-// the addend, of another scale, is brought to that of the sums: requantize(addend - addend_zero).
+// What becomes of sums of `channels`, for each (integer::Layer says the terms and their ranges):
+//   y = saturate(requantize_with(sum + bias, multiplier, fraction + beside, shift) + zero, low, high)
+//   beside = (addend - addend_zero) 2^addend_shift addend_multiplier
 // Arrays reach to the end of the last vector.
 struct Finish {
-    const int32_t *bias, *multiplier, *shift;
+    const int32_t *bias, *fraction, *multiplier, *shift;
     const int32_t* weight_sum;  // of the channel's weights, for kernels whose activations are not in 0..255
     const int32_t *addend_multiplier, *addend_shift;  // null: no addend
     int32_t addend_zero, zero, low, high;

@@ -4,8 +4,8 @@
 
 // Layers of integer programs: kernels/integer/conv2d.h says what they compute. Inputs are x u8, the weight (i8, or u8
 // with values of 4 or 2 bits side by side in bytes along its last axis, the first in the lowest bits), bias i32 [K], an
-// addend u8 like the result, multiplier and shift i32 [K], and those of the addend; the addend and its two may be
-// absent together.
+// addend u8 like the result, the bias's fraction, multiplier and shift i32 [K], and those of the addend; the addend and
+// its two may be absent together.
 namespace lathe::ops::row {
 
 namespace {
@@ -21,11 +21,11 @@ Shape unpacked(Shape weight, int64_t last, int64_t bits) {
 
 void check_numbers(Shapes x, const Shape& y, int64_t channels) {
     const Shape each{channels};
-    for (const size_t k : {2, 4, 5})
+    for (const size_t k : {2, 4, 5, 6})
         check(x[k] == each, "expected ", each, " as input ", k, ", got ", x[k]);
     const bool adds = !is_absent(x[3]);
     check(!adds || x[3] == y, "expected an addend like ", y, ", got ", x[3]);
-    for (const size_t k : {6, 7})
+    for (const size_t k : {7, 8})
         check(adds ? x[k] == each : is_absent(x[k]), "expected ", adds ? "" : "no ", each, " as input ", k);
 }
 
@@ -80,8 +80,8 @@ OpInfo int_conv2d() {
     specs.push_back({.type = AttributeSpec::integers, .name = "dilation", .count = 2, .otherwise = list_of(Pair{})});
     specs.push_back({.type = AttributeSpec::integer, .name = "groups", .otherwise = int64_t{1}});
     return {.name = "int_conv2d",
-            .min_inputs = 8,
-            .max_inputs = 8,
+            .min_inputs = 9,
+            .max_inputs = 9,
             .attributes = specs,
             .run = only_in_programs,
             .shape = conv_shape,
@@ -92,8 +92,8 @@ OpInfo int_conv2d() {
 
 OpInfo int_linear() {
     return {.name = "int_linear",
-            .min_inputs = 8,
-            .max_inputs = 8,
+            .min_inputs = 9,
+            .max_inputs = 9,
             .attributes = numbers(),
             .run = only_in_programs,
             .shape = linear_shape,

@@ -33,6 +33,7 @@ TEST_CASE("the lab's quantized linear layer gives the lab's integers") {
         return graph.size() - 1;
     };
     const std::vector<int> inputs{constant(Tensor::of<int8_t>({8, 8}, w)), constant(Tensor::of<int32_t>({8}, bias)),
+                                  constant(Tensor::of<int32_t>({8}, std::vector<int32_t>(8, 0))),
                                   constant(Tensor::of<int32_t>({8}, multiplier)),
                                   constant(Tensor::of<int32_t>({8}, shift))};
     graph.nodes.push_back({.op = "input", .path = "input", .shape = {1, 8}, .dtype = DType::u8, .activation = true});
@@ -41,7 +42,8 @@ TEST_CASE("the lab's quantized linear layer gives the lab's integers") {
                            .attributes = {{"bits", int64_t{8}}, {"x_zero", int64_t{z_in - low}},
                                           {"addend_zero", int64_t{0}}, {"zero", int64_t{z_out - low}},
                                           {"low", int64_t{0}}, {"high", int64_t{3}}},
-                           .inputs = {graph.inputs[0], inputs[0], inputs[1], -1, inputs[2], inputs[3], -1, -1},
+                           .inputs = {graph.inputs[0], inputs[0], inputs[1], -1, inputs[2], inputs[3], inputs[4], -1,
+                                      -1},
                            .shape = {1, 8}, .dtype = DType::u8, .activation = true});
     graph.output = graph.size() - 1;
     const compress::IntegerProgram program({graph, {s_in, z_in - low, 3}, {s_out, z_out - low, 3}, ""},

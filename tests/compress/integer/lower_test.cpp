@@ -29,6 +29,11 @@ double largest_difference(const Graph& prepared, const IntegerProgram& program, 
     return lathe::testing::largest_difference(simulated, program(x), program.net().output.scale);
 }
 
+double exact_difference(const Graph& prepared, const IntegerProgram& program, const Tensor& x) {
+    return lathe::testing::largest_difference(lathe::testing::exact_output(prepared, x), program(x),
+                                              program.net().output.scale);
+}
+
 nn::Description about(const Shape& input, int64_t classes) {
     return {.architecture = "test", .options = {.classes = classes, .input = input}};
 }
@@ -43,7 +48,7 @@ bool is_lowerable(uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("random networks: execution in integers is what their simulation says, but for values at ties") {
+TEST_CASE("random networks: execution in integers is what their simulation says, but for float32's roundings") {
     double largest = 0;
     int networks = 0;
     for (uint64_t seed = 1; seed <= 60; ++seed) {
@@ -56,7 +61,9 @@ TEST_CASE("random networks: execution in integers is what their simulation says,
         prepared.check();
         const IntegerProgram program(lower_to_integer(prepared), about({8, 8, 3}, 5));
         const double difference = largest_difference(prepared, program, x);
-        // A value within rounding errors of a tie goes to the other side, and what follows differs by its share.
+        CHECK(exact_difference(prepared, program, x) < 0.01);
+        // A value within float32's rounding errors of the middle between two steps goes to the other side, and what
+        // follows differs by its share.
         CHECK(difference <= 3.01);
         largest = std::max(largest, difference);
         ++networks;
@@ -131,6 +138,7 @@ TEST_CASE("a channel of zeros gives its bias, however coarse the scale of its we
     for (int64_t i = 2; i < y.numel(); i += 4)
         CHECK(std::fabs(y.at(i) - 0.75) <= 0.51 * program.net().output.scale);
     CHECK(largest_difference(prepared, program, x) <= 1.01);
+    CHECK(exact_difference(prepared, program, x) < 0.01);
 }
 
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {
@@ -147,6 +155,7 @@ TEST_CASE("networks of the zoo run in integers, alike for every instruction set,
         const double difference = largest_difference(prepared, program, x);
         MESSAGE(std::string(name), ": outputs differ by ", difference, " steps at most");
         CHECK(difference <= 4.01);
+        CHECK(exact_difference(prepared, program, x) < 0.01);
         const Tensor y = program(x);
         const int before = threads();
         set_threads(1);

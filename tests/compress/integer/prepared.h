@@ -20,6 +20,49 @@ inline std::vector<Tensor> values_of(const Graph& graph, const Tensor& x) {
     return values;
 }
 
+// The same in 64 bits, with weights and stored values exactly on their grids and ties as integers break them: what
+// execution in integers should say to the last step, where values_of errs by the roundings of float32.
+inline Tensor exact_output(const Graph& graph, const Tensor& x) {
+    const NoGrad no_grad;
+    std::vector<Tensor> values;
+    for (const GraphNode& node : graph.nodes) {
+        std::vector<Variable> inputs;
+        for (int from : node.inputs) inputs.emplace_back(from < 0 ? Tensor{} : values[static_cast<size_t>(from)]);
+        if (node.op == "input") {
+            values.push_back(x);
+        } else if (node.op == "fake_quantize") {
+            const bool is_signed = node.attributes.integer("signed") != 0;
+            const auto bits = static_cast<int>(node.attributes.integer("bits"));
+            const double low = is_signed ? -std::ldexp(1, bits - 1) : 0, high = low + std::ldexp(1, bits) - 1;
+            const double scale = inputs[1].value().at(0), zero = inputs[2].value().at(0);
+            Tensor y(inputs[0].shape(), DType::f64);
+            for (int64_t i = 0; i < y.numel(); ++i) {
+                const double v = inputs[0].value().at(i);
+                const double level = inputs[0].value().dtype() == DType::f32  // of the input, a float32 by a float32
+                                         ? std::nearbyint(static_cast<float>(v) / static_cast<float>(scale))
+                                         : std::floor(v / scale + 0.5);
+                y.mutable_data<double>()[i] = scale * (std::clamp(level + zero, low, high) - zero);
+            }
+            values.push_back(y);
+        } else if (node.is_op()) {
+            values.push_back(run_op(node.op, node.attributes, inputs).value());
+        } else if (node.value && node.lowered && node.lowered->integers) {
+            const Lowered& w = *node.lowered;
+            const int64_t row = node.value.numel() / node.value.dim(0);
+            Tensor exact(node.value.shape(), DType::f64);
+            for (int64_t i = 0; i < exact.numel(); ++i) {
+                const double zero = w.zero_point ? w.zero_point.at(w.zero_point.numel() == 1 ? 0 : i / row) : 0;
+                exact.mutable_data<double>()[i] =
+                    (w.integers.at(i) - zero) * w.scale.at(w.scale.numel() == 1 ? 0 : i / row);
+            }
+            values.push_back(exact);
+        } else {
+            values.push_back(node.value ? node.value.to(DType::f64) : node.value);
+        }
+    }
+    return values[static_cast<size_t>(graph.output)];
+}
+
 // Between a simulated output and an executed one of the same shape, in steps of the output.
 inline double largest_difference(const Tensor& simulated, const Tensor& y, double step) {
     check(y.shape() == simulated.shape(), "expected an output ", simulated.shape(), ", got ", y.shape());

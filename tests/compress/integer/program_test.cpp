@@ -82,12 +82,15 @@ TEST_CASE("damaged program files are refused in one line") {
     CHECK(refused([](TensorFile& f) { f.metadata.erase("lathe.program"); }) ==
           "f: expected an integer program, got a file without 'lathe.program'");
     CHECK(refused([](TensorFile& f) { f.metadata["lathe.program"] = "7"; }) ==
-          "f: expected an integer program of version 2, got '7'");
+          "f: expected an integer program of version 3, got '7'");
     CHECK(refused([](TensorFile& f) { f.tensors.erase("classifier.1.bias"); }) == "f: 'classifier.1.bias' is missing");
     CHECK(refused([](TensorFile& f) { f.tensors["more"] = Tensor::zeros({1}); }).find("tensors, got") !=
           std::string::npos);
     CHECK(refused([](TensorFile& f) { f.tensors["classifier.1.shift"].mutable_data<int32_t>()[2] = 99; })
-              .find("channel 2: expected multipliers of 31 bits and shifts from 1 to 62") != std::string::npos);
+              .find("channel 2: expected a multiplier and a fraction from 0 on and a shift from 1 to 62, got ") !=
+          std::string::npos);
+    CHECK(refused([](TensorFile& f) { f.tensors["classifier.1.fraction"].mutable_data<int32_t>()[3] = -1; })
+              .find("channel 3: expected a multiplier and a fraction from 0 on") != std::string::npos);
     CHECK(refused([](TensorFile& f) { f.tensors["classifier.1.bias"].mutable_data<int32_t>()[0] = INT32_MIN; })
               .find("beyond 32 bits") != std::string::npos);
     CHECK(refused([&](TensorFile& f) { replaced(f.metadata["lathe.graph"], "\"x_zero\":", "\"x_zero\":9"); })

@@ -55,6 +55,18 @@ TEST_CASE("requantizing rounds once: as the formula of the field says, and neare
     CHECK(requantize(INT32_MAX, 1 << 30, 61) == 1);
 }
 
+TEST_CASE("what stands beside a sum is rounded with it, once") {
+    const int32_t m = 1352399302, shift = 42;
+    for (int32_t v = -3000; v <= 3000; v += 7)
+        for (const int64_t beside : {int64_t{0}, int64_t{m} / 3, int64_t{-200} * m, (int64_t{250} << 22) * m}) {
+            const double real = std::ldexp(static_cast<double>(int64_t{v} * m + beside), -shift);
+            CHECK(requantize_with(v, m, beside, shift) == std::floor(real + 0.5));
+        }
+    // 2 and 2 are halves of a step each, together a whole one; rounded by themselves they would be two.
+    CHECK(requantize_with(2, 1 << 30, int64_t{2} << 30, 32) == 1);
+    CHECK(requantize(2, 1 << 30, 32) + requantize(2, 1 << 30, 32) == 2);
+}
+
 TEST_CASE("single and double rounding differ as often as counted elsewhere") {
     CHECK(difference(1 << 30, -3) == 25000);
     CHECK(difference(2147483647, -5) == 12500);

@@ -37,12 +37,12 @@ std::vector<uint8_t> expected(const Layer& l, const std::vector<uint8_t>& x, con
                                 sum += (x[((n * s.in_h + h) * s.in_w + w) * s.in_c + k / out * in + c] - l.x_zero) *
                                        l.weight[((k * s.kernel_h + r) * s.kernel_w + t) * in + c] * l.unit();
                             }
+                    int64_t fine = sum * l.multiplier[k] + l.fraction[k];
                     if (l.addend_multiplier)
-                        sum += lathe::integer::requantize(addend[y.size()] - l.addend_zero, l.addend_multiplier[k],
-                                                   l.addend_shift[k]);
-                    const int32_t result =
-                        lathe::integer::requantize(static_cast<int32_t>(sum), l.multiplier[k], l.shift[k]) + l.zero;
-                    y.push_back(static_cast<uint8_t>(lathe::integer::saturate(result, l.low, l.high)));
+                        fine += (int64_t{addend[y.size()] - l.addend_zero} << l.addend_shift[k]) *
+                                l.addend_multiplier[k];
+                    const int64_t result = (((fine >> (l.shift[k] - 1)) + 1) >> 1) + l.zero;
+                    y.push_back(static_cast<uint8_t>(std::clamp<int64_t>(result, l.low, l.high)));
                 }
     return y;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <vector>
 
 #include "lathe/core/kernels/integer/conv2d.h"
@@ -9,7 +10,7 @@ namespace lathe::testing {
 // A layer of random integers that fit its geometry.
 struct IntegerLayer {
     std::vector<int8_t> weight;
-    std::vector<int32_t> bias, multiplier, shift, addend_multiplier, addend_shift;
+    std::vector<int32_t> bias, fraction, multiplier, shift, addend_multiplier, addend_shift;
     kernels::integer::Layer layer;
 
     IntegerLayer(const kernels::Conv2dShape& shape, int bits, bool adds, uint64_t seed = 1) {
@@ -21,11 +22,14 @@ struct IntegerLayer {
             bias.push_back(static_cast<int32_t>((random.below(4001) - 2000) * unit));
             const auto m = integer::multiplier_of(0.3 / static_cast<double>(end * unit) * (0.5 + random.uniform()));
             multiplier.push_back(m.m), shift.push_back(31 - m.s);
-            const auto a = integer::multiplier_of(37 * static_cast<double>(unit) * (0.5 + random.uniform()));
-            addend_multiplier.push_back(a.m), addend_shift.push_back(31 - a.s);
+            fraction.push_back(static_cast<int32_t>(random.uniform() * m.m));
+            // An addend's step is about 37 of the sums'.
+            const double of_addend = 37 * static_cast<double>(unit) * (0.5 + random.uniform()) * m.m;
+            addend_shift.push_back(static_cast<int32_t>(1 + std::log2(of_addend) - 31));
+            addend_multiplier.push_back(static_cast<int32_t>(std::ldexp(of_addend, -addend_shift.back())));
         }
         layer = {.shape = shape, .weight = weight.data(), .bits = bits, .bias = bias.data(),
-                 .multiplier = multiplier.data(), .shift = shift.data(),
+                 .fraction = fraction.data(), .multiplier = multiplier.data(), .shift = shift.data(),
                  .addend_multiplier = adds ? addend_multiplier.data() : nullptr,
                  .addend_shift = adds ? addend_shift.data() : nullptr, .addend_zero = 9, .x_zero = 131, .zero = 100,
                  .low = 100, .high = 240};
