@@ -30,7 +30,7 @@ Conv2dShape geometry(const Shape& x, const Shape& weight, const Shape& bias, con
             .out_h = (h - window_h) / o.stride.h + 1, .out_w = (w - window_w) / o.stride.w + 1, .out_c = k,
             .kernel_h = r, .kernel_w = s, .stride_h = o.stride.h, .stride_w = o.stride.w,
             .pad_top = o.padding.top, .pad_left = o.padding.left,
-            .dilation_h = o.dilation.h, .dilation_w = o.dilation.w, .groups = o.groups};
+            .dilation_h = o.dilation.h, .dilation_w = o.dilation.w, .groups = o.groups, .exact = o.exact};
 }
 
 Shape result_shape(const Conv2dShape& g) { return {g.batch, g.out_h, g.out_w, g.out_c}; }
@@ -83,7 +83,9 @@ struct Conv2dBackward {
 
 // The groups follow from the shapes, so that channels may be cut.
 Attributes attributes_of(const Conv2dOptions& o) {
-    return {{"stride", list_of(o.stride)}, {"padding", list_of(o.padding)}, {"dilation", list_of(o.dilation)}};
+    Attributes all{{"stride", list_of(o.stride)}, {"padding", list_of(o.padding)}, {"dilation", list_of(o.dilation)}};
+    if (o.exact) all.add("exact", int64_t{1});
+    return all;
 }
 
 }  // namespace
@@ -140,6 +142,7 @@ Conv2dOptions options_of(const Attributes& a, const Shape& x, const Shape& weigh
           x, " and ", weight);
     check(weight[3] > 0 && x[3] % weight[3] == 0, "conv2d: expected groups of ", weight[3], " channels, got input ", x);
     o.groups = x[3] / weight[3];
+    o.exact = a.has("exact") && a.integer("exact") != 0;
     return o;
 }
 
@@ -156,7 +159,8 @@ int64_t pool_of(const Attributes& a) {
 
 std::vector<AttributeSpec> specs() {
     return {stride_spec(), padding_spec(),
-            {.type = AttributeSpec::integers, .name = "dilation", .count = 2, .otherwise = list_of(Pair{})}};
+            {.type = AttributeSpec::integers, .name = "dilation", .count = 2, .otherwise = list_of(Pair{})},
+            {.type = AttributeSpec::integer, .name = "exact", .optional = true}};
 }
 
 int64_t macs(const Attributes& a, Shapes x, const Shape&) { return layer(a, x).macs(); }

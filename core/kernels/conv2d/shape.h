@@ -37,6 +37,7 @@ struct Conv2dShape {
     int64_t pad_top = 0, pad_left = 0;
     int64_t dilation_h = 1, dilation_w = 1;
     int64_t groups = 1;
+    bool exact = false;  // forward adds up the products themselves; Winograd's are of rounded sums
 
     FeatureMap input() const { return {in_h, in_w, in_c}; }
     FeatureMap output() const { return {out_h, out_w, out_c}; }

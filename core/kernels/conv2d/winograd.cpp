@@ -210,7 +210,8 @@ private:
 
 }  // namespace
 
-bool suits(const Conv2dShape& g, Conv2dPass) {
+bool suits(const Conv2dShape& g, Conv2dPass pass) {
+    if (g.exact && pass == Conv2dPass::forward) return false;
     const FeatureMap in = g.input(), out = g.output();
     const int64_t tiles = std::max(Tiles(1, out).count, Tiles(1, in).count);
     return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&

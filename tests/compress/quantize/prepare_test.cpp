@@ -11,6 +11,7 @@
 #include "lathe/compress/quantize/fake_quantize.h"
 #include "lathe/compress/quantize/fold_norms.h"
 #include "lathe/compress/weights/prune.h"
+#include "lathe/core/graph/cost.h"
 #include "lathe/core/graph/fold.h"
 #include "lathe/core/ops/softmax.h"
 #include "lathe/nn/files/model_file.h"
@@ -147,6 +148,16 @@ TEST_CASE("options: bits by layer and at the ends, one scale for a weight, pact,
             CHECK(quantizer->scale().shape() == Shape{1});
     CHECK(report.str().find("observer") != std::string::npos);
     CHECK(report.str().find("calibrated on 32 images") != std::string::npos);
+}
+
+TEST_CASE("convolutions of a prepared network add up the products themselves") {
+    const auto model = random_model(2);
+    const auto [quantized, report] = prepare_quantization(*model, random_examples(16, {8, 8, 3}, 5), {});
+    int exact = 0;
+    const Graph graph = nn::trace(*quantized, quantized->example(1));
+    for (const GraphNode& node : graph.nodes)
+        if (node.op == "conv2d") exact += conv2d_shape(graph, node).exact ? 1 : -100;
+    CHECK(exact > 0);
 }
 
 TEST_CASE("the automatic observer does better than any other alone, over several networks") {

@@ -202,6 +202,9 @@ TEST_CASE("the shape of a layer says which algorithm runs each pass") {
         CHECK(conv2d_algorithm_names(c.shape) ==
               (same ? c.forward : c.forward + ", " + c.backward_input + ", " + c.backward_weight));
     }
+    Conv2dShape exact = choices[3].shape;  // results of the products themselves, gradients as before
+    exact.exact = true;
+    CHECK(conv2d_algorithm_names(exact) == "direct, winograd4, winograd4");
 }
 
 TEST_CASE("no images: no results, and weights without a gradient") {
