@@ -34,6 +34,8 @@ struct Row {
     std::string file;
     Saved saved;
     std::optional<optim::Result> test;  // with --data
+    std::vector<int64_t> classes;       // of a classifier's images
+    double same = 0;                    // share of them that are the first model's, in percent
     compress::SizeReport::Entry size;
     compress::SizeReport::Bits bits;
     int64_t file_bytes = 0, macs = 0, effective_macs = 0, peak_bytes = 0;
@@ -82,14 +84,32 @@ void time_rows(std::vector<Row>& rows, int runs) {
     }
 }
 
-optim::Result measure(const Saved& saved, const CompareOptions& o) {
-    nn::Model& model = *saved.model;
-    const data::Dataset test = o.data.open(data::Split::test, model);
-    return optim::evaluate(model, test, {.task = task_of(model, test), .workers = o.data.workers});
-}
-
 bool is_accuracy(const optim::Result& result) {
     return result.metrics.size() == 1 && result.metrics[0].name == "accuracy";
+}
+
+void measure(Row& row, const CompareOptions& o) {
+    nn::Model& model = *row.saved.model;
+    const data::Dataset test = o.data.open(data::Split::test, model);
+    const optim::Task task = task_of(model, test);
+    const bool classifies = task.name == "classification";
+    const nn::ModeScope evaluation(model, false);
+    row.test = optim::evaluate(
+        [&](const Tensor& x) {
+            const Tensor y = model(x).value();
+            if (classifies)
+                for (const int64_t found : optim::predictions(y)) row.classes.push_back(found);
+            return y;
+        },
+        test, {.task = task, .workers = o.data.workers});
+}
+
+// In percent, of images in the same order; of others none are the same.
+double same_share(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+    if (a.size() != b.size() || a.empty()) return 0;
+    size_t same = 0;
+    for (size_t i = 0; i < a.size(); ++i) same += a[i] == b[i];
+    return 100 * static_cast<double>(same) / static_cast<double>(a.size());
 }
 
 // "97.20%" of a classifier; the loss and what else there is of another network.
@@ -122,20 +142,22 @@ void compare(CompareOptions& o) {
     if (!o.data.data.empty())
         for (Row& row : rows) {
             const PathScope scope(row.file);
-            row.test = measure(row.saved, o);
+            measure(row, o);
+            row.same = same_share(rows[0].classes, row.classes);
         }
     if (!o.figure.empty()) plot_svg(o.figure, ratio_curve(rows));
     time_rows(rows, o.runs);
 
-    TextTable table({"model", "accuracy", "parameters", "not zero", "bits", "file", "smaller", "MACs", "effective",
-                     "peak activation", "batch 1", "batch 32"});
+    TextTable table({"model", "accuracy", "same class", "parameters", "not zero", "bits", "file", "smaller", "MACs",
+                     "effective", "peak activation", "batch 1", "batch 32"});
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);
-        table.add({row.file, row.test ? told(*row.test) : "", with_commas(row.size.elements),
-                   with_commas(row.size.nonzeros), row.bits.str(), human_bytes(row.file_bytes),
-                   format("%.1fx", ratio(rows, row)), with_commas(row.macs), with_commas(row.effective_macs),
-                   human_bytes(row.peak_bytes), format("%.2f ms", 1e3 * one), format("%.2f ms", 1e3 * many)});
+        table.add({row.file, row.test ? told(*row.test) : "", row.classes.empty() ? "" : format("%.2f%%", row.same),
+                   with_commas(row.size.elements), with_commas(row.size.nonzeros), row.bits.str(),
+                   human_bytes(row.file_bytes), format("%.1fx", ratio(rows, row)), with_commas(row.macs),
+                   with_commas(row.effective_macs), human_bytes(row.peak_bytes), format("%.2f ms", 1e3 * one),
+                   format("%.2f ms", 1e3 * many)});
         list.push_back({{"model", row.file},
                         {"accuracy", nullptr},
                         {"params", row.size.elements},
@@ -150,6 +172,7 @@ void compare(CompareOptions& o) {
         if (!row.test) continue;
         list.back()["loss"] = row.test->loss;
         for (const optim::Metric& metric : row.test->metrics) list.back()[metric.name] = metric.value;
+        if (!row.classes.empty()) list.back()["same_class"] = row.same;
     }
     if (o.json) std::printf("%s", json_line(list).c_str());
     else

@@ -33,6 +33,12 @@ Conv2dShape geometry(const Shape& x, const Shape& weight, const Shape& bias, con
             .dilation_h = o.dilation.h, .dilation_w = o.dilation.w, .groups = o.groups, .exact = o.exact};
 }
 
+// Of a call: where gradients are recorded, speed counts more than the last digit.
+Conv2dShape geometry(const Variable& x, const Variable& weight, const Variable& bias, Conv2dOptions o) {
+    o.exact = o.exact && !grad_enabled();
+    return geometry(x.shape(), weight.shape(), shape_of(bias), o);
+}
+
 Shape result_shape(const Conv2dShape& g) { return {g.batch, g.out_h, g.out_w, g.out_c}; }
 
 // Backward: y[n,p,q,k] = sum over r, s, c of x[n, stride p + dilation r - pad, stride q + dilation s - pad, c]
@@ -91,7 +97,7 @@ Attributes attributes_of(const Conv2dOptions& o) {
 }  // namespace
 
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dOptions& options) {
-    const Conv2dShape shape = geometry(x.shape(), weight.shape(), shape_of(bias), options);
+    const Conv2dShape shape = geometry(x, weight, bias, options);
     Tensor y(result_shape(shape), x.dtype());
     with_float(y, [&](auto zero) {
         using T = decltype(zero);
@@ -105,7 +111,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
 
 Variable conv2d_fused(const Variable& x, const Variable& weight, const Variable& bias, const Variable& addend,
                       Activation activation, const Conv2dOptions& options) {
-    const Conv2dShape shape = geometry(x.shape(), weight.shape(), shape_of(bias), options);
+    const Conv2dShape shape = geometry(x, weight, bias, options);
     check_fused("conv2d_fused", result_shape(shape), shape_of(addend), activation);
     Tensor y = addend ? addend.value().clone() : Tensor(result_shape(shape), x.dtype());
     if (y.dtype() == DType::f32) {

@@ -10,7 +10,7 @@ struct Conv2dOptions {
     Padding padding{};
     Pair dilation{};
     int64_t groups = 1;
-    bool exact = false;  // kernels::Conv2dShape says what
+    bool exact = false;  // kernels::Conv2dShape says what; only where no gradients are recorded
 };
 
 // Cross-correlation.   x [N, H, W, C], weight [K, R, S, C/groups], bias [K] or empty  ->  y [N, P, Q, K]
