@@ -65,8 +65,11 @@ TEST_CASE("allocate: no other sparsities at the same cost lose less, by trying a
     for (int trial = 0; trial < 10; ++trial) {
         std::vector<std::pair<double, double>> shapes;
         std::vector<double> each;
-        for (int i = 0; i < 3; ++i)
-            shapes.emplace_back(random.uniform(0.1, 3), random.uniform(1, 6)), each.push_back(random.uniform(10, 100));
+        for (int i = 0; i < 3; ++i) {
+            const double scale = random.uniform(0.1, 3);
+            shapes.emplace_back(scale, random.uniform(1, 6));
+            each.push_back(random.uniform(10, 100));
+        }
         const Sensitivity s = made_up(shapes);
         const CostModel costs = linear_costs(each);
         const double budget = random.uniform(0.2, 0.9) * costs.at(0);

@@ -81,9 +81,10 @@ TEST_CASE("k-means: exact where places for borders are ruled out is plain dynami
         Random random(seed);
         constexpr int64_t kCount = 1500;
         std::vector<float> values;
-        for (int64_t i = 0; i < kCount; ++i)
-            values.push_back(
-                static_cast<float>(random.normal() * 0.05 + static_cast<double>(random.below(seed == 1 ? 1 : 7))));
+        for (int64_t i = 0; i < kCount; ++i) {
+            const double beside = random.normal() * 0.05;
+            values.push_back(static_cast<float>(beside + static_cast<double>(random.below(seed == 1 ? 1 : 7))));
+        }
         const Tensor tensor = Tensor::of<float>({kCount}, values);
         std::sort(values.begin(), values.end());
         std::vector<double> sum{0}, squares{0};

@@ -22,7 +22,8 @@ namespace {
 Tensor clipped(const Shape& shape, Random& random) {
     return draw_each(shape, [&](int64_t) {
         if (shape.rank() == 1) return 0.1 + 0.02 * random.uniform();
-        return (random.uniform() < 0.5 ? -1 : 1) * (50 + random.normal());
+        const double sign = random.uniform() < 0.5 ? -1 : 1;
+        return sign * (50 + random.normal());
     });
 }
 

@@ -336,7 +336,8 @@ TEST_CASE("damaged metadata never do worse than an error") {
             const size_t at = static_cast<size_t>(random.below(static_cast<int64_t>(text.size()) + 1));
             const std::string put(1,
                                   alphabet[static_cast<size_t>(random.below(static_cast<int64_t>(alphabet.size())))]);
-            text.replace(at, static_cast<size_t>(random.below(3)), random.below(2) ? put : "");
+            const auto taken = static_cast<size_t>(random.below(3));
+            text.replace(at, taken, random.below(2) ? put : "");
         }
         try {
             from_file(damaged, "damaged");

@@ -69,8 +69,10 @@ TEST_CASE("sparse integer kernels are the portable ones, for every tile, rows wi
                 std::vector<int32_t> offsets;
                 for (int64_t row = 0; row < rows; ++row) {
                     counts.push_back(static_cast<uint16_t>(row % 3 == 1 ? 0 : random.below(12)));
-                    for (int i = 0; i < counts.back(); ++i)
-                        offsets.push_back(static_cast<int32_t>(random.below(kQuads) * kPlane + random.below(9) * 64));
+                    for (int i = 0; i < counts.back(); ++i) {
+                        const int64_t plane = random.below(kQuads) * kPlane;
+                        offsets.push_back(static_cast<int32_t>(plane + random.below(9) * 64));
+                    }
                 }
                 offsets.resize(offsets.size() + 2);
                 const size_t sums = static_cast<size_t>(rows * tile.height * tile.width * kLanes);
