@@ -21,6 +21,7 @@ Evaluation evaluate_batches(const std::function<Variable(const data::Batch&)>& f
         check(std::isfinite(loss), "evaluate: the loss is ", loss, " at example ", tally.examples + 1, " to ",
               tally.examples + batch.size(), " of ", dataset.size());
         options.task.add(tally, output.value(), batch, loss);
+        if (options.on_output) options.on_output(output.value());
         if (options.go_on && !options.go_on(tally.examples, dataset.size())) break;
     }
     return {options.task.result(tally), tally};

@@ -25,6 +25,7 @@ struct EvaluateOptions {
     int workers = 1;                                           // threads that read ahead
     // Asked after every batch, in examples; false ends it early
     std::function<bool(int64_t done, int64_t total)> go_on{};
+    std::function<void(const Tensor& output)> on_output{};  // shown what came of each batch, in order
 };
 
 // Runs a network over the dataset: a module in evaluation mode, or one made ready to run, which is faster, whatever it

@@ -35,7 +35,7 @@ struct Row {
     Saved saved;
     std::optional<optim::Result> test;  // with --data
     std::vector<int64_t> classes;       // of a classifier's images
-    double same = 0;                    // share of them that are the first model's, in percent
+    std::optional<double> same;         // share of them that are the first model's, in percent
     compress::SizeReport::Entry size;
     compress::SizeReport::Bits bits;
     int64_t file_bytes = 0, macs = 0, effective_macs = 0, peak_bytes = 0;
@@ -92,21 +92,17 @@ void measure(Row& row, const CompareOptions& o) {
     nn::Model& model = *row.saved.model;
     const data::Dataset test = o.data.open(data::Split::test, model);
     const optim::Task task = task_of(model, test);
-    const bool classifies = task.name == "classification";
-    const nn::ModeScope evaluation(model, false);
-    row.test = optim::evaluate(
-        [&](const Tensor& x) {
-            const Tensor y = model(x).value();
-            if (classifies)
-                for (const int64_t found : optim::predictions(y)) row.classes.push_back(found);
-            return y;
-        },
-        test, {.task = task, .workers = o.data.workers});
+    optim::EvaluateOptions options{.task = task, .workers = o.data.workers};
+    if (task.name == "classification")
+        options.on_output = [&](const Tensor& y) {
+            for (const int64_t found : optim::predictions(y)) row.classes.push_back(found);
+        };
+    row.test = optim::evaluate(model, test, options);
 }
 
-// In percent, of images in the same order; of others none are the same.
-double same_share(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
-    if (a.size() != b.size() || a.empty()) return 0;
+// In percent; none where one of them is no classifier.
+std::optional<double> same_share(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+    if (a.size() != b.size() || a.empty()) return {};
     size_t same = 0;
     for (size_t i = 0; i < a.size(); ++i) same += a[i] == b[i];
     return 100 * static_cast<double>(same) / static_cast<double>(a.size());
@@ -153,7 +149,7 @@ void compare(CompareOptions& o) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         const double one = median(row.seconds_1), many = median(row.seconds_32);
-        table.add({row.file, row.test ? told(*row.test) : "", row.classes.empty() ? "" : format("%.2f%%", row.same),
+        table.add({row.file, row.test ? told(*row.test) : "", row.same ? format("%.2f%%", *row.same) : "",
                    with_commas(row.size.elements), with_commas(row.size.nonzeros), row.bits.str(),
                    human_bytes(row.file_bytes), format("%.1fx", ratio(rows, row)), with_commas(row.macs),
                    with_commas(row.effective_macs), human_bytes(row.peak_bytes), format("%.2f ms", 1e3 * one),
@@ -172,7 +168,7 @@ void compare(CompareOptions& o) {
         if (!row.test) continue;
         list.back()["loss"] = row.test->loss;
         for (const optim::Metric& metric : row.test->metrics) list.back()[metric.name] = metric.value;
-        if (!row.classes.empty()) list.back()["same_class"] = row.same;
+        if (row.same) list.back()["same_class"] = *row.same;
     }
     if (o.json) std::printf("%s", json_line(list).c_str());
     else

@@ -117,7 +117,8 @@ double LatencyTable::integer_seconds(const Conv2dShape& shape, int bits) {
     return kept(key_of(shape) + " int" + std::to_string(stored), [&] { return measure_integer_(shape, stored); });
 }
 
-double LatencyTable::seconds(const Conv2dShape& shape, SparsePattern pattern, double sparsity) {
+double LatencyTable::seconds(Conv2dShape shape, SparsePattern pattern, double sparsity) {
+    shape.exact = false;  // of a network in floating point, whether or not it is prepared for integers
     double low = kSparsities[0], best = measured(shape, {}, 0);
     if (sparsity < low || !kernels::sparse::faster(shape, pattern, sparsity)) return best;
     for (double next : kSparsities) {

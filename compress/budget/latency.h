@@ -29,7 +29,7 @@ public:
 
     // Never grows with the sparsity, and is the dense kernel's time up to where kernels::sparse::faster() chooses the
     // sparse one. Between measured sparsities it is interpolated.
-    double seconds(const kernels::Conv2dShape& shape,
+    double seconds(kernels::Conv2dShape shape,
                    kernels::SparsePattern pattern = kernels::SparsePattern::unstructured, double sparsity = 0);
     // Of all convolutions and linear layers of a traced graph, dense. Other ops, which are fused into them or cost
     // little, do not count.

@@ -33,7 +33,8 @@ Tensor integers_of(const GraphNode& weight) {
     return integers;
 }
 
-// Results of sums so far out are at the end of 8 bits whatever the multiplier, which may then be less than it is.
+// Results of sums so far out are at the end of 8 bits whatever the multiplier, which may then be less than it is: but
+// beside an addend as far out on the other side, at scales that no network has been seen to have.
 double limited(double ratio, double sum, int64_t k) {
     const double most = kernels::integer::kMostSum / (sum + 1) / 2;
     if (ratio <= most) return ratio;
@@ -50,11 +51,11 @@ struct Numbers {
 };
 
 // bias in steps of sums, which reach to `reach`; results are `ratio` of a step and `addend_ratio` of an addend.
-// The finest steps to round from are those of a multiplier of 31 bits, if the addend has room in them: 255 times it and
-// the sum stay below 2^60 each.
+// The finest steps to round from are those of a multiplier of 31 bits, or of 2^-62, if the addend has room in them: 255
+// times it and the sum stay below 2^60 each. A multiplier of less than half such a step is 0, and the bias too small.
 Numbers numbers_of(double bias, double reach, double ratio, double addend_ratio) {
     const integer::Multiplier found = integer::multiplier_of(ratio);
-    int shift = 31 - found.s;
+    int shift = found.m ? 31 - found.s : 62;
     while (shift > 1 && std::max(255 * addend_ratio, reach * ratio) >= std::ldexp(1, 60 - shift))
         --shift;
     Numbers to{.bias = static_cast<int32_t>(std::floor(bias)), .fraction = 0,

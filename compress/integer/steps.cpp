@@ -32,7 +32,7 @@ public:
     int32_t zero(const char* name) const { return number(name, 0, 255); }
     // Of values up to `most`.
     static Multiplier checked(int32_t m, int32_t shift, double most) {
-        check(kernel::is_multiplier(m, shift), "expected a multiplier of 31 bits and a shift from 1 to 62, got ", m,
+        check(kernel::is_multiplier(m, shift), "expected a multiplier from 0 on and a shift from 1 to 62, got ", m,
               " and ", shift);
         check(std::ldexp(most * m, -shift) < kernel::kMostSum, "results reach beyond 32 bits");
         return {m, 31 - shift};

@@ -97,7 +97,11 @@ NetworkProfile profile_training(Module& network, const Tensor& x, int runs) {
         const GraphNode& node = graph.nodes[k];
         if (!node.is_op()) continue;
         LayerProfile& layer = result.layers.emplace_back(describe(graph, node));
-        if (node.op->layer) layer.kernel = kernels::conv2d_algorithm_names(conv2d_shape(graph, node));
+        if (node.op->layer) {
+            kernels::Conv2dShape shape = conv2d_shape(graph, node);
+            shape.exact = false;  // as long as gradients are recorded
+            layer.kernel = kernels::conv2d_algorithm_names(shape);
+        }
         layer.effective_macs = layer.done_macs = layer.macs;
         for (int from : node.inputs)
             if (from >= 0 && graph[from].op == "parameter" && seen.insert(from).second) {

@@ -367,6 +367,7 @@ TEST_CASE("prune, scan and compare work on one trained model") {
     const double right[] = {rows[0]["accuracy"], rows[1]["accuracy"]};  // where one is right and one wrong, they differ
     CHECK(rows[1]["same_class"].get<double>() < 100);
     CHECK(rows[1]["same_class"].get<double>() <= 100 - std::fabs(right[0] - right[1]) + 1e-6);
+    CHECK(rows[1]["same_class"].get<double>() >= right[0] + right[1] - 100 - 1e-6);  // where both are right, the same
     const double ratio = rows[0]["file_bytes"].get<double>() / rows[2]["file_bytes"].get<double>();
     const std::string figure = text_of(folder / "ratio.gnuplot");
     const size_t third = figure.rfind('\n', figure.find(" 3\nend"));

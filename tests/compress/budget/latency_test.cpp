@@ -57,6 +57,10 @@ TEST_CASE("latency: dense until the sparse kernel is chosen, then interpolated, 
         last = seconds;
     }
     CHECK(asked == 6);  // dense and five sparsities
+    Conv2dShape exact = kLayer;  // of a prepared network
+    exact.exact = true;
+    CHECK(table.seconds(exact) == dense);
+    CHECK(asked == 6);
     CHECK(table.seconds(kLayer, SparsePattern::unstructured, 0.99) ==
           doctest::Approx(0.03 * dense));  // the last measured
 }

@@ -141,6 +141,30 @@ TEST_CASE("a channel of zeros gives its bias, however coarse the scale of its we
     CHECK(exact_difference(prepared, program, x) < 0.01);
 }
 
+// Its results are less than 2^-32 of its sums: no multiplier of 31 bits is, but one of fewer.
+TEST_CASE("a channel whose sums are far finer than its results keeps its bias for what is added to it") {
+    const Tensor w = random_tensor({4, 1, 1, 3}, 1), bias = Tensor::of<float>({4}, {0.25f, 0.5f, 0.001f, 1.0f});
+    const auto net = std::make_unique<nn::Sequential>();
+    auto& conv = net->add<nn::Conv2d>("conv", {.in = 3, .out = 4, .kernel = 1});
+    conv.weight.set_value(w), conv.bias.set_value(bias);
+    const Tensor x = random_tensor({2, 5, 5, 3}, 2);
+    Graph prepared = Preparation(*net, x).run();
+    const IntegerGraph before = lower_to_integer(prepared);
+    for (GraphNode& node : prepared.nodes) {
+        if (!node.lowered) continue;
+        auto lowered = std::make_shared<Lowered>(*node.lowered);
+        lowered->scale = lowered->scale.clone();
+        lowered->scale.mutable_data<float>()[2] = static_cast<float>(before.output.scale / before.input.scale / 0x1p33);
+        node.lowered = lowered;
+    }
+    const IntegerProgram program(lower_to_integer(prepared), about({5, 5, 3}, 0));
+    const auto numbers = compress::to_file(program).tensors;
+    const auto number = [&](const char* name) { return numbers.at(std::string("conv.") + name).at(2); };
+    const double kept = std::ldexp(number("bias") * number("multiplier") + number("fraction"),
+                                   -static_cast<int>(number("shift")));
+    CHECK(kept * before.output.scale == doctest::Approx(0.001).epsilon(1e-6));
+}
+
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {
     for (const char* name :
          {"resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8", "ds-cnn", "lenet5", "autoencoder"}) {

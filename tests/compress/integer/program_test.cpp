@@ -93,6 +93,21 @@ TEST_CASE("damaged program files are refused in one line") {
               .find("channel 3: expected a multiplier and a fraction from 0 on") != std::string::npos);
     CHECK(refused([](TensorFile& f) { f.tensors["classifier.1.bias"].mutable_data<int32_t>()[0] = INT32_MIN; })
               .find("beyond 32 bits") != std::string::npos);
+    CHECK(refused([](TensorFile& f) { f.tensors["classifier.1.multiplier"].mutable_data<int32_t>()[1] = -1; })
+              .find("channel 1: expected a multiplier and a fraction from 0 on") != std::string::npos);
+    const auto of_addend = [&](const std::string& which, int32_t value) {
+        return refused([&](TensorFile& f) {
+            for (auto& [name, tensor] : f.tensors)
+                if (name.ends_with(which)) {
+                    tensor.mutable_data<int32_t>()[0] = value;
+                    return;
+                }
+            FAIL("a program without an addend");
+        });
+    };
+    for (const int32_t shift : {-1, 23})
+        CHECK(of_addend(".addend_shift", shift).find("its shift from 0 to 22, got ") != std::string::npos);
+    CHECK(of_addend(".addend_multiplier", -1).find("expected an addend's multiplier from 0 on") != std::string::npos);
     CHECK(refused([&](TensorFile& f) { replaced(f.metadata["lathe.graph"], "\"x_zero\":", "\"x_zero\":9"); })
               .find("expected 'x_zero' from 0 to 255") != std::string::npos);
     CHECK(refused([&](TensorFile& f) { replaced(f.metadata["lathe.grids"], "\"zero\":", "\"zero\":999"); })

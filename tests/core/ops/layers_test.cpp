@@ -1,8 +1,11 @@
 #include <doctest/doctest.h>
 
+#include "lathe/core/kernels/conv2d/algorithms.h"
+#include "lathe/core/kernels/conv2d/direct.h"
 #include "lathe/core/ops/activation.h"
 #include "lathe/core/ops/conv2d.h"
 #include "lathe/core/ops/linear.h"
+#include "lathe/tests/nn/random_tensor.h"
 #include "lathe/tests/support/op_cases.h"
 #include "lathe/tests/support/recorded.h"
 
@@ -62,4 +65,24 @@ TEST_CASE("conv2d, linear and relu name what does not fit") {
                          "linear: expected x [..., 4], got [2, 3]", Error);
     CHECK_THROWS_AS(ops::linear(Tensor::zeros({2, 3}), Tensor::zeros({5, 3}), Tensor::zeros({3})), Error);
     CHECK_THROWS_AS(ops::relu(Tensor::zeros({2}, DType::i32)), Error);
+}
+
+TEST_CASE("an exact conv2d adds up the products themselves, but where gradients are recorded") {
+    const Tensor x = random_tensor({1, 16, 16, 64}, 1), w = random_tensor({64, 3, 3, 64}, 2);
+    const kernels::Conv2dShape shape{.batch = 1, .in_h = 16, .in_w = 16, .in_c = 64, .out_h = 16, .out_w = 16,
+                                     .out_c = 64, .kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_left = 1};
+    REQUIRE(kernels::conv2d_algorithm_names(shape).find("winograd") != std::string::npos);
+    const auto result = [&](bool exact, bool gradients) {
+        const Variable weight = gradients ? Variable::leaf(w) : Variable(w);
+        return ops::conv2d(x, weight, {}, {.padding = 1, .exact = exact}).value();
+    };
+    Tensor direct({1, 16, 16, 64}), plain, exact;
+    kernels::direct::prepare(shape, w.data<float>())->forward(1, x.data<float>(), {}, direct.mutable_data<float>());
+    {
+        const NoGrad no_grad;
+        plain = result(false, false), exact = result(true, false);
+    }
+    CHECK(same(exact, direct));
+    CHECK(!same(plain, direct));
+    CHECK(same(result(true, true), plain));
 }

@@ -201,6 +201,52 @@ TEST_CASE("an integer layer gives the same bits for one and two threads") {
     set_threads(before);
 }
 
+// Totals from end to end of 62 bits, where nothing may wrap, and the shifts at the ends of their ranges.
+TEST_CASE("what is rounded keeps every bit of 62, at every shift") {
+    struct Extreme {
+        int32_t bias, fraction, multiplier, shift, addend_multiplier, addend_shift;
+    };
+    constexpr int32_t most = INT32_MAX;
+    const Extreme extremes[] = {
+        {(1 << 30) + 4321, most, most, 62, most, 22},    {-(1 << 30) - 4321, 0, most, 62, most, 22},
+        {most - 600000, most, most, 62, 0, 0},           {-(most - 600000), most, most, 62, 0, 22},
+        {most - 600000, most, most, 32, 1 << 20, 0},     {-(most - 600000), 0, most, 32, 1, 22},
+        {most - 600000, most, 1, 31, most, 0},           {-(most - 600000), most, 1, 31, 3, 22},
+        {150, 1, 1, 1, 1, 0},                            {-150, 0, 1, 1, 2, 0},
+        {-1, most, most, 31, 0, 0},                      {0, most, 0, 62, most, 22},
+        {0, 0, 0, 1, 0, 0},
+    };
+    for (const int64_t channels : {int64_t{13}, int64_t{65}})
+        for (const bool adds : {false, true}) {
+            const Conv2dShape s = shape(1, 3, 8, channels, 1);
+            IntegerLayer of(s, 8, adds);
+            of.layer.low = 0, of.layer.high = 255;
+            for (size_t k = 0; k < of.bias.size(); ++k) {
+                const Extreme& e = extremes[k % std::size(extremes)];
+                if (e.multiplier < 2) std::fill_n(of.weight.begin() + static_cast<int64_t>(k) * 8, 8, int8_t{1});
+                of.bias[k] = e.bias, of.fraction[k] = e.fraction, of.multiplier[k] = e.multiplier;
+                of.shift[k] = e.shift, of.addend_multiplier[k] = e.addend_multiplier;
+                of.addend_shift[k] = e.addend_shift;
+            }
+            check_layer(of.layer);
+            const std::vector<uint8_t> x = random_bytes(s.in_h * s.in_w * s.in_c, 3);
+            const std::vector<uint8_t> addend = random_bytes(s.out_h * s.out_w * channels, 4);
+            const std::vector<uint8_t> y = expected(of.layer, x, addend);
+            for_each_isa([&] { CHECK(run(of, x, addend, y.size()) == y); });
+        }
+}
+
+TEST_CASE("numbers beyond 62 bits, or whose results are beyond 32, are refused") {
+    IntegerLayer of(shape(1, 3, 8, 3, 1), 8, true);
+    of.bias[1] = 3 << 29, of.multiplier[1] = INT32_MAX, of.shift[1] = 62;
+    of.addend_multiplier[1] = INT32_MAX, of.addend_shift[1] = 22;
+    CHECK_THROWS_WITH(check_layer(of.layer), "channel 1: results reach beyond 62 bits");
+    of.bias[1] = 0, of.shift[1] = 29;
+    CHECK_THROWS_WITH(check_layer(of.layer), "channel 1: results reach beyond 32 bits");
+    of.shift[1] = 31;
+    check_layer(of.layer);
+}
+
 TEST_CASE("sums at the ends of their range keep every bit") {
     const Conv2dShape s = shape(1, 1, 4096, 16, 1);
     IntegerLayer of(s, 8, false);
