@@ -1,6 +1,7 @@
 #!/bin/sh
 # tests/run.sh FOLDER   runs FOLDER/lathe-tests in parts, up to four at once, for much of it waits for one thread or
-# process. A part is a folder of the library, or a file of tests/tools. Prints each as it ends, then the sum.
+# process. A part is a folder of the library, or a file of tests/tools. Prints each as it ends, then the sum and
+# the end of what failed: a sanitizer may have an error of its own after the last test.
 logs=$(mktemp -d) || exit 1
 trap 'rm -rf "$logs"' EXIT
 cores=$(nproc)
@@ -8,10 +9,11 @@ cores=$(nproc)
     for folder in core nn data optim compress nas; do echo "tests/$folder/*"; done
     ls -S tests/tools/*_test.cpp  # a long one at the end would be waited for
 } | xargs -P $((cores < 4 ? cores : 4)) -I PART sh -c '
-    log=$(mktemp "$1/XXXXXX")
-    LATHE_BIN=$0/lathe "$0/lathe-tests" -sf="$2" > "$log" 2>&1 || touch "$1/failed"
+    log=$(mktemp "$1/part-XXXXXX")
+    LATHE_BIN=$0/lathe "$0/lathe-tests" -sf="$2" > "$log" 2>&1 ||
+        { echo "failed: $2, exit code $?, with these last lines:"; tail -n 30 "$log"; } >> "$1/failed"
     echo "$2"
     grep -vE "^(=+|\[doctest\] (doctest version|run with|Status: SUCCESS).*)$" "$log"' "$1" "$logs" PART
 awk '/^\[doctest\] test cases:/ { gsub(/[^0-9|]/, " "); split($0, part, "|"); passed += part[2]; failed += part[3] }
-     END { printf "tests: %d passed, %d failed\n", passed, failed }' "$logs"/*
-[ ! -e "$logs/failed" ]
+     END { printf "tests: %d passed, %d failed\n", passed, failed }' "$logs"/part-*
+! cat "$logs/failed" 2> /dev/null
