@@ -1,6 +1,7 @@
 #!/bin/sh
 # tests/architecture.sh OBJECTS   checks what the compiler does not: which folder includes which, where outside
-# libraries are named, that lines end at column 120, and that code for a newer instruction set stays in its own object.
+# libraries are named, that lines end at column 120, that code for a newer instruction set stays in its own object, and
+# that sums stay in registers there.
 # Prints each breach; exit 1 if any.
 cd "$(dirname "$0")/.." || exit 1
 library=$(for folder in core nn data optim compress nas; do [ -d $folder ] && echo $folder; done)
@@ -53,6 +54,21 @@ EOF
         [ -e "$object" ] || echo "$object: no such object"
         nm -C --defined-only --extern-only "$object" | grep -v '::kTable$' |
             sed "s|^|$object: |; s/$/  (symbol other than kTable)/"
+        # Sums belong in registers, but a compiler that runs out of them behind a loop of products may keep them in
+        # memory inside it, too.
+        objdump -d --no-show-raw-insn "$object" | awk -v object="$object" '
+            /^[0-9a-f]+ </ { split("", at); n = 0; name = $2 }
+            /^ +[0-9a-f]+:/ {
+                at[substr($1, 1, length($1) - 1)] = ++n
+                jumps[n] = $2 ~ /^(j|call)/
+                products[n] = $2 ~ /^v(pdpbusd|pmaddwd|fmadd)/
+                stores[n] = /vmov[a-z0-9]+ +%[xyz]mm[0-9]+,[^%]*\(%r[sb]p\)/
+                if ($2 !~ /^j/ || !($3 in at)) next
+                for (i = n - 1; i >= at[$3] && !jumps[i]; --i) { p += products[i]; q += stores[i] }
+                if (i < at[$3] && q > p / 4 && p > (n - i) / 8)
+                    printf "%s: %s%d products, %d sums stored  (sums in memory)\n", object, name, p, q
+                p = q = 0
+            }'
     done
 )
 [ -z "$breaches" ] && exit 0
