@@ -146,9 +146,12 @@ void add_quantize(CLI::App& app) {
         ->capture_default_str();
     c.add_option("--bits", o->bits, "Of a weight; 4 unless given, with method linear 8")->check(CLI::Range(1, 8));
     c.add_option("--layer-bits", o->layers,
-                 "NAME=BITS for some layers; * stands for anything; the last one that matches counts")
+                 "NAME=BITS,… for some layers; * stands for anything; the last one that matches counts")
+        ->delimiter(',')
         ->expected(1, 1000);
-    c.add_option("--skip", o->skip, "Leave layers of this name or below it as they are")->expected(1, 1000);
+    c.add_option("--skip", o->skip, "Leave layers of these names or below them as they are")
+        ->delimiter(',')
+        ->expected(1, 1000);
     c.add_option("--init", o->init,
                  "The optimum (exact), or where Lloyd's iterations begin: k-means++, linear, density, random")
         ->check(CLI::IsMember(compress::kmeans_init_names()))

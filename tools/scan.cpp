@@ -89,7 +89,9 @@ void add_scan(CLI::App& app) {
         ->capture_default_str();
     c.add_option("--importance", o->importance, "Of a weight: magnitude, taylor, movement or random")
         ->capture_default_str();
-    c.add_option("--skip", o->scan.skip, "Leave out layers of this name or below it")->expected(1, 1000);
+    c.add_option("--skip", o->scan.skip, "Leave out layers of these names or below them")
+        ->delimiter(',')
+        ->expected(1, 1000);
     c.add_option("--batch", o->scan.batch, "Images at a time")->check(PositiveNumber)->capture_default_str();
     add_threads(c);
     c.add_option("--out", o->out, "Folder for scan.json, scan.csv and scan.svg; a scan found there is not made again");

@@ -137,7 +137,8 @@ void add_train(CLI::App& app) {
         ->check(ProbabilityOrUsual)
         ->capture_default_str();
     add_arch(c, o->arch);
-    c.add_option("--freeze", o->freeze, "Do not train parameters of this name or below it; * stands for anything")
+    c.add_option("--freeze", o->freeze, "Do not train parameters of these names or below them; * stands for anything")
+        ->delimiter(',')
         ->expected(1, 1000);
 
     o->data.add_to(c);

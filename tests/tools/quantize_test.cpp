@@ -6,11 +6,13 @@ using namespace testing;
 
 TEST_CASE("quantize: a file of codebooks is what every command takes, and is as small as it says") {
     const Trained base;
-    const Result result = lathe(base.quantize("--method kmeans --bits 4 --layer-bits conv1=8 --finetune 1", "four"));
+    const Result result =
+        lathe(base.quantize("--method kmeans --bits 4 --layer-bits conv1=8,conv2=5 --finetune 1", "four"));
     INFO(result.err);
     REQUIRE(result.code == 0);
     const std::string file = base.folder / "four/quantized.safetensors";
     CHECK(result.out.find("conv1.weight      450       450     8") != std::string::npos);
+    CHECK(result.out.find("conv2.weight     2400      2400     5") != std::string::npos);
     CHECK(result.out.find("\nvalidation accuracy: given ") != std::string::npos);
     CHECK(result.out.find("\nfine-tuned ") != std::string::npos);
     CHECK(result.out.find("entropy bound") != std::string::npos);
