@@ -1,5 +1,9 @@
 #include "lathe/core/kernels/dispatch/dispatch.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -17,6 +21,14 @@ namespace neon { extern const Table kTable; }
 #endif
 
 namespace {
+
+#if defined(__x86_64__)
+// Clang 14's builtin does not know the word.
+bool has_avx_vnni() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1) != 0;
+}
+#endif
 
 Isa choose() {
     try {
@@ -73,7 +85,7 @@ bool supported(Isa isa) {
 #if defined(__x86_64__)  // the compiler's builtins ask the operating system (xgetbv), too
         case Isa::avx2:
             return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-        case Isa::avx_vnni: return supported(Isa::avx2) && __builtin_cpu_supports("avxvnni");
+        case Isa::avx_vnni: return supported(Isa::avx2) && has_avx_vnni();
         case Isa::avx512:
             return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
