@@ -9,6 +9,7 @@
 #include "lathe/core/kernels/integer/table.h"
 #include "lathe/core/measure/median.h"
 #include "lathe/core/parallel.h"
+#include "lathe/nn/files/encode.h"
 
 namespace lathe::compress {
 
@@ -34,7 +35,7 @@ SizeReport::Entry weight_size(const Graph& graph, const GraphNode& node) {
     if (bits == 8) nonzeros = value.nonzeros();
     else for (const int8_t w : unpack(value, shape.in_c / shape.groups, bits)) nonzeros += w != 0;
     return {.name = node.path + ".weight", .elements = shape.weight_count(), .nonzeros = nonzeros,
-            .dense_bytes = 4 * shape.weight_count(), .packed_bytes = static_cast<int64_t>(value.bytes()),
+            .dense_bytes = 4 * shape.weight_count(), .packed_bytes = nn::encode_zeros(value).bytes(),
             .encoding = std::to_string(bits) + " bits", .bits = bits};
 }
 

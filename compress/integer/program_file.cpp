@@ -1,5 +1,6 @@
 #include "lathe/compress/integer/program_file.h"
 
+#include "lathe/nn/files/encode.h"
 #include "lathe/nn/files/graph_json.h"
 #include "lathe/nn/files/json.inc"
 
@@ -10,7 +11,7 @@ namespace {
 using nn::json_reader::json;
 using nn::json_reader::member;
 
-constexpr const char* kVersion = "3";
+constexpr const char* kVersion = "4";
 
 json json_of(const Grid8& grid) { return {{"scale", grid.scale}, {"zero", grid.zero}, {"high", grid.high}}; }
 
@@ -73,6 +74,7 @@ TensorFile to_file(const IntegerProgram& program) {
     const std::vector<std::string> names = net.graph.names();
     for (int i = 0; i < net.graph.size(); ++i)
         if (net.graph[i].value) file.tensors[names[static_cast<size_t>(i)]] = net.graph[i].value;
+    nn::encode_zeros(file);
     return file;
 }
 
@@ -83,7 +85,7 @@ std::shared_ptr<const IntegerProgram> program_from_file(const TensorFile& file, 
         const std::string& version = file.metadata.at("lathe.program");
         check(version == kVersion, "expected an integer program of version ", kVersion, ", got '", version, "'");
         nn::Description about = nn::read_description(file.metadata);
-        IntegerGraph net = read_net(file);
+        IntegerGraph net = read_net(nn::with_zeros(file));
         check_shapes(net, about);
         program = std::make_shared<const IntegerProgram>(std::move(net), std::move(about));
     });

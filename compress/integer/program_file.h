@@ -9,11 +9,11 @@ namespace lathe::compress {
 
 // A safetensors file ("NAME-int8.safetensors") that is a whole integer program: its tensors are the constants of its
 // graph, its metadata
-//   lathe.program  "3", the version
+//   lathe.program  "4", the version
 //   lathe.graph    the graph of integer ops (nn/files/graph_json.h)
 //   lathe.grids    {"input": {"scale": S, "zero": Z, "high": H}, "output": {…}, "ending": "" or the floating-point op
 //                  behind}
-// and nn::Description.
+// and nn::Description. Zeros of pruned weights are left out (nn::encode_zeros).
 TensorFile to_file(const IntegerProgram& program);
 // Error: anything that is no such file, or no program that holds (IntegerProgram); one line that names the file.
 std::shared_ptr<const IntegerProgram> program_from_file(const TensorFile& file, const std::string& name);

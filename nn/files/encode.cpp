@@ -13,7 +13,7 @@ namespace {
 
 using json_reader::json;
 
-constexpr const char *kEncoded = "lathe.encoded", *kTransforms = "lathe.transforms";
+constexpr const char *kEncoded = "lathe.encoded", *kTransforms = "lathe.transforms", *kZeros = "lathe.zeros";
 constexpr int64_t kMaxElements = int64_t{1} << 31;
 constexpr int kWhole = 8, kFewest = 3;  // bits of a symbol of the relative encoding: a byte, or what codes best
 
@@ -231,6 +231,52 @@ void decode_sparse(Encoded& weight, const std::string& mask) {
     weight.tensors[""] = scatter(values, keep);
     weight.tensors[mask] = keep;
     weight.keep = keep;
+}
+
+Encoded encode_zeros(const Tensor& tensor) {
+    Tensor keep(tensor.shape(), DType::u8);
+    const auto* from = reinterpret_cast<const uint8_t*>(tensor.raw());
+    uint8_t* kept = keep.mutable_data<uint8_t>();
+    for (int64_t i = 0; i < tensor.numel(); ++i) kept[i] = from[i] != 0;
+    Encoded sparse{.tensors = {{"", tensor}, {"mask", keep}}};
+    encode_sparse(sparse, "mask");
+    encode_symbols(sparse);
+    constexpr int64_t kDescription = 256;  // bytes of `how` and of a further name, about
+    return sparse.bytes() + kDescription < static_cast<int64_t>(tensor.bytes()) ? sparse
+                                                                                : Encoded{.tensors = {{"", tensor}}};
+}
+
+void encode_zeros(TensorFile& file) {
+    json zeros = json::object();
+    std::map<std::string, Tensor> stored;
+    for (const auto& [name, tensor] : file.tensors) {
+        const bool integers = size_of(tensor.dtype()) == 1;
+        const Encoded all = integers ? encode_zeros(tensor) : Encoded{.tensors = {{"", tensor}}};
+        for (const auto& [suffix, part] : all.tensors) stored[joined(name, suffix)] = part;
+        if (!all.tensors.contains("")) zeros[name] = parse_json(lathe::json_of(all.how), name);
+    }
+    file.tensors = std::move(stored);
+    if (!zeros.empty()) file.metadata[kZeros] = text_of(zeros);
+}
+
+TensorFile with_zeros(TensorFile file) {
+    const auto entry = file.metadata.find(kZeros);
+    if (entry == file.metadata.end()) return file;
+    const json zeros = parse_json(entry->second, kZeros);
+    check(zeros.is_object(), kZeros, ": expected an object");
+    for (const auto& [name, how] : zeros.items()) {
+        const PathScope scope(name);
+        Encoded sparse{.tensors = {}, .how = attributes_of(text_of(how), kZeros)};
+        for (const char* suffix : {"values", "index"}) {
+            const auto part = file.tensors.extract(joined(name, suffix));
+            if (part) sparse.tensors[suffix] = part.mapped();
+        }
+        decode_symbols(sparse);
+        decode_sparse(sparse, "mask");
+        check(file.tensors.emplace(name, sparse.tensors.at("")).second, "expected it with zeros or without, got both");
+    }
+    file.metadata.erase(kZeros);
+    return file;
 }
 
 Encoded encode(Parameter& parameter, Coding coding) {

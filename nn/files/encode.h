@@ -62,4 +62,12 @@ std::map<std::string, std::vector<ListedTransform>> listed_transforms(const Tens
 void encode_sparse(Encoded& weight, const std::string& mask);
 void decode_sparse(Encoded& weight, const std::string& mask);
 
+// A tensor by itself, so encoded with its zeros left out where that takes fewer bytes: "values", "index" and `how`.
+// Otherwise "" alone, and `how` is empty.
+Encoded encode_zeros(const Tensor& tensor);
+// The same for the integers of 8 bits in a file, NAME.values and NAME.index in the place of NAME; the metadata
+// lathe.zeros says {"NAME": how} as JSON. And back. Error: a damaged tensor or description.
+void encode_zeros(TensorFile& file);
+TensorFile with_zeros(TensorFile file);
+
 }  // namespace lathe::nn

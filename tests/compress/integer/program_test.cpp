@@ -82,7 +82,7 @@ TEST_CASE("damaged program files are refused in one line") {
     CHECK(refused([](TensorFile& f) { f.metadata.erase("lathe.program"); }) ==
           "f: expected an integer program, got a file without 'lathe.program'");
     CHECK(refused([](TensorFile& f) { f.metadata["lathe.program"] = "7"; }) ==
-          "f: expected an integer program of version 3, got '7'");
+          "f: expected an integer program of version 4, got '7'");
     CHECK(refused([](TensorFile& f) { f.tensors.erase("classifier.1.bias"); }) == "f: 'classifier.1.bias' is missing");
     CHECK(refused([](TensorFile& f) { f.tensors["more"] = Tensor::zeros({1}); }).find("tensors, got") !=
           std::string::npos);

@@ -165,3 +165,37 @@ TEST_CASE("encode: damage is one clear line") {
         CHECK(error([&](TensorFile& f) { f.metadata["lathe.encoded"] = text; }) != "no error");
     }
 }
+
+TEST_CASE("encode: integers of a file leave their zeros out where that is smaller, and come back") {
+    Tensor many = Tensor::zeros({40, 100}, DType::i8), few = Tensor::full({40, 100}, -3, DType::i8);
+    for (int64_t i = 0; i < 4000; i += 4) many.mutable_data<int8_t>()[i] = static_cast<int8_t>(i % 97 + 1);
+    for (int64_t i = 0; i < 4000; i += 20) few.mutable_data<int8_t>()[i] = 0;
+    const Tensor real = Tensor::zeros({4000});
+    TensorFile file{.tensors = {{"few", few}, {"many", many}, {"real", real}}, .metadata = {}};
+    nn::encode_zeros(file);
+    CHECK(file.tensors.size() == 4);
+    CHECK(file.tensors.at("many.values").shape() == Shape{1000});
+    CHECK(file.tensors.at("many.index").bytes() == 500);  // a bit for each
+    CHECK(file.metadata.at("lathe.zeros").starts_with(R"({"many":{"encoding":"bitmap")"));
+    CHECK(nn::encode_zeros(many).bytes() == 1500);
+    CHECK(nn::encode_zeros(few).bytes() == 4000);
+    const TensorFile back = nn::with_zeros(file);
+    CHECK(back.metadata.empty());
+    CHECK(back.tensors.size() == 3);
+    CHECK(same(back.tensors.at("many"), many));
+    CHECK(same(back.tensors.at("few"), few));
+
+    const auto error = [&](const std::function<void(TensorFile&)>& damage) {
+        TensorFile damaged = file;
+        damage(damaged);
+        return message_of([&] { nn::with_zeros(damaged); });
+    };
+    CHECK(error([](TensorFile& f) { f.tensors.erase("many.values"); }) == "many: 'values' is missing");
+    CHECK(error([&](TensorFile& f) { f.tensors["many"] = many; }) ==
+          "many: expected it with zeros or without, got both");
+    CHECK(error([](TensorFile& f) { f.tensors["many.values"] = Tensor::zeros({999}, DType::i8); }) ==
+          "many: expected 1000 values, got [999]");
+    CHECK(error([](TensorFile& f) { f.metadata["lathe.zeros"] = "[]"; }) == "lathe.zeros: expected an object");
+    const char* another = R"({"real":{"encoding":"bitmap","shape":[4000]}})";
+    CHECK(error([&](TensorFile& f) { f.metadata["lathe.zeros"] = another; }) == "real: 'values' is missing");
+}
