@@ -211,7 +211,7 @@ void add_prune(CLI::App& app) {
     c.add_option("--sparsity,--ratio", o->sparsity, "Share of zeros, or of channels to cut, in [0,1)")
         ->capture_default_str();
     c.add_option("--layer", o->layers,
-                 "NAME=SPARSITY,… (or RATIO) for some layers; * stands for anything; the last one that matches counts")
+                 "NAME=SPARSITY,… (or RATIO) for some layers; * stands for anything; the last that matches counts")
         ->delimiter(',')
         ->expected(1, 1000);
     c.add_option("--skip", o->skip, "Leave layers of these names or below them as they are")

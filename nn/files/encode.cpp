@@ -196,6 +196,15 @@ bool stays_dense(const Parameter& parameter) {
     });
 }
 
+// What the metadata of a file says as a JSON object; an empty one where it says nothing.
+json object_of(const TensorFile& file, const char* key) {
+    const auto entry = file.metadata.find(key);
+    if (entry == file.metadata.end()) return json::object();
+    json object = parse_json(entry->second, key);
+    check(object.is_object(), key, ": expected an object");
+    return object;
+}
+
 bool belongs_to(const std::string& name, const std::string& weight) {
     return name == weight || name.starts_with(weight + ".");
 }
@@ -260,10 +269,7 @@ void encode_zeros(TensorFile& file) {
 }
 
 TensorFile with_zeros(TensorFile file) {
-    const auto entry = file.metadata.find(kZeros);
-    if (entry == file.metadata.end()) return file;
-    const json zeros = parse_json(entry->second, kZeros);
-    check(zeros.is_object(), kZeros, ": expected an object");
+    const json zeros = object_of(file, kZeros);
     for (const auto& [name, how] : zeros.items()) {
         const PathScope scope(name);
         Encoded sparse{.tensors = {}, .how = attributes_of(text_of(how), kZeros)};
@@ -307,10 +313,8 @@ void encode(Module& module, TensorFile& file, Coding coding) {
 }
 
 TensorFile decoded(TensorFile file) {
-    const auto entry = file.metadata.find(kEncoded);
-    if (entry == file.metadata.end()) return file;
-    const json encoded = parse_json(entry->second, kEncoded);
-    check(encoded.is_object(), kEncoded, ": expected an object");
+    if (!file.metadata.contains(kEncoded)) return file;
+    const json encoded = object_of(file, kEncoded);
     const auto listed = listed_transforms(file);
     for (const auto& [name, how] : encoded.items()) {
         const auto transforms = listed.find(name);
@@ -344,10 +348,7 @@ std::string json_of(Module& module) {
 
 std::map<std::string, std::vector<ListedTransform>> listed_transforms(const TensorFile& file) {
     std::map<std::string, std::vector<ListedTransform>> listed;
-    const auto found = file.metadata.find(kTransforms);
-    if (found == file.metadata.end()) return listed;
-    const json weights = parse_json(found->second, kTransforms);
-    check(weights.is_object(), kTransforms, ": expected an object");
+    const json weights = object_of(file, kTransforms);
     for (const auto& [name, transforms] : weights.items()) {
         check(transforms.is_array(), kTransforms, ": expected a list");
         for (json entry : transforms) {
