@@ -2,6 +2,7 @@
 # make deps       install the system packages that are missing, or say which
 # make demo       train on the built-in images for about a minute and show what came of it
 # make test       every quick test
+# make long       tests that take minutes
 # make asan       the same tests of a library and a command under the address and undefined-behaviour sanitizers
 # make tsan       the tests that use threads under the thread sanitizer
 # make fuzz       damaged files for every file reader, FUZZ_SECONDS=60 each (clang)
@@ -115,8 +116,8 @@ TEST_OUT := $(if $(filter asan,$(BUILD)),build/release,$(OUT))
 TEST_OBJ := $(TEST_SRC:%.cpp=$(TEST_OUT)/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.cpp=$(OUT)/%.o)
 
-.PHONY: all deps demo test check-headers asan tsan thread-tests fuzz bench busy roofline parity check-prefix install \
-        uninstall clean help
+.PHONY: all deps demo test long check-headers asan tsan thread-tests fuzz bench busy roofline parity check-prefix \
+        install uninstall clean help
 all: $(BIN)/lathe $(BIN)/liblathe.a $(BIN)/liblathe.so $(LABS) $(LADDER)
 
 $(BIN)/lathe: $(TOOL_OBJ) $(BIN)/liblathe.a
@@ -173,6 +174,9 @@ $(BIN)/train-stream: $(OUT)/tests/parity/train_stream.o $(BIN)/liblathe.a
 test: all $(BIN)/lathe-tests
 	$(if $(filter release,$(BUILD)),tests/architecture.sh $(OUT))
 	tests/run.sh $(BIN)
+
+long: $(BIN)/lathe-tests
+	tests/run.sh $(BIN) -ns -tc='long: *'
 
 # Every public header compiles alone, and without a warning that users may ask for.
 check-headers: $(HEADERS:%=$(OUT)/%.alone)

@@ -33,14 +33,9 @@ Tensor integers_of(const GraphNode& weight) {
     return integers;
 }
 
-// Results of sums so far out are at the end of 8 bits whatever the multiplier, which may then be less than it is: but
-// beside an addend as far out on the other side, at scales that no network has been seen to have.
-double limited(double ratio, double sum, int64_t k) {
-    const double most = kernels::integer::kMostSum / (sum + 1) / 2;
-    if (ratio <= most) return ratio;
-    check(most >= 512, "channel ", k, ": its result's scale is too small for its sums");
-    return most;
-}
+// The most of a result's steps that a sum's may be: results of sums so far out are at the end of 8 bits whatever it is,
+// but beside an addend as far out on the other side, at scales that no network has been seen to have.
+constexpr double kMostRatio = 512;
 
 // Likewise of an addend: 255 of it are then half of what results may be.
 constexpr double kMostAddendRatio = 1 << 22;
@@ -83,7 +78,6 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
     int8_t* w = integers.mutable_data<int8_t>();
     const int64_t channels = integers.dim(0), row = integers.numel() / channels;
     const int bits = bits_for(integers);
-    const double most = kernels::integer::kMostSum;
     const int64_t unit = int64_t{1} << (8 - bits);  // of a weight in sums (kernels::integer::Layer)
     const Tensor bias = node.inputs[2] < 0 ? Tensor{} : graph[node.inputs[2]].value;
     check(node.inputs[2] < 0 || bias, "expected a constant bias");
@@ -94,26 +88,30 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
         addend ? std::min(static_cast<double>(addend->scale) / y.scale, kMostAddendRatio) : 0;
     std::vector<int32_t> numbers[6];
     for (int64_t k = 0; k < channels; ++k) {
-        int64_t size = 0;
-        for (int64_t i = 0; i < row; ++i) size += std::abs(w[k * row + i]) * unit;
+        const auto size = [&] {
+            int64_t sum = 0;
+            for (int64_t i = 0; i < row; ++i) sum += std::abs(w[k * row + i]) * unit;
+            return static_cast<double>(sum);
+        };
         double real = bias ? bias.at(k) : 0;
         double step = static_cast<double>(x.scale) * scales.at(scales.numel() == 1 ? 0 : k) / static_cast<double>(unit);
         check(step > 0 && std::isfinite(step) && std::isfinite(real), "channel ", k,
               ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ",
               real);
         // Of a result so far below 0 or above its range that nothing brings it back, any bias there is as good.
-        const double beyond = 510.0 * static_cast<double>(size) * step + (255 * addend_ratio + 512) * y.scale;
+        const double beyond = 510 * size() * step + (255 * addend_ratio + 512) * y.scale;
         real = std::clamp(real, -beyond, beyond);
-        const auto reach = [&] { return 510.0 * static_cast<double>(size) + std::abs(real) / step; };  // of its sums
-        // Weights of zero, whose scale may be anything and too coarse for the bias, or that cannot move the result by
-        // half a step, beside a bias that they have no room for.
-        if (size == 0 || (reach() >= most && 255.0 * static_cast<double>(size) * step < y.scale / 2)) {
-            std::fill_n(w + k * row, row, int8_t{0});
-            size = 0;
-            step = y.scale * std::max(1 / 4096.0, addend_ratio / 32768);
-        }
-        check(reach() + 1 < most, "channel ", k, ": sums reach ", reach(), ", beyond 32 bits");
-        const Numbers n = numbers_of(real / step, reach(), limited(step / y.scale, reach(), k), addend_ratio);
+        const auto reach = [&] { return 510 * size() + std::abs(real) / step; };  // of its sums
+        const auto most_ratio = [&] { return kernels::integer::kMostSum / (reach() + 1) / 2; };  // for results to fit
+        // A bias may leave the weights no room, so little do they add to a result; or so much that their sums leave
+        // the multiplier none. At half their precision, then, as often as it takes: what adds little is moved by less
+        // than row / 30,000 of a result's steps.
+        for (; size() > 0 && most_ratio() < std::clamp(step / y.scale, 0.5, kMostRatio); step *= 2)
+            for (int64_t i = k * row; i < (k + 1) * row; ++i)
+                w[i] = static_cast<int8_t>(std::nearbyint(w[i] / 2.0));
+        // The scale of weights of zero may be anything, and too coarse for the bias.
+        if (size() == 0) step = y.scale * std::max(1 / 4096.0, addend_ratio / 32768);
+        const Numbers n = numbers_of(real / step, reach(), std::min(step / y.scale, most_ratio()), addend_ratio);
         const int32_t each[] = {n.bias, n.fraction, n.multiplier, n.shift, n.addend_multiplier, n.addend_shift};
         for (size_t i = 0; i < std::size(each); ++i) numbers[i].push_back(each[i]);
     }

@@ -168,6 +168,29 @@ TEST_CASE("a channel whose sums are far finer than its results keeps its bias fo
     CHECK(kept * before.output.scale == doctest::Approx(0.001).epsilon(1e-6));
 }
 
+// Nothing but zeros left the first layer when ranges were measured, so a step of its results is as small as steps are:
+// its sums leave its multipliers no room, nor the next layer's biases that one's weights. Then it wakes up.
+TEST_CASE("wide layers whose results were all zero, or whose inputs were, are what their simulation says") {
+    const auto net = std::make_unique<nn::Sequential>();
+    auto& wide = net->add<nn::Conv2d>("wide", {.in = 1600, .out = 1600, .kernel = 1});
+    net->add<nn::ReLU>("relu");
+    auto& last = net->add<nn::Conv2d>("last", {.in = 1600, .out = 5, .kernel = 1});
+    wide.weight.set_value(random_tensor({1600, 1, 1, 1600}, 1));
+    wide.bias.set_value(Tensor::full({1600}, -1000));
+    last.weight.set_value(random_tensor({5, 1, 1, 1600}, 2));
+    last.bias.set_value(Tensor::of<float>({5}, {0, 0.1f, 0.2f, 0.3f, 2e-3f}));
+    const Tensor x = random_tensor({2, 1, 1, 1600}, 3);
+    Graph prepared = Preparation(*net, x).run();
+    for (const float bias : {-1000.0f, 0.0f, 1000.0f}) {
+        CAPTURE(bias);
+        for (GraphNode& node : prepared.nodes)
+            if (node.path == "wide.bias") node.value = Tensor::full({1600}, bias);
+        const IntegerProgram program(lower_to_integer(prepared), about({1, 1, 1600}, 5));
+        CHECK(largest_difference(prepared, program, x) <= 1.01);
+        CHECK(exact_difference(prepared, program, x) <= 1.01);
+    }
+}
+
 TEST_CASE("networks of the zoo run in integers, alike for every instruction set, batch and number of threads") {
     for (const char* name :
          {"resnet20", "mobilenetv2", "mobilenetv1-025", "resnet8", "ds-cnn", "lenet5", "autoencoder"}) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "lathe/core/graph/fold.h"
+#include "lathe/core/ops/fake_quantize.h"
 #include "lathe/nn/graph_module.h"
 
 namespace lathe::testing {
@@ -163,7 +164,7 @@ private:
 
     int quantizer(int i, int at) {
         const Tensor& x = values_[static_cast<size_t>(ranged(i))];
-        double low = 0, high = 1e-6;
+        double low = 0, high = 255 * kLeastScale;
         for (int64_t k = 0; k < x.numel(); ++k) low = std::min(low, x.at(k)), high = std::max(high, x.at(k));
         const bool is_signed = low < 0;
         const auto scale = static_cast<float>((high - low) / 255);

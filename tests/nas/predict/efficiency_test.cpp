@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "lathe/compress/integer/lower.h"
 #include "lathe/core/graph/cost.h"
@@ -81,6 +80,14 @@ void check_same(const Arch& arch, const Space& space = mcunetv2()) {
     }
 }
 
+// Of networks with weights of 8 bits and no zeros, as they are built.
+std::vector<const Space*> plain_spaces() { return {&mcunetv2(), &ofa_mobilenet_cifar(), &ofa_resnet_cifar()}; }
+
+void check_random(const Space& space, int count) {
+    Random random(1);
+    for (int i = 0; i < count; ++i) check_same(space.sample(random), space);
+}
+
 }  // namespace
 
 TEST_CASE("the smallest and the lab's largest subnet cost what the lab prints") {
@@ -97,17 +104,16 @@ TEST_CASE("the smallest and the lab's largest subnet cost what the lab prints") 
 }
 
 TEST_CASE("closed-form costs are those of the traced network") {
-    check_same(mcunetv2().smallest());
-    check_same(mcunetv2().largest());
     check_same(largest_of_the_lab());
-    Random random(1);
-    const int count = std::getenv("LATHE_SLOW") ? 1000 : 12;  // 1,000 take 15 s
-    for (int i = 0; i < count; ++i) check_same(mcunetv2().sample(random));
-    for (const Space* space : {&ofa_mobilenet_cifar(), &ofa_resnet_cifar()}) {
+    for (const Space* space : plain_spaces()) {
         check_same(space->smallest(), *space);
         check_same(space->largest(), *space);
-        for (int i = 0; i < count; ++i) check_same(space->sample(random), *space);
+        check_random(*space, 12);
     }
+}
+
+TEST_CASE("long: closed-form costs of 1,000 random subnets of each space" * doctest::skip()) {
+    for (const Space* space : plain_spaces()) check_random(*space, 1000);
 }
 
 TEST_CASE("no subnet is smaller in anything than the smallest; what it does not meet is named with the nearest value") {
