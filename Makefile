@@ -58,11 +58,12 @@ ISA = -march=x86-64-v2
 $(OUT)/%_avx2.o:   private ISA = -march=x86-64-v3
 $(OUT)/%_avx512.o: private ISA = -march=x86-64-v4 -mprefer-vector-width=512
 $(OUT)/%_avxvnni.o: private ISA = -march=x86-64-v3 -mavxvnni
+$(OUT)/%_amx.o:    private ISA = -march=x86-64-v4 -mprefer-vector-width=512 -mavx512vnni -mamx-tile -mamx-int8
 $(OUT)/%_vnni.o:   private ISA = -march=x86-64-v4 -mprefer-vector-width=512 -mavx512vnni
 FOREIGN := %_neon.cpp %_dotprod.cpp
 else
 $(OUT)/%_dotprod.o: private ISA = -march=armv8.2-a+dotprod
-FOREIGN := %_avx2.cpp %_avx512.cpp %_avxvnni.cpp %_vnni.cpp
+FOREIGN := %_avx2.cpp %_avx512.cpp %_avxvnni.cpp %_vnni.cpp %_amx.cpp
 endif
 
 # GCC looks for garbage whenever its heap has grown by a third, so again and again where it begins small or where a
@@ -100,7 +101,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/*.cpp)
 HEADERS  := $(sort $(shell find $(LIBRARY) tools -name '*.h'))
 # The sources of a folder are compiled as one, in less than half the time, for most of it goes into headers: a name in
 # an unnamed namespace is one of the folder. Alone are what has flags of its own and what a program begins with.
-ALONE    := %_baseline.cpp %_avx2.cpp %_avx512.cpp %_avxvnni.cpp %_vnni.cpp %_neon.cpp %_dotprod.cpp \
+ALONE    := %_baseline.cpp %_avx2.cpp %_avx512.cpp %_avxvnni.cpp %_vnni.cpp %_amx.cpp %_neon.cpp %_dotprod.cpp \
             core/kernels/gemm/blas.cpp data/image.cpp tools/lathe.cpp
 together  = $(filter-out $(ALONE) $(FOREIGN),$1)
 objects   = $(patsubst %.cpp,$(OUT)/%.o,$(filter $(ALONE),$1)) \

@@ -216,9 +216,12 @@ std::array<double, 2> solve(const IntegerLayer* layers, const double* taken, dou
 // To three digits, as a table holds them.
 double rounded(double value) { return std::stod(format("%.3g", value)); }
 
-// Of 16 images, on one thread, in cycles of so many seconds.
-IntegerCosts integer_costs(double cycle, double seconds) {
-    constexpr Layer kDeep{8, 128, 128, 3, 1}, kShallow{8, 16, 96, 1, 1};  // together they stay in near caches
+constexpr Layer kDeep{8, 128, 128, 3, 1}, kShallow{8, 16, 96, 1, 1};  // together they stay in near caches
+
+double cost(double value) { return rounded(std::max(value, 0.01)); }  // whatever a short run finds
+
+// Of 16 images, on one thread, in cycles of so many seconds: what vectors take.
+IntegerCosts vector_costs(double cycle, double seconds) {
     IntegerLayer layers[] = {{kDeep, false}, {kShallow, false}, {kDeep, true}, {kShallow, true}};
     std::vector<std::function<void()>> works;
     for (IntegerLayer& layer : layers) works.push_back([&layer] { layer.run(); });
@@ -226,8 +229,23 @@ IntegerCosts integer_costs(double cycle, double seconds) {
     for (double& taken : cycles) taken /= cycle;
     const auto dense = solve(layers, cycles.data(), &IntegerCosts::dense, &IntegerCosts::finish);
     const auto sparse = solve(layers + 2, cycles.data() + 2, &IntegerCosts::quad, &IntegerCosts::moving);
-    const auto cost = [](double value) { return rounded(std::max(value, 0.01)); };  // whatever a short run finds
-    return {.dense = cost(dense[0]), .finish = cost(dense[1]), .quad = cost(sparse[0]), .moving = cost(sparse[1])};
+    return {.dense = cost(dense[0]), .matrix = kernels::sparse::shipped_speed().integer.matrix,
+            .finish = cost(dense[1]), .quad = cost(sparse[0]), .moving = cost(sparse[1])};
+}
+
+IntegerCosts integer_costs(double cycle, double seconds) {
+    const kernels::Isa isa = kernels::active_isa();
+    if (isa != kernels::Isa::amx) return vector_costs(cycle, seconds);
+    kernels::use_isa(kernels::Isa::avx512);
+    IntegerCosts costs = vector_costs(cycle, seconds / 2);
+    kernels::use_isa(isa);
+    IntegerLayer layer(kDeep, false);
+    const double taken = kernels::median_seconds({[&layer] { layer.run(); }}, seconds / 2)[0] / cycle;
+    IntegerCosts none = costs, one = costs;
+    none.matrix = 0, one.matrix = 1;
+    const double results = layer.cycles(none);
+    costs.matrix = cost((taken - results) / (layer.cycles(one) - results));
+    return costs;
 }
 
 // A break-even is the latest of its row's layers, batches and numbers of threads, in hundredths. A cycle is what makes
@@ -286,10 +304,10 @@ void report(const Speed& old, const Speed& fresh) {
     TextTable rates({"dense kernel", "before", "now"});
     for (size_t r = 0; r < fresh.dense.size(); ++r)
         rates.add({fresh.dense[r].algorithm, format("%.3g", old.dense[r].rate), format("%.3g", fresh.dense[r].rate)});
-    TextTable integers({"", "dense products", "dense results", "sparse quads", "sparse results"});
+    TextTable integers({"", "dense products", "by matrices", "dense results", "sparse quads", "sparse results"});
     for (const auto& [name, costs] : {std::pair("before", &old.integer), std::pair("now", &fresh.integer)})
-        integers.add({name, format("%.3g", costs->dense), format("%.3g", costs->finish), format("%.3g", costs->quad),
-                      format("%.3g", costs->moving)});
+        integers.add({name, format("%.3g", costs->dense), format("%.3g", costs->matrix), format("%.3g", costs->finish),
+                      format("%.3g", costs->quad), format("%.3g", costs->moving)});
     std::printf(
         "From which share of zeros on a sparse kernel wins (%s; at 1 and %d threads, batch 1 and 32, the latest)\n%s"
         "Multiply-adds of dense kernels a lane and cycle (1 thread)\n%s"

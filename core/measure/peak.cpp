@@ -68,7 +68,7 @@ double peak_gflops() {
 #ifdef __x86_64__
     const kernels::Isa isa = kernels::active_isa();
     if (isa == kernels::Isa::avx2 || isa == kernels::Isa::avx_vnni) run = burn_avx2, lanes = 8;
-    if (isa == kernels::Isa::avx512) run = burn_avx512, lanes = 16;
+    if (isa == kernels::Isa::avx512 || isa == kernels::Isa::amx) run = burn_avx512, lanes = 16;
 #endif
     return peak_of(2.0 * lanes * kChains * kRounds, [&] { sink = run(1e-3f); });
 }

@@ -32,12 +32,12 @@ TEST_CASE("tune measures a table that other commands then use") {
     REQUIRE(tuned.code == 0);
     CHECK(tuned.out.find("winograd4") != std::string::npos);
     CHECK(tuned.out.find("written to " + file) != std::string::npos);
-    CHECK(text_of(file).starts_with("lathe speed 2 "));
+    CHECK(text_of(file).starts_with("lathe speed 3 "));
     CHECK(lathe("info").out.find("by the shipped table (") != std::string::npos);
     setenv("LATHE_TUNE", file.c_str(), 1);
     CHECK(lathe("info").out.find("by " + file + " (") != std::string::npos);
     std::ofstream(file) << "damaged\n";
-    check_fails(lathe("info"), 1, file + ": expected 'lathe speed 2 ");
+    check_fails(lathe("info"), 1, file + ": expected 'lathe speed 3 ");
     setenv("LATHE_TUNE", "none", 1);
     check_fails(lathe("tune --seconds 0"), 2, "--seconds: expected a number above 0, got 0");
 }

@@ -111,7 +111,7 @@ std::string small(const std::string& script) {
 
 // A line without what differs from run to run and machine to machine: numbers, instruction sets, the width of columns.
 std::string shape_of_line(std::string line) {
-    static const std::regex varying(R"([-+]?[0-9][0-9.,:]*(e[-+]?[0-9]+)?|avx512|avx-vnni|avx2|baseline|neon)");
+    static const std::regex varying(R"([-+]?[0-9][0-9.,:]*(e[-+]?[0-9]+)?|avx512|amx|avx-vnni|avx2|baseline|neon)");
     line = std::regex_replace(line, varying, "#");
     return std::regex_replace(line, std::regex(R"(-{3,}|\s+)"), " ");
 }

@@ -177,7 +177,7 @@ TEST_CASE("the process around a command") {
                     "the output cannot be written: No space left on device");
     }
     check_fails(shell("LATHE_CPU=pentium " + binary() + " info"), 2,
-                "LATHE_CPU: expected baseline, avx2, avx-vnni, avx512 or neon, got 'pentium'");
+                "LATHE_CPU: expected baseline, avx2, avx-vnni, avx512, amx or neon, got 'pentium'");
     CHECK(shell("LATHE_CPU=pentium " + binary() + " --help").code == 0);
 
     check_fails(shell("ulimit -f 8; exec " + binary() + " " + kTrain + "--out " + (folder / "small")), 1,

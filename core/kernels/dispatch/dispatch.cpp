@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include <cstdio>
@@ -27,6 +29,15 @@ namespace {
 bool has_avx_vnni() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1) != 0;
+}
+
+// Tiles of bytes. The operating system gives their registers to a process that asks for them (Linux from 5.16 on).
+bool has_amx() {
+    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kTile) && (d & kInt8) &&
+           syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif
 
@@ -63,6 +74,7 @@ const char* name_of(Isa isa) {
         case Isa::avx2: return "avx2";
         case Isa::avx_vnni: return "avx-vnni";
         case Isa::avx512: return "avx512";
+        case Isa::amx: return "amx";
         case Isa::neon: return "neon";
     }
     return "?";
@@ -76,7 +88,7 @@ std::optional<Isa> requested_isa() {
             check(supported(isa), "LATHE_CPU: this machine cannot run '", wanted, "'");
             return isa;
         }
-    fail("LATHE_CPU: expected baseline, avx2, avx-vnni, avx512 or neon, got '", wanted, "'");
+    fail("LATHE_CPU: expected baseline, avx2, avx-vnni, avx512, amx or neon, got '", wanted, "'");
 }
 
 bool supported(Isa isa) {
@@ -89,6 +101,10 @@ bool supported(Isa isa) {
         case Isa::avx512:
             return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+        case Isa::amx: {
+            static const bool has = supported(Isa::avx512) && __builtin_cpu_supports("avx512vnni") && has_amx();
+            return has;
+        }
 #elif defined(__aarch64__)
         case Isa::neon: return true;
 #endif
@@ -102,7 +118,8 @@ const Table& table(Isa isa) {
 #if defined(__x86_64__)
         case Isa::avx2:
         case Isa::avx_vnni: return avx2::kTable;
-        case Isa::avx512: return avx512::kTable;
+        case Isa::avx512:
+        case Isa::amx: return avx512::kTable;
 #elif defined(__aarch64__)
         case Isa::neon: return neon::kTable;
 #endif

@@ -12,9 +12,10 @@
 
 namespace lathe::kernels {
 
-// The instruction sets that kernels are compiled for, slowest first; those of avx-vnni are avx2's but for integers.
-enum class Isa { baseline, avx2, avx_vnni, avx512, neon };
-constexpr Isa kEveryIsa[] = {Isa::baseline, Isa::avx2, Isa::avx_vnni, Isa::avx512, Isa::neon};
+// The instruction sets that kernels are compiled for, slowest first; but for integers those of avx-vnni are avx2's and
+// those of amx are avx512's.
+enum class Isa { baseline, avx2, avx_vnni, avx512, amx, neon };
+constexpr Isa kEveryIsa[] = {Isa::baseline, Isa::avx2, Isa::avx_vnni, Isa::avx512, Isa::amx, Isa::neon};
 
 const char* name_of(Isa isa);
 bool supported(Isa isa);  // compiled in, and this CPU and its operating system can run it

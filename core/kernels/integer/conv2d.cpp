@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weights in the near cache serve so many
 constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
+constexpr int64_t kMatrixTaskMacs = 1 << 20;
 constexpr int64_t kParts = 8;            // of a layer's pixels
 constexpr int64_t kBandBytes = 32 << 10;  // of x under a band of depthwise results: in the near cache beside the rest
 
@@ -91,15 +92,16 @@ void PreparedLayer::choose_sparse(const Layer& layer) {
     }
     const auto dense = std::count(sparse_.begin(), sparse_.end(), nullptr);
     if (dense == kMostImages) sparse_.clear();
-    if (dense == 0) weights_ = {};
+    if (dense == 0) weights_.reset();
 }
 
 double PreparedLayer::dense_cycles(int64_t batch) const {
     const sparse::IntegerCosts& cost = sparse::speed().integer;
     double vectors = 0;
     for (const Panel& panel : panels_) vectors += panel.vectors;
-    const auto depth = static_cast<double>(static_cast<int64_t>(run_.size()) * steps_ * 4);
-    return static_cast<double>(batch * shape_.out_h * shape_.out_w) * vectors * (depth / 4 * cost.dense + cost.finish);
+    const auto steps = static_cast<double>(static_cast<int64_t>(run_.size()) * steps_);
+    const double products = steps * (chunk(integer::table(), batch) ? cost.matrix : cost.dense);
+    return static_cast<double>(batch * shape_.out_h * shape_.out_w) * vectors * (products + cost.finish);
 }
 
 double PreparedLayer::cycles(int64_t batch) const {
@@ -153,6 +155,13 @@ int64_t PreparedLayer::run_length() const {
     return shape_.groups == 1 && shape_.dilation_w == 1 ? shape_.kernel_w * in : in;
 }
 
+// Zeros, for put().
+int8_t* PreparedLayer::allocate_weights(int64_t bytes) {
+    const auto count = static_cast<size_t>(bytes);
+    weights_bytes_ = bytes;
+    return std::fill_n(weights_.emplace(count).data(), count, int8_t{0}) - count;
+}
+
 // A weight into field `place` of a byte.
 void PreparedLayer::put(int8_t weight, int64_t place, int8_t& byte) const {
     byte = static_cast<int8_t>(byte | (weight & (0xff >> (8 - bits_))) << (bits_ * place));
@@ -167,14 +176,14 @@ void PreparedLayer::arrange(const Layer& layer) {
             run_.push_back((r * s.dilation_h * padded_w_ + q * s.dilation_w) * s.in_c);
     const auto runs = static_cast<int64_t>(run_.size());
     const int64_t vectors = ceil_div(out, kLanes), count = ceil_div(vectors, kMaxVectors);
+    const int64_t vector_bytes = runs * steps_ * kLanes * bits_ / 2;
+    int8_t* to = allocate_weights(s.groups * vectors * vector_bytes);
     for (int64_t g = 0; g < s.groups; ++g)
         for (int64_t p = 0; p < count; ++p) {
             const int64_t first = vectors * p / count * kLanes, last = vectors * (p + 1) / count * kLanes;
             const int64_t lanes = last - first;
             Panel panel{.channel = g * out + first, .channels = std::min(out, last) - first, .group = g,
-                        .vectors = static_cast<int>(lanes / kLanes), .weights = weights_.size(), .numbers = 0};
-            weights_.resize(weights_.size() + static_cast<size_t>(runs * steps_ * lanes * bits_ / 2));
-            int8_t* to = weights_.data() + panel.weights;
+                        .vectors = static_cast<int>(lanes / kLanes), .weights = to - weights_->data(), .numbers = 0};
             for (int64_t c = 0; c < panel.channels; ++c)
                 for (int64_t i = 0; i < runs * length; ++i) {
                     const int8_t w = layer.weight[(panel.channel + c) * runs * length + i];
@@ -186,6 +195,7 @@ void PreparedLayer::arrange(const Layer& layer) {
             for (int64_t c = 0; c < panel.channels; ++c) channels[static_cast<size_t>(c)] = panel.channel + c;
             panel.numbers = append_numbers(layer, channels);
             panels_.push_back(panel);
+            to += panel.vectors * vector_bytes;
         }
 }
 
@@ -205,12 +215,12 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
         for (int64_t q = 0; q < across; ++q)
             run_.push_back((r * s.dilation_h * padded_w_ + std::min(q, s.kernel_w - 1) * s.dilation_w) * s.in_c);
     const int64_t in_byte = 8 / bits_, group_bytes = 256 / in_byte;
-    weights_.resize(static_cast<size_t>(blocks * groups * group_bytes));
+    int8_t* const all = allocate_weights(blocks * groups * group_bytes);
     std::vector<int64_t> channels(static_cast<size_t>(blocks * 64), -1);
     for (int64_t c = 0; c < lanes; ++c) {
         const int64_t place = depthwise_place(static_cast<int>(c % 64));
         channels[static_cast<size_t>(c / 64 * 64 + place)] = c % s.in_c;
-        int8_t* to = weights_.data() + c / 64 * groups * group_bytes + place / 16 / in_byte * 64 + place % 16 * 4;
+        int8_t* to = all + c / 64 * groups * group_bytes + place / 16 / in_byte * 64 + place % 16 * 4;
         const int8_t* weight = layer.weight + c % s.in_c * s.kernel_h * s.kernel_w;
         for (int64_t r = 0; r < s.kernel_h; ++r)
             for (int64_t q = 0; q < s.kernel_w; ++q) {
@@ -223,11 +233,11 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
 
 int64_t PreparedLayer::workspace(int64_t batch) const {
     constexpr int64_t kReadBeyond = 16;
-    return pads_ && !weights_.empty() ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
+    return pads_ && weights_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
 }
 
 int64_t PreparedLayer::bytes() const {
-    auto bytes = static_cast<int64_t>(weights_.size());
+    int64_t bytes = weights_ ? weights_bytes_ : 0;
     for (const auto& sparse : std::set(sparse_.begin(), sparse_.end())) bytes += sparse ? sparse->bytes() : 0;
     return bytes;
 }
@@ -240,7 +250,14 @@ double PreparedLayer::done(int64_t batch) const {
 std::string PreparedLayer::name(const Table& table, int64_t batch) const {
     if (sparse_for(batch)) return concatenated(table.name, " sparse");
     const std::string bits = bits_ < 8 ? concatenated(" ", bits_, " bits") : "";
-    return concatenated(table.name, bits, depthwise_ ? " depthwise" : "");
+    return concatenated(chunk(table, batch) ? table.matrix.name : table.name, bits, depthwise_ ? " depthwise" : "");
+}
+
+// What matrices of a dense layer are multiplied in; 0: vectors are faster.
+int64_t PreparedLayer::chunk(const Table& table, int64_t batch) const {
+    const MatrixProducts& matrix = table.matrix;
+    const bool suits = matrix.name && !depthwise_ && batch * shape_.out_h * shape_.out_w >= matrix.least_rows;
+    return suits ? matrix.chunk(steps_, bits_) : 0;
 }
 
 // x with the zero around it, whole images.
@@ -278,43 +295,56 @@ void PreparedLayer::multiply(const Table& table, int64_t batch, const uint8_t* x
     const int64_t pixels = batch * shape_.out_h * shape_.out_w, panels = static_cast<int64_t>(panels_.size());
     const int64_t depth = static_cast<int64_t>(run_.size()) * steps_ * 4, width = panels_[0].vectors * kLanes;
     const int64_t block = std::min(pixels, kTaskPixels), blocks = ceil_div(pixels, kTaskPixels);
-    const int64_t grain = std::max<int64_t>(1, kTaskMacs / std::max<int64_t>(1, block * depth * width));
+    const int64_t chunk = this->chunk(table, batch), least = chunk ? kMatrixTaskMacs : kTaskMacs;
+    const int64_t grain = std::max<int64_t>(1, least / std::max<int64_t>(1, block * depth * width));
     // Neighbouring tasks, which a thread takes, are of neighbouring pixels: those that it wrote a layer before. Within
     // a part of them a panel meets all pixels, then the next one does.
     const int64_t parts = std::min(blocks, kParts);
     parallel_for(blocks * panels, grain, [&](int64_t begin, int64_t end) {
+        if (chunk) table.matrix.begin(chunk);
         for (int64_t task = begin; task < end; ++task) {
             const int64_t part = task / panels * parts / blocks;
             const int64_t from = ceil_div(part * blocks, parts), count = ceil_div((part + 1) * blocks, parts) - from;
             const auto [panel, place] = divmod(task - from * panels, count);
             const int64_t first = (from + place) * kTaskPixels;
-            multiply_panel(table, panels_[static_cast<size_t>(panel)], first, std::min(pixels, first + kTaskPixels), x,
-                           addend, y);
+            multiply_panel(table, chunk, panels_[static_cast<size_t>(panel)], first,
+                           std::min(pixels, first + kTaskPixels), x, addend, y);
         }
+        if (chunk) table.matrix.end();
     });
 }
 
-void PreparedLayer::multiply_panel(const Table& table, const Panel& panel, int64_t begin, int64_t end,
-                                   const uint8_t* x, const uint8_t* addend, uint8_t* y) const {
+void PreparedLayer::multiply_panel(const Table& table, int64_t chunk, const Panel& panel, int64_t begin,
+                                   int64_t end, const uint8_t* x, const uint8_t* addend, uint8_t* y) const {
     const Conv2dShape& s = shape_;
     Tile tile{.rows = 0, .vectors = panel.vectors, .channels = panel.channels,
-              .runs = static_cast<int64_t>(run_.size()), .steps = steps_, .x = {}, .run = run_.data(),
-              .weights = weights_.data() + panel.weights, .y = {}, .addend = {}, .finish = finish_at(panel.numbers)};
-    const auto run = bits_ == 8 ? table.multiply8 : bits_ == 4 ? table.multiply4 : table.multiply2;
-    const int64_t map = s.out_h * s.out_w, tallest = table.rows[panel.vectors - 1];
-    const uint8_t* from = x + panel.group * (s.in_c / s.groups);
+              .runs = static_cast<int64_t>(run_.size()), .steps = steps_, .chunk = chunk, .x = {}, .run = run_.data(),
+              .weights = weights_->data() + panel.weights, .y = {}, .addend = {}, .finish = finish_at(panel.numbers)};
+    const auto of_bits = [&](const Products& by) { return bits_ == 8 ? by.of8 : bits_ == 4 ? by.of4 : by.of2; };
+    const auto by_vectors = of_bits(table.products), by_matrices = of_bits(table.matrix.products);
+    const int64_t tallest = table.rows[panel.vectors - 1], tallest_matrix = table.matrix.rows;
+    const int64_t least = chunk ? table.matrix.least_rows : INT64_MAX, map = s.out_h * s.out_w;
     int64_t image = begin / map, p = begin % map / s.out_w, q = begin % s.out_w;
+    const auto window = [&] {
+        return x + ((image * padded_h_ + p * s.stride_h) * padded_w_ + q * s.stride_w) * s.in_c +
+               panel.group * (s.in_c / s.groups);
+    };
+    const uint8_t* from = window();
+    int64_t at = begin * s.out_c + panel.channel;  // in y
     for (int64_t pixel = begin; pixel < end;) {
-        tile.rows = static_cast<int>(std::min(tallest, end - pixel));
-        for (int i = 0; i < tile.rows; ++i, ++pixel) {
-            tile.x[i] = from + ((image * padded_h_ + p * s.stride_h) * padded_w_ + q * s.stride_w) * s.in_c;
-            tile.y[i] = y + pixel * s.out_c + panel.channel;
-            if (adds_) tile.addend[i] = addend + pixel * s.out_c + panel.channel;
+        const bool matrices = end - pixel >= least;
+        tile.rows = static_cast<int>(std::min(matrices ? tallest_matrix : tallest, end - pixel));
+        for (int i = 0; i < tile.rows; ++i, ++pixel, at += s.out_c) {
+            tile.x[i] = from;
+            tile.y[i] = y + at;
+            if (adds_) tile.addend[i] = addend + at;
+            from += s.stride_w * s.in_c;
             if (++q < s.out_w) continue;
             q = 0;
             if (++p == s.out_h) p = 0, ++image;
+            from = window();
         }
-        run(tile);
+        (matrices ? by_matrices : by_vectors)(tile);
     }
 }
 
@@ -335,11 +365,11 @@ void PreparedLayer::correlate(const Table& table, int64_t batch, const uint8_t* 
         uint8_t* to = y + ((image * s.out_h + p) * s.out_w) * s.out_c + first * lanes;
         if (!bands)
             return by_rows({.pixels = pixels, .channels = channels, .taps = static_cast<int64_t>(run_.size()),
-                            .x = from, .tap = run_.data(), .x_step = s.stride_w * lanes, .weights = weights_.data(),
+                            .x = from, .tap = run_.data(), .x_step = s.stride_w * lanes, .weights = weights_->data(),
                             .y = to, .finish = finish_at(0)});
         by_bands({.rows = std::min(height, s.out_h - p), .pixels = pixels, .channels = channels, .x = from,
                   .x_column = s.dilation_w * s.in_c, .x_step = s.stride_w * lanes, .x_row = row,
-                  .stride = s.stride_h, .weights = weights_.data(), .y = to, .y_row = s.out_w * s.out_c,
+                  .stride = s.stride_h, .weights = weights_->data(), .y = to, .y_row = s.out_w * s.out_c,
                   .finish = finish_at(0)});
     };
     parallel_for(batch * down, std::max<int64_t>(1, kTaskMacs / 4 / work), [&](int64_t begin, int64_t end) {

@@ -1,10 +1,12 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lathe/core/kernels/conv2d/shape.h"
 #include "lathe/core/kernels/integer/sparse.h"
+#include "lathe/core/memory.h"
 
 namespace lathe::kernels::integer {
 
@@ -59,12 +61,15 @@ private:
     struct Panel {
         int64_t channel, channels, group;
         int vectors;
-        size_t weights, numbers;  // where they begin
+        int64_t weights;  // where they begin
+        size_t numbers;
     };
     int64_t run_length() const;
+    int64_t chunk(const Table& table, int64_t batch) const;
     void choose_sparse(const Layer& layer);
     double dense_cycles(int64_t batch) const;
     const SparseLayer* sparse_for(int64_t batch) const;  // null: dense
+    int8_t* allocate_weights(int64_t bytes);
     void put(int8_t weight, int64_t place, int8_t& byte) const;
     void arrange(const Layer& layer);
     void arrange_depthwise(const Layer& layer);
@@ -73,8 +78,8 @@ private:
     const uint8_t* padded(int64_t batch, const uint8_t* x, uint8_t* scratch) const;
     void multiply(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* y) const;
     void correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const;
-    void multiply_panel(const Table& table, const Panel& panel, int64_t begin, int64_t end, const uint8_t* x,
-                        const uint8_t* addend, uint8_t* y) const;
+    void multiply_panel(const Table& table, int64_t chunk, const Panel& panel, int64_t begin, int64_t end,
+                        const uint8_t* x, const uint8_t* addend, uint8_t* y) const;
 
     Conv2dShape shape_;
     int bits_;
@@ -87,7 +92,8 @@ private:
     std::vector<Panel> panels_;
     // By the number of images, from one on; null: dense. Beyond the last as it says. Empty: all dense.
     std::vector<std::shared_ptr<const SparseLayer>> sparse_;
-    std::vector<int8_t> weights_;
+    std::optional<AlignedArray<int8_t>> weights_;  // none: all sparse
+    int64_t weights_bytes_ = 0;
     std::vector<int32_t> bias_, fraction_, multiplier_, shift_, weight_sum_, addend_multiplier_, addend_shift_;
 };
 

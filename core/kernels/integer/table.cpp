@@ -13,6 +13,7 @@ namespace baseline { extern const Table kTable; }
 namespace avx2 { extern const Table kTable; }
 namespace avxvnni { extern const Table kTable; }
 namespace vnni { extern const Table kTable; }
+namespace amx { extern const Table kTable; }
 #elif defined(__aarch64__)
 namespace dotprod { extern const Table kTable; }
 #endif
@@ -23,6 +24,7 @@ const Table& table(Isa isa) {
     if (isa == Isa::avx2) return avx2::kTable;
     if (isa == Isa::avx_vnni) return avxvnni::kTable;
     if (isa == Isa::avx512) return __builtin_cpu_supports("avx512vnni") ? vnni::kTable : avx2::kTable;
+    if (isa == Isa::amx) return amx::kTable;
 #elif defined(__aarch64__)
     if (isa == Isa::neon && getauxval(AT_HWCAP) & HWCAP_ASIMDDP) return dotprod::kTable;
 #endif

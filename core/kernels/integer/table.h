@@ -10,7 +10,7 @@ namespace lathe::kernels::integer {
 
 constexpr int kLanes = 16;       // channels of a vector of sums
 constexpr int kMaxVectors = 4;   // the widest panel
-constexpr int kMaxRows = 8;      // the tallest tile
+constexpr int kMaxRows = 96;     // the tallest tile
 
 // What becomes of sums of `channels`, for each (integer::Layer says the terms and their ranges):
 //   y = saturate(requantize_with(sum + bias, multiplier, fraction + beside, shift) + zero, low, high)
@@ -33,6 +33,7 @@ struct Tile {
     int rows, vectors;
     int64_t channels;  // of results that there are
     int64_t runs, steps;
+    int64_t chunk;  // steps that matrices are multiplied in, as MatrixProducts says
     const uint8_t* x[kMaxRows];
     const int64_t* run;
     const int8_t* weights;
@@ -130,12 +131,29 @@ struct Elementwise {
 
 constexpr int kBurnChains = 12, kBurnRounds = 4000;
 
+// By bits of weights.
+struct Products {
+    void (*of8)(const Tile& tile) = nullptr;
+    void (*of4)(const Tile& tile) = nullptr;
+    void (*of2)(const Tile& tile) = nullptr;
+};
+
+// Products by matrix registers, which a thread sets up for a layer and then lets go of.
+struct MatrixProducts {
+    const char* name = nullptr;  // null: there are none
+    // How many of a run's steps they multiply at once; 0: vectors are faster.
+    int64_t (*chunk)(int64_t steps, int bits) = nullptr;
+    void (*begin)(int64_t chunk) = nullptr;
+    void (*end)() = nullptr;
+    int least_rows = 0, rows = 0;  // of tiles for which they are worth it, and of the tallest
+    Products products = {};
+};
+
 struct Table {
     const char* name;
     int rows[kMaxVectors];  // of the tallest tile of 1, 2, … vectors
-    void (*multiply8)(const Tile& tile);
-    void (*multiply4)(const Tile& tile);
-    void (*multiply2)(const Tile& tile);
+    Products products;
+    MatrixProducts matrix;
     void (*depthwise8)(const DepthwiseRow& row);
     void (*depthwise4)(const DepthwiseRow& row);
     void (*depthwise2)(const DepthwiseRow& row);
@@ -146,8 +164,8 @@ struct Table {
     int64_t burnt;                   // so many operations, two for each product
 };
 
-// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else avx2's; neon with those of
-// Arm v8.2, else the baseline's.
+// Of one instruction set; avx512 with the dot products of VNNI where this CPU has them, else avx2's; amx with its
+// matrix products beside them; neon with those of Arm v8.2, else the baseline's.
 // Error: not supported here.
 const Table& table(Isa isa);
 const Table& table();  // what runs (dispatch.h)

@@ -35,7 +35,7 @@ std::vector<Row> rows_of(Speed& table) {
     for (const auto& [name, value] : costs) rows.push_back({std::string("sparse ") + name, {value}, 1e-9, kAny});
     IntegerCosts& i = table.integer;
     const std::pair<const char*, double*> integer[] = {
-        {"dense", &i.dense}, {"finish", &i.finish}, {"quad", &i.quad}, {"moving", &i.moving}};
+        {"dense", &i.dense}, {"matrix", &i.matrix}, {"finish", &i.finish}, {"quad", &i.quad}, {"moving", &i.moving}};
     for (const auto& [name, value] : integer) rows.push_back({std::string("integer ") + name, {value}, 1e-9, kAny});
     for (BreakEven& row : table.break_even) {
         Row& to = rows.emplace_back(Row{"break-even " + row.dense + " " + std::to_string(row.channels), {}, 0, 1});
@@ -44,7 +44,7 @@ std::vector<Row> rows_of(Speed& table) {
     return rows;
 }
 
-std::string header(Isa isa) { return std::string("lathe speed 2 ") + name_of(isa); }
+std::string header(Isa isa) { return std::string("lathe speed 3 ") + name_of(isa); }
 
 std::string wanted() {
     const char* file = std::getenv("LATHE_TUNE");
@@ -80,7 +80,8 @@ std::optional<Speed>& overriding() {
 
 // Of a Zen 5 with AVX-512: break-evens at batches of 1 and 32, the later one; rates at batches of 32. Rates are those
 // of a lane, and stand for the other instruction sets until `lathe tune` has measured theirs; so do the costs of
-// integers, which AVX2 has five times as great and AVX-VNNI twice, dense and sparse.
+// integers, which AVX2 has five times as great and AVX-VNNI twice, dense and sparse. Matrices are an Intel core's with
+// AMX.
 const Speed& shipped_speed() {
     static const Speed table{
         .break_even = {{"winograd4", 16, {0.82, 1, 1, 0.82, 0.75}},
@@ -97,7 +98,7 @@ const Speed& shipped_speed() {
                   {"direct", 1.7}},
         .sparse = {.operation = 0.5, .weight = 1, .sum = 1.7, .row = 4, .near_bytes = 40 << 10, .beyond = 0.3,
                    .transpose = 4, .copy = 1.5, .convert = 8, .region = 40000},
-        .integer = {.dense = 0.45, .finish = 7, .quad = 0.5, .moving = 4.2},
+        .integer = {.dense = 0.45, .matrix = 0.12, .finish = 7, .quad = 0.5, .moving = 4.2},
         .source = "shipped"};
     return table;
 }

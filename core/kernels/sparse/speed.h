@@ -43,7 +43,8 @@ struct SparseCosts {
 // What layers of 8-bit integers take (kernels/integer), in the same cycles. Their vectors have 16 lanes whatever the
 // instruction set.
 struct IntegerCosts {
-    double dense;   // four multiply-adds in each lane of a dense layer
+    double dense;   // four multiply-adds in each lane of a dense layer, by vectors
+    double matrix;  // the same by matrix registers, where there are any
     double finish;  // a vector of a dense layer's results, made of sums
     double quad;    // a vector of a sparse layer's planes loaded, or its four multiply-adds in each lane
     double moving;  // a vector of a sparse layer's, on its way into planes or from sums to results

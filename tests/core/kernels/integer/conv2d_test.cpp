@@ -76,6 +76,10 @@ const Conv2dShape kShapes[] = {
     shape(1, 9, 1, 8, 3, 1, 1),           shape(1, 2, 20, 20, 3, 2, 1, 20), shape(1, 30, 64, 64, 3, 1, 1, 64),
     shape(2, 33, 70, 70, 3, 2, 1, 70),    shape(1, 5, 16, 20, 1),           shape(5, 1, 16, 20, 1),
     shape(7, 1, 16, 36, 1),               shape(3, 1, 20, 48, 1),           shape(13, 1, 16, 60, 1),
+    // Runs that matrices are multiplied in: one chunk or several, of pixels at equal distances or not, some left over.
+    shape(1, 7, 24, 70, 1),               shape(2, 16, 64, 40, 3),          shape(1, 6, 48, 16, 3, 1, 1),
+    shape(1, 9, 64, 130, 3, 2, 1, 2),     shape(3, 1, 96, 64, 1),           shape(1, 6, 40, 24, 2, 1, 0, 1, 2),
+    shape(1, 8, 100, 64, 1),              shape(1, 3, 80, 32, 1),
 };
 
 // Of every tile: maps of many sizes, lines of pixels, few of them, strides, dilation, groups, several chunks.
@@ -118,7 +122,7 @@ TEST_CASE("integer layers are the definition, the same bits for every instructio
 }
 
 TEST_CASE("sparse integer layers are the definition, too, for every instruction set and number of threads") {
-    const IntegerSpeed always({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
+    const IntegerSpeed always({.dense = 1e6, .matrix = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
     const int before = threads();
     int sparse = 0;
     for (const Conv2dShape& s : kSparseShapes)
@@ -148,7 +152,7 @@ TEST_CASE("the table of speeds alone chooses between dense and sparse, for each 
     IntegerLayer of(shape(1, 4, 64, 64, 3, 1, 1), 8, false);
     const kernels::integer::Table& table = kernels::integer::table(Isa::baseline);
     {
-        const IntegerSpeed always({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
+        const IntegerSpeed always({.dense = 1e6, .matrix = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
         CHECK(PreparedLayer(of.layer).name(table, 1) == "portable");  // too few zeros
     }
     for (size_t i = 0; i < of.weight.size(); ++i)
@@ -158,17 +162,18 @@ TEST_CASE("the table of speeds alone chooses between dense and sparse, for each 
         const PreparedLayer layer(of.layer);
         return layer.name(table, 1) + ", " + layer.name(table, 100);
     };
-    CHECK(names({.dense = 1e-6, .finish = 1e-6, .quad = 0.5, .moving = 4}) == "portable, portable");
-    CHECK(names({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4}) == "portable sparse, portable sparse");
+    CHECK(names({.dense = 1e-6, .matrix = 1e-6, .finish = 1e-6, .quad = 0.5, .moving = 4}) == "portable, portable");
+    CHECK(names({.dense = 1e6, .matrix = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4}) ==
+          "portable sparse, portable sparse");
     // Single images do not fill the vectors of a tile.
-    const IntegerSpeed speed({.dense = 0.16, .finish = 1, .quad = 0.5, .moving = 1});
+    const IntegerSpeed speed({.dense = 0.16, .matrix = 0.16, .finish = 1, .quad = 0.5, .moving = 1});
     const PreparedLayer layer(of.layer);
     CHECK(layer.name(table, 1) == "portable");
     CHECK(layer.name(table, 16) == "portable sparse");
     CHECK(layer.done(1) == 1);
     CHECK(layer.done(16) == 0.125);
     CHECK(layer.workspace(16) > 0);  // a smaller batch runs dense
-    const IntegerSpeed always({.dense = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
+    const IntegerSpeed always({.dense = 1e6, .matrix = 1e6, .finish = 1e6, .quad = 0.5, .moving = 4});
     CHECK(PreparedLayer(of.layer).workspace(16) == 0);
     // 2 of 16 quads at 9 taps of 64 channels: 4 bytes of weights and 4 of an offset each, one tile for every batch.
     CHECK(PreparedLayer(of.layer).bytes() >= 64 * 9 * 2 * 8);

@@ -48,7 +48,7 @@ TEST_CASE("a table of speeds survives its file") {
     table.break_even[2].sparsity = {0.25, 1, 0, 0.01, 0.99};
     table.dense[1].rate = 12.25;
     table.sparse.operation = 0.375;
-    table.integer = {.dense = 1.25, .finish = 9, .quad = 0.75, .moving = 3};
+    table.integer = {.dense = 1.25, .matrix = 0.5, .finish = 9, .quad = 0.75, .moving = 3};
     sparse::write_speed(path, Isa::avx2, table);
     const sparse::Speed read = sparse::read_speed(path, Isa::avx2);
     CHECK(read.source == path);
@@ -72,7 +72,7 @@ TEST_CASE("a table of speeds survives its file") {
     }
     CHECK_THROWS_WITH_AS(sparse::read_speed(path, Isa::neon),
                          (path +
-                          ": expected 'lathe speed 2 neon', got 'lathe speed 2 avx2' (`lathe tune` writes it anew)")
+                          ": expected 'lathe speed 3 neon', got 'lathe speed 3 avx2' (`lathe tune` writes it anew)")
                              .c_str(),
                          Error);
 }
@@ -101,7 +101,7 @@ TEST_CASE("damaged tables of speeds are errors that name the file") {
     };
     CHECK(error(whole) == "");
     CHECK(error(whole + "break-even gemm1x1 8 1 1 1 1 1\n") ==
-          path + ": expected 26 rows, got more (`lathe tune` writes it anew)");
+          path + ": expected 27 rows, got more (`lathe tune` writes it anew)");
     CHECK(
         replaced("0.75\n", "1.75\n").find("5 sparsities in [0, 1], got 'break-even winograd4 16 0.82 1 1 0.82 1.75'") !=
         std::string::npos);
