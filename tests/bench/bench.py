@@ -50,6 +50,10 @@ ROWS = [("train", "vgg-cifar", 64), ("train", "vgg-cifar", 128), ("train", "resn
           for batch in (1, 32))]
 
 
+class Stopped(SystemExit):
+    """The process of a worker ended; the message says which."""
+
+
 class Worker:
     """A process that runs steps on request: train_bench.cpp, torch_worker.py or ort_worker.mjs."""
 
@@ -64,7 +68,7 @@ class Worker:
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"bench: {' '.join(self.process.args)}: stopped with status {self.process.wait()}")
+            raise Stopped(f"bench: {' '.join(self.process.args)}: stopped with status {self.process.wait()}")
         return json.loads(line)
 
     def ask(self, seconds):
@@ -91,11 +95,21 @@ class Worker:
                 "peak_mib": self.blocks[-1]["peak_bytes"] / 2**20, "load_seconds": self.hello.get("load_seconds")}
 
 
+def started(start, *arguments):
+    """What start returns; None, and a line of why, if a peer cannot run this network here."""
+    try:
+        return start(*arguments)
+    except (Stopped, subprocess.CalledProcessError) as error:
+        print(error, file=sys.stderr)
+        return None
+
+
 def torch_workers(mode, net, batch, threads):
     layouts = ["nchw"] if net in ("tape", "mlp") else ["nchw", "nhwc"]
     mode = "train" if mode == "recomputed" else mode
     script = [sys.executable, f"{HERE}/torch_worker.py", mode, net, str(batch), str(threads)]
-    return [Worker(f"torch {layout}", [*script, layout], threads) for layout in layouts]
+    workers = [started(Worker, f"torch {layout}", [*script, layout], threads) for layout in layouts]
+    return [worker for worker in workers if worker]
 
 
 def onnxruntime_worker(mode, net, batch, threads):
@@ -136,11 +150,14 @@ def measure(mode, net, batch, threads, options):
     lathe = Worker("lathe", [options.worker, *arguments], threads)
     peers = []
     if options.torch:
-        peers = [fastest(torch_workers(mode, net, batch, threads), options.seconds / 2)]
-        if peers[0].hello["params"] != lathe.hello["params"]:
-            sys.exit(f"bench: {net}: {lathe.hello['params']} parameters here, {peers[0].hello['params']} in PyTorch")
+        for worker in torch_workers(mode, net, batch, threads):
+            if worker.hello["params"] != lathe.hello["params"]:
+                sys.exit(f"bench: {net}: {lathe.hello['params']} parameters here, {worker.hello['params']} in PyTorch")
+            peers.append(worker)
+        peers = [fastest(peers, options.seconds / 2)] if peers else []
     if options.onnxruntime and mode in ("infer", "int8"):
-        peers.append(onnxruntime_worker(mode, net, batch, threads))
+        worker = started(onnxruntime_worker, mode, net, batch, threads)
+        peers += [worker] if worker else []
     floats = [Worker("float", [options.worker, "infer", *arguments[1:]], threads)] if mode == "int8" else []
     before = [Worker("base", [options.base, *arguments], threads)] if options.base_takes_turns else []
     workers = [lathe, *peers, *floats, *before]

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 import torch.nn.functional as F
@@ -75,9 +76,10 @@ def save_quantized(net, batch, layout, path):
 def quantized_step(net, batch, layout):
     """The file is made in a process of its own, whose memory is not counted; before this one has threads, which a fork
     would lose."""
-    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("fork").Pool(1) as elsewhere:
+    fork = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, fork) as elsewhere:
         path = os.path.join(folder, "int8.pt")
-        params = elsewhere.apply(save_quantized, (net, batch, layout, path))
+        params = elsewhere.submit(save_quantized, net, batch, layout, path).result()
         import torch_quantized  # picks the engine
         x = inputs(net, batch, layout)
         start = time.perf_counter()

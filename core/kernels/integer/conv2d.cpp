@@ -19,6 +19,7 @@ constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weigh
 constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
 constexpr int64_t kMatrixTaskMacs = 1 << 20;
 constexpr int64_t kParts = 8;            // of a layer's pixels
+constexpr int64_t kPaddedBytes = 512 << 10;  // in a core's own cache
 constexpr int64_t kBandBytes = 32 << 10;  // of x under a band of depthwise results: in the near cache beside the rest
 
 // The rows and columns that windows reach over.
@@ -233,7 +234,12 @@ void PreparedLayer::arrange_depthwise(const Layer& layer) {
 
 int64_t PreparedLayer::workspace(int64_t batch) const {
     constexpr int64_t kReadBeyond = 16;
-    return pads_ && weights_ ? batch * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
+    return pads_ && weights_ ? std::min(batch, padded_images()) * padded_h_ * padded_w_ * shape_.in_c + kReadBeyond : 0;
+}
+
+// That are copied, and then read, at once.
+int64_t PreparedLayer::padded_images() const {
+    return pads_ ? std::max<int64_t>(1, kPaddedBytes / (padded_h_ * padded_w_ * shape_.in_c)) : INT64_MAX;
 }
 
 int64_t PreparedLayer::bytes() const {
@@ -286,8 +292,13 @@ void PreparedLayer::forward(const Table& table, int64_t batch, const uint8_t* x,
                             uint8_t* scratch, uint8_t* y) const {
     if (const SparseLayer* sparse = sparse_for(batch))
         return sparse->forward(table, batch, x, addend, finish_at(0), y);
-    x = padded(batch, x, scratch);
-    depthwise_ ? correlate(table, batch, x, y) : multiply(table, batch, x, addend, y);
+    const int64_t in = shape_.in_h * shape_.in_w * shape_.in_c, out = shape_.out_h * shape_.out_w * shape_.out_c;
+    for (int64_t first = 0, images; first < batch; first += images) {
+        images = std::min(batch - first, padded_images());
+        const uint8_t* from = padded(images, x + first * in, scratch);
+        if (depthwise_) correlate(table, images, from, y + first * out);
+        else multiply(table, images, from, adds_ ? addend + first * out : nullptr, y + first * out);
+    }
 }
 
 void PreparedLayer::multiply(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend,

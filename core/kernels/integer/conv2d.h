@@ -75,6 +75,7 @@ private:
     void arrange_depthwise(const Layer& layer);
     size_t append_numbers(const Layer& layer, const std::vector<int64_t>& channels);
     Finish finish_at(size_t numbers) const;
+    int64_t padded_images() const;
     const uint8_t* padded(int64_t batch, const uint8_t* x, uint8_t* scratch) const;
     void multiply(const Table& table, int64_t batch, const uint8_t* x, const uint8_t* addend, uint8_t* y) const;
     void correlate(const Table& table, int64_t batch, const uint8_t* x, uint8_t* y) const;
