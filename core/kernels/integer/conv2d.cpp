@@ -178,6 +178,7 @@ void PreparedLayer::arrange(const Layer& layer) {
     const auto runs = static_cast<int64_t>(run_.size());
     const int64_t vectors = ceil_div(out, kLanes), count = ceil_div(vectors, kMaxVectors);
     const int64_t vector_bytes = runs * steps_ * kLanes * bits_ / 2;
+    const int in_byte = bits_ == 8 ? 0 : bits_ == 4 ? 1 : 2;  // weights, as a power of two: divisions take longest here
     int8_t* to = allocate_weights(s.groups * vectors * vector_bytes);
     for (int64_t g = 0; g < s.groups; ++g)
         for (int64_t p = 0; p < count; ++p) {
@@ -185,12 +186,14 @@ void PreparedLayer::arrange(const Layer& layer) {
             const int64_t lanes = last - first;
             Panel panel{.channel = g * out + first, .channels = std::min(out, last) - first, .group = g,
                         .vectors = static_cast<int>(lanes / kLanes), .weights = to - weights_->data(), .numbers = 0};
+            const int8_t* weight = layer.weight + panel.channel * runs * length;
             for (int64_t c = 0; c < panel.channels; ++c)
-                for (int64_t i = 0; i < runs * length; ++i) {
-                    const int8_t w = layer.weight[(panel.channel + c) * runs * length + i];
-                    const int64_t run = i / length, step = i % length / 4, byte = i % length % 4;
-                    const int64_t in_byte = 8 / bits_;
-                    put(w, step % in_byte, to[((run * steps_ + step) / in_byte * lanes + c) * 4 + byte]);
+                for (int64_t run = 0; run < runs; ++run) {
+                    int8_t* const first = to + ((run * steps_ >> in_byte) * lanes + c) * 4;
+                    for (int64_t i = 0; i < length; ++i) {
+                        const int64_t step = i / 4;
+                        put(*weight++, step & ((1 << in_byte) - 1), first[(step >> in_byte) * lanes * 4 + i % 4]);
+                    }
                 }
             std::vector<int64_t> channels(static_cast<size_t>(lanes), -1);
             for (int64_t c = 0; c < panel.channels; ++c) channels[static_cast<size_t>(c)] = panel.channel + c;
