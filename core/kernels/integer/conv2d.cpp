@@ -15,11 +15,12 @@ namespace lathe::kernels::integer {
 
 namespace {
 
-constexpr int64_t kTaskPixels = 96;      // a multiple of the tiles' rows: weights in the near cache serve so many
-constexpr int64_t kTaskMacs = 1 << 18;   // some 5 us: less is not worth a thread
-constexpr int64_t kMatrixTaskMacs = 1 << 20;
-constexpr int64_t kParts = 8;            // of a layer's pixels
-constexpr int64_t kPaddedBytes = 512 << 10;  // in a core's own cache
+constexpr int64_t kTaskPixels = 96;           // a multiple of the tiles' rows: weights in the near cache serve so many
+constexpr int64_t kTaskMacs = 1 << 18;        // some 5 us: less is not worth a thread
+constexpr int64_t kMatrixTaskMacs = 1 << 22;  // likewise by matrix registers, to set up which takes a thread 0.1 us,
+constexpr int64_t kMatrixResultMacs = 128;    // and a result as long as so many
+constexpr int64_t kParts = 8;                 // of a layer's pixels
+constexpr int64_t kPaddedBytes = 512 << 10;   // in a core's own cache
 constexpr int64_t kBandBytes = 32 << 10;  // of x under a band of depthwise results: in the near cache beside the rest
 
 // The rows and columns that windows reach over.
@@ -309,8 +310,9 @@ void PreparedLayer::multiply(const Table& table, int64_t batch, const uint8_t* x
     const int64_t pixels = batch * shape_.out_h * shape_.out_w, panels = static_cast<int64_t>(panels_.size());
     const int64_t depth = static_cast<int64_t>(run_.size()) * steps_ * 4, width = panels_[0].vectors * kLanes;
     const int64_t block = std::min(pixels, kTaskPixels), blocks = ceil_div(pixels, kTaskPixels);
-    const int64_t chunk = this->chunk(table, batch), least = chunk ? kMatrixTaskMacs : kTaskMacs;
-    const int64_t grain = std::max<int64_t>(1, least / std::max<int64_t>(1, block * depth * width));
+    const int64_t chunk = this->chunk(table, batch);
+    const int64_t work = block * width * (chunk ? depth + kMatrixResultMacs : depth);
+    const int64_t grain = std::max<int64_t>(1, (chunk ? kMatrixTaskMacs : kTaskMacs) / std::max<int64_t>(1, work));
     // Neighbouring tasks, which a thread takes, are of neighbouring pixels: those that it wrote a layer before. Within
     // a part of them a panel meets all pixels, then the next one does.
     const int64_t parts = std::min(blocks, kParts);
