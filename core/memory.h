@@ -46,6 +46,7 @@ public:
 
     T* data() { return data_; }
     const T* data() const { return data_; }
+    size_t bytes() const { return bytes_; }
     T& operator[](size_t i) { return data_[i]; }
 
 private:

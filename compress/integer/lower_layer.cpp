@@ -88,29 +88,32 @@ LayerNumbers lower_layer(const Graph& graph, const GraphNode& node, const Grid8&
         addend ? std::min(static_cast<double>(addend->scale) / y.scale, kMostAddendRatio) : 0;
     std::vector<int32_t> numbers[6];
     for (int64_t k = 0; k < channels; ++k) {
-        const auto size = [&] {
+        const auto sum_of_sizes = [&] {
             int64_t sum = 0;
             for (int64_t i = 0; i < row; ++i) sum += std::abs(w[k * row + i]) * unit;
             return static_cast<double>(sum);
         };
+        double size = sum_of_sizes();
         double real = bias ? bias.at(k) : 0;
         double step = static_cast<double>(x.scale) * scales.at(scales.numel() == 1 ? 0 : k) / static_cast<double>(unit);
         check(step > 0 && std::isfinite(step) && std::isfinite(real), "channel ", k,
               ": expected a scale above 0 and a finite bias, got ", scales.at(scales.numel() == 1 ? 0 : k), " and ",
               real);
         // Of a result so far below 0 or above its range that nothing brings it back, any bias there is as good.
-        const double beyond = 510 * size() * step + (255 * addend_ratio + 512) * y.scale;
+        const double beyond = 510 * size * step + (255 * addend_ratio + 512) * y.scale;
         real = std::clamp(real, -beyond, beyond);
-        const auto reach = [&] { return 510 * size() + std::abs(real) / step; };  // of its sums
+        const auto reach = [&] { return 510 * size + std::abs(real) / step; };  // of its sums
         const auto most_ratio = [&] { return kernels::integer::kMostSum / (reach() + 1) / 2; };  // for results to fit
         // A bias may leave the weights no room, so little do they add to a result; or so much that their sums leave
         // the multiplier none. At half their precision, then, as often as it takes: what adds little is moved by less
         // than row / 30,000 of a result's steps.
-        for (; size() > 0 && most_ratio() < std::clamp(step / y.scale, 0.5, kMostRatio); step *= 2)
+        for (; size > 0 && most_ratio() < std::clamp(step / y.scale, 0.5, kMostRatio); step *= 2) {
             for (int64_t i = k * row; i < (k + 1) * row; ++i)
                 w[i] = static_cast<int8_t>(std::nearbyint(w[i] / 2.0));
+            size = sum_of_sizes();
+        }
         // The scale of weights of zero may be anything, and too coarse for the bias.
-        if (size() == 0) step = y.scale * std::max(1 / 4096.0, addend_ratio / 32768);
+        if (size == 0) step = y.scale * std::max(1 / 4096.0, addend_ratio / 32768);
         const Numbers n = numbers_of(real / step, reach(), std::min(step / y.scale, most_ratio()), addend_ratio);
         const int32_t each[] = {n.bias, n.fraction, n.multiplier, n.shift, n.addend_multiplier, n.addend_shift};
         for (size_t i = 0; i < std::size(each); ++i) numbers[i].push_back(each[i]);

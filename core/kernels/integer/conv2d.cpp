@@ -160,7 +160,6 @@ int64_t PreparedLayer::run_length() const {
 // Zeros, for put().
 int8_t* PreparedLayer::allocate_weights(int64_t bytes) {
     const auto count = static_cast<size_t>(bytes);
-    weights_bytes_ = bytes;
     return std::fill_n(weights_.emplace(count).data(), count, int8_t{0}) - count;
 }
 
@@ -247,7 +246,7 @@ int64_t PreparedLayer::padded_images() const {
 }
 
 int64_t PreparedLayer::bytes() const {
-    int64_t bytes = weights_ ? weights_bytes_ : 0;
+    int64_t bytes = weights_ ? static_cast<int64_t>(weights_->bytes()) : 0;
     for (const auto& sparse : std::set(sparse_.begin(), sparse_.end())) bytes += sparse ? sparse->bytes() : 0;
     return bytes;
 }

@@ -94,7 +94,6 @@ private:
     // By the number of images, from one on; null: dense. Beyond the last as it says. Empty: all dense.
     std::vector<std::shared_ptr<const SparseLayer>> sparse_;
     std::optional<AlignedArray<int8_t>> weights_;  // none: all sparse
-    int64_t weights_bytes_ = 0;
     std::vector<int32_t> bias_, fraction_, multiplier_, shift_, weight_sum_, addend_multiplier_, addend_shift_;
 };
 
